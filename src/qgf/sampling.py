@@ -1,0 +1,262 @@
+"""Guided Euler sampling: from a velocity and a critic to actions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from qgf.errors import UserError, unknown
+from qgf.flow import STEPS, Flow, clean
+from qgf.guidance import ESTIMATORS
+from qgf.types import Act, Calibration, Estimator, Info, StateValue, StateVelocity, Trace, Value, Velocity
+
+DEFAULT_STRENGTH = 1.0
+"""One standard deviation of the reference policy's own actions."""
+
+
+def estimator(guide: str | Estimator) -> Estimator:
+    """The estimator called `guide`, or `guide` itself if it is a function. Raises UserError for an unknown name."""
+    if callable(guide):
+        return guide
+    if guide not in ESTIMATORS:
+        raise unknown("guide", guide, ESTIMATORS)
+    return ESTIMATORS[guide]
+
+
+def sample(
+    v: Velocity,
+    q: Value,
+    a0: Array,
+    guide: str | Estimator = "qgf",
+    weight: ArrayLike = 0.05,
+    steps: int = STEPS,
+    low: ArrayLike = -1.0,
+    high: ArrayLike = 1.0,
+    trace: bool = False,
+) -> Array | Trace:
+    """Denoise one action with guidance (paper, algorithm 1): a <- a + (v(a, t) + w g) / T, t = 0, 1/T, ..., 1 - 1/T.
+
+    v(a[d], t[]) -> [d], q(a[d]) -> [], a0[d] ~ N(0, I). Returns clip(a_T, low, high), [d], or the whole `Trace`.
+    A direction that is not finite leaves its step unguided. Constant w is nominally 1/beta, but the samples are not
+    exactly prop. to pi exp(Q / beta): adding grad Q / beta to the score would add ((1 - t)/t) grad Q / beta to v.
+    """
+    if steps < 1:
+        raise UserError(f"steps must be at least 1, got {steps}")
+    ask = estimator(guide)
+
+    def step(a, t):
+        flow = Flow(v, steps, low, high, at=(a, t))
+        g = ask(flow, q, a, t)
+        finite = jnp.all(jnp.isfinite(g))
+        g = jnp.where(finite, g, 0)
+        drift = flow(a, t)
+        return a + (drift + weight * g) / steps, (t, a, drift, clean(flow, a, t), g, ~finite)
+
+    end, (t, a, drift, a1_hat, g, skipped) = jax.lax.scan(step, a0, jnp.arange(steps, dtype=a0.dtype) / steps)
+    if trace:
+        return Trace(t, jnp.concatenate([a, end[None]]), drift, a1_hat, g, skipped)
+    return jnp.clip(end, low, high)
+
+
+def best_of(policy: Act, n: int, critic: StateValue | None = None) -> Act:
+    """Sample n actions per observation and keep the one the critic values highest.
+
+    `policy` is a `Policy`, or any act(obs[B, S], key) -> (actions[B, H, A], Info) together with its `critic`.
+    """
+    act, critic = getattr(policy, "act", policy), critic or policy.critic
+
+    def best(obs, key):
+        many = jax.tree.map(lambda x: jnp.repeat(x, n, axis=0), obs)
+        actions, info = act(many, key)
+        value = jax.vmap(critic)(many, actions.reshape(len(actions), -1)).reshape(-1, n)
+        pick = jnp.argmax(value, axis=1) + n * jnp.arange(len(value))
+        return actions[pick], jax.tree.map(lambda x: x[pick], info)
+
+    return best
+
+
+def refine(
+    policy: Act,
+    steps: int,
+    step_size: float,
+    critic: StateValue | None = None,
+    low: ArrayLike = -1.0,
+    high: ArrayLike = 1.0,
+) -> Act:
+    """Gradient steps on the finished action, a <- clip(a + step_size grad Q(a), low, high), `steps` times (GradStep)."""
+    act, critic = getattr(policy, "act", policy), critic or policy.critic
+
+    def refined(obs, key):
+        actions, info = act(obs, key)
+
+        def one(o, a):
+            climb = lambda _, a: jnp.clip(a + step_size * jax.grad(lambda x: critic(o, x))(a), low, high)
+            a = jax.lax.fori_loop(0, steps, climb, a)
+            return a, critic(o, a)
+
+        flat, value = jax.vmap(one)(obs, actions.reshape(len(actions), -1))
+        return flat.reshape(actions.shape), info._replace(value=value)
+
+    return refined
+
+
+class Policy(eqx.Module):
+    """A flow policy steered by a critic: policy(obs[B, S], key) -> actions[B, H, A].
+
+    Any pair of functions velocity(obs[S], a[d], t[]) -> [d] and critic(obs[S], a[d]) -> [] makes one (`guided_flow`);
+    if they are pytrees (Equinox modules, `jax.tree_util.Partial`) their arrays are arguments of the compiled
+    function, so that swapping parameters or weights compiles nothing.
+    """
+
+    velocity: StateVelocity
+    critic: StateValue
+    weight: Array = eqx.field(converter=lambda w: jnp.asarray(w, float))
+    low: Array = eqx.field(converter=jnp.asarray)
+    high: Array = eqx.field(converter=jnp.asarray)
+    action_dim: int = eqx.field(static=True)
+    horizon: int = eqx.field(static=True, default=1)
+    guide: str | Estimator = eqx.field(static=True, default="qgf")
+    steps: int = eqx.field(static=True, default=STEPS)
+    samples: int = eqx.field(static=True, default=1)
+    calibration: Calibration | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self):
+        estimator(self.guide)
+        for name in ("steps", "samples", "horizon", "action_dim"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+
+    def __call__(self, obs, key: Array) -> Array:
+        return _actions(self, obs, key)
+
+    def act(self, obs, key: Array) -> tuple[Array, Info]:
+        """The actions[B, H, A] and what happened on the way. Compiled by `act_jit`."""
+        act = self._denoise if self.samples == 1 else best_of(self._denoise, self.samples, self.critic)
+        return act(obs, key)
+
+    def _denoise(self, obs, key: Array) -> tuple[Array, Info]:
+        batch = len(jax.tree.leaves(obs)[0])
+        noise = jax.random.normal(key, (batch, self.horizon * self.action_dim))
+
+        def one(o, a0):
+            path = self.trace(o, a0)
+            a = jnp.clip(path.a[-1], self.low, self.high)
+            pushed, drifted = (jnp.linalg.norm(x, axis=-1) for x in (self.weight * path.g, path.v))
+            ratio = jnp.mean(pushed / jnp.maximum(drifted, 1e-12))
+            return a, Info(self.critic(o, a), ratio, jnp.sum(path.skipped))
+
+        flat, info = jax.vmap(one)(obs, noise)
+        return flat.reshape(batch, self.horizon, self.action_dim), info
+
+    def trace(self, obs, a0: Array) -> Trace:
+        """The denoising path of one observation obs[S] from the noise a0[d]."""
+        v, q = lambda a, t: self.velocity(obs, a, t), lambda a: self.critic(obs, a)
+        return sample(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high, trace=True)
+
+    def guided(
+        self,
+        guide: str | Estimator = "qgf",
+        strength: float | None = None,
+        weight: float | None = None,
+        best_of: int = 1,
+        steps: int | None = None,
+    ) -> Policy:
+        """The same networks under another guide. Give `strength` (default 1) or the raw `weight`, not both.
+
+        w = strength * sigma_a * sqrt(d) / E|g| with the policy's calibration. Raises UserError if both are given, or
+        if a strength is given and the policy was never calibrated.
+        """
+        weight = raw_weight(strength, weight, self.calibration, self.horizon * self.action_dim)
+        fields = dict(guide=guide, steps=self.steps if steps is None else steps, samples=best_of)
+        return _replace(self, weight=jnp.asarray(weight, float), **fields)
+
+    def save(self, directory: str | Path) -> None:
+        """Write config.json and model.safetensors (see `qgf.checkpoint`)."""
+        from qgf.checkpoint import save_policy
+
+        save_policy(self, directory)
+
+    @staticmethod
+    def load(directory: str | Path) -> Policy:
+        """Read a policy from a run directory, or from a folder holding config.json and model.safetensors."""
+        from qgf.checkpoint import load_policy
+
+        return load_policy(directory)
+
+
+@eqx.filter_jit
+def act_jit(policy: Policy, obs, key: Array) -> tuple[Array, Info]:
+    """`policy.act`, compiled."""
+    return policy.act(obs, key)
+
+
+@eqx.filter_jit
+def _actions(policy: Policy, obs, key: Array) -> Array:
+    return policy.act(obs, key)[0]
+
+
+def _replace(policy: Policy, **changes) -> Policy:
+    fields = {name: getattr(policy, name) for name in policy.__dataclass_fields__}
+    return type(policy)(**(fields | changes))
+
+
+def raw_weight(strength: float | None, weight: float | None, calibration: Calibration | None, d: int) -> float:
+    """The raw guidance weight of a strength, w = strength * sigma_a * sqrt(d) / E|g|, or `weight` as given."""
+    if strength is not None and weight is not None:
+        raise UserError(f"give strength or weight, not both (got strength={strength} and weight={weight})")
+    if weight is not None:
+        return weight
+    strength = DEFAULT_STRENGTH if strength is None else strength
+    if calibration is None:
+        if strength == 0:
+            return 0.0
+        raise UserError("strength needs a calibrated policy: pass weight, or calibrate it with qgf.calibrate first")
+    return strength * calibration.sigma * d**0.5 / max(calibration.grad_norm, 1e-12)
+
+
+def guided_flow(
+    velocity: StateVelocity,
+    critic: StateValue,
+    action_dim: int,
+    guide: str | Estimator = "qgf",
+    weight: float | None = None,
+    strength: float | None = None,
+    steps: int = STEPS,
+    best_of: int = 1,
+    horizon: int = 1,
+    low: ArrayLike = -1.0,
+    high: ArrayLike = 1.0,
+    calibration: Calibration | None = None,
+) -> Policy:
+    """Guide anybody's flow with anybody's critic: two functions of one observation are enough.
+
+    velocity(obs[S], a[d], t[]) -> [d] and critic(obs[S], a[d]) -> [], d = horizon * action_dim. Give the raw `weight`,
+    or a `strength` with a `calibration` (see `calibrate`). Returns policy(obs[B, S], key) -> actions[B, H, A].
+    """
+    weight = raw_weight(strength, weight, calibration, horizon * action_dim)
+    return Policy(velocity, critic, weight, low, high, action_dim, horizon, guide, steps, best_of, calibration)
+
+
+@eqx.filter_jit
+def _scales(policy: Policy, observations, key: Array, actions: int) -> tuple[Array, Array]:
+    states = len(jax.tree.leaves(observations)[0])
+    many = jax.tree.map(lambda x: jnp.repeat(x, actions, axis=0), observations)
+    a = policy._denoise(many, key)[0].reshape(states * actions, -1)
+    g = jax.vmap(jax.grad(policy.critic, argnums=1))(many, a)
+    return jnp.mean(jnp.std(a.reshape(states, actions, -1), axis=1)), jnp.mean(jnp.linalg.norm(g, axis=-1))
+
+
+def calibrate(policy: Policy, observations, key: Array, actions: int = 32) -> Policy:
+    """The policy with its strength scale measured over `observations` [N, S] (a few hundred dataset states).
+
+    sigma_a is the mean over states and dimensions of the standard deviation of `actions` unguided samples, and
+    E|g| the mean norm of grad Q at those samples.
+    """
+    plain = _replace(policy, guide="none", samples=1)
+    sigma, grad_norm = _scales(plain, observations, key, actions)
+    return _replace(policy, calibration=Calibration(float(sigma), float(grad_norm)))

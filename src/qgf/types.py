@@ -1,0 +1,56 @@
+"""The callables and records that the rest of the package is written in.
+
+Letters follow the paper: `a` is an action chunk flattened to d = H * A numbers, `t` in [0, 1] the flow time
+(0 is noise, 1 is clean), `v` the velocity, `q` the critic's value, `g` a guidance direction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+from jax import Array
+
+Velocity: TypeAlias = Callable[[Array, Array], Array]
+"""v(a[d], t[]) -> [d]: the reference flow's velocity at one state (the state is already bound)."""
+
+Value: TypeAlias = Callable[[Array], Array]
+"""q(a[d]) -> []: the critic's value of one clean action chunk at one state."""
+
+Estimator: TypeAlias = Callable[[Velocity, Value, Array, Array], Array]
+"""(v, q, a[d], t[]) -> g[d]: a direction of increasing q, to be added to v(a, t)."""
+
+StateVelocity: TypeAlias = Callable[[Any, Array, Array], Array]
+"""velocity(obs[S], a[d], t[]) -> [d], for one observation; `obs` may be any pytree."""
+
+StateValue: TypeAlias = Callable[[Any, Array], Array]
+"""critic(obs[S], a[d]) -> [], for one observation; `obs` may be any pytree."""
+
+Act: TypeAlias = Callable[[Any, Array], tuple[Array, "Info"]]
+"""act(obs[B, S], key) -> (actions[B, H, A], Info): what wrappers such as best-of-N take and return."""
+
+
+class Trace(NamedTuple):
+    """The denoising path of one sample; T is the number of Euler steps."""
+
+    t: Array  # [T]    time at which each step starts
+    a: Array  # [T+1, d] a_0 (noise) ... a_T (before the final clip)
+    v: Array  # [T, d] reference velocity at a_t
+    a1_hat: Array  # [T, d] one-step estimate of the clean action, clipped to the action range
+    g: Array  # [T, d] guidance direction (zero where it was not finite)
+    skipped: Array  # [T] True where g was not finite and the step went unguided
+
+
+class Info(NamedTuple):
+    """What happened while a batch of actions was sampled."""
+
+    value: Array  # [B] critic's value of the action returned
+    ratio: Array  # [B] mean over the steps of |w g| / |v|
+    skipped: Array  # [B] steps left unguided because the gradient was not finite
+
+
+class Calibration(NamedTuple):
+    """The scales that turn a `strength` into a raw guidance weight, w = strength * sigma * sqrt(d) / grad_norm."""
+
+    sigma: float  # mean per-dimension standard deviation of the reference policy's actions at a state
+    grad_norm: float  # mean norm of the critic's gradient at those actions
