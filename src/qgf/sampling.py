@@ -63,6 +63,11 @@ def sample(
     return jnp.clip(end, low, high)
 
 
+def per_sample(key: Array, batch: int) -> Array:
+    """One key per sample, [batch]; keys that are one per sample already are passed through."""
+    return key if key.ndim else jax.random.split(key, batch)
+
+
 def best_of(policy: Act, n: int, critic: StateValue | None = None) -> Act:
     """Sample n actions per observation and keep the one the critic values highest.
 
@@ -72,7 +77,8 @@ def best_of(policy: Act, n: int, critic: StateValue | None = None) -> Act:
 
     def best(obs, key):
         many = jax.tree.map(lambda x: jnp.repeat(x, n, axis=0), obs)
-        actions, info = act(many, key)
+        keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
+        actions, info = act(many, jax.vmap(lambda k: jax.random.split(k, n))(keys).reshape(-1))
         value = jax.vmap(critic)(many, actions.reshape(len(actions), -1)).reshape(-1, n)
         pick = jnp.argmax(value, axis=1) + n * jnp.arange(len(value))
         return actions[pick], jax.tree.map(lambda x: x[pick], info)
@@ -132,6 +138,7 @@ class Policy(eqx.Module):
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def __call__(self, obs, key: Array) -> Array:
+        """Actions [B, H, A] for obs [B, S]; `key` is one PRNG key, or one per observation."""
         return _actions(self, obs, key)
 
     def act(self, obs, key: Array) -> tuple[Array, Info]:
@@ -140,18 +147,18 @@ class Policy(eqx.Module):
         return act(obs, key)
 
     def _denoise(self, obs, key: Array) -> tuple[Array, Info]:
-        batch = len(jax.tree.leaves(obs)[0])
-        noise = jax.random.normal(key, (batch, self.horizon * self.action_dim))
+        keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
 
-        def one(o, a0):
+        def one(o, key):
+            a0 = jax.random.normal(key, (self.horizon * self.action_dim,))
             path = self.trace(o, a0)
             a = jnp.clip(path.a[-1], self.low, self.high)
             pushed, drifted = (jnp.linalg.norm(x, axis=-1) for x in (self.weight * path.g, path.v))
             ratio = jnp.mean(pushed / jnp.maximum(drifted, 1e-12))
             return a, Info(self.critic(o, a), ratio, jnp.sum(path.skipped))
 
-        flat, info = jax.vmap(one)(obs, noise)
-        return flat.reshape(batch, self.horizon, self.action_dim), info
+        flat, info = jax.vmap(one)(obs, keys)
+        return flat.reshape(len(keys), self.horizon, self.action_dim), info
 
     def trace(self, obs, a0: Array) -> Trace:
         """The denoising path of one observation obs[S] from the noise a0[d]."""
@@ -174,12 +181,6 @@ class Policy(eqx.Module):
         weight = raw_weight(strength, weight, self.calibration, self.horizon * self.action_dim)
         fields = dict(guide=guide, steps=self.steps if steps is None else steps, samples=best_of)
         return _replace(self, weight=jnp.asarray(weight, float), **fields)
-
-    def save(self, directory: str | Path) -> None:
-        """Write config.json and model.safetensors (see `qgf.checkpoint`)."""
-        from qgf.checkpoint import save_policy
-
-        save_policy(self, directory)
 
     @staticmethod
     def load(directory: str | Path) -> Policy:
