@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import tyro
+
 from qgf.errors import UserError, unknown
 from qgf.files import atomic_path
 from qgf.methods import METHODS
@@ -36,8 +38,8 @@ class TrainConfig:
     """Updates per row of metrics.csv, and per compiled call."""
     checkpoint_every: int = 2_000
     """Updates between two exact checkpoints."""
-    method: Any = field(default_factory=IQL)
-    """The training method and its own options."""
+    method: tyro.conf.Suppress[Any] = field(default_factory=IQL)
+    """The training method with its own options (on the command line: --method)."""
 
     def __post_init__(self):
         for name in ("steps", "batch_size", "horizon", "seeds", "log_every", "checkpoint_every"):

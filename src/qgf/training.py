@@ -169,7 +169,7 @@ def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:
     if sizes[0] != sizes[1]:
         (width, depth), _ = sizes
         raise UserError(
-            f"{flow}: its flow has width {width} and depth {depth}; pass --method.width {width} --method.depth {depth}"
+            f"{flow}: its flow has width {width} and depth {depth}; pass --width {width} --depth {depth}"
         )
     return donor
 

@@ -102,8 +102,8 @@ class Dataset:
         return dataset if following is None else _append_final_states(dataset, following)
 
 
-def read_npz(path: str | Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file. Raises UserError for a missing, empty, truncated or pickled file."""
+def read_npz(path: str | Path, keys: tuple[str, ...] | None = REQUIRED + OPTIONAL) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file called `keys` (None: all). UserError for a missing, empty, truncated or pickled file."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -111,7 +111,7 @@ def read_npz(path: str | Path) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: the file is empty")
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files if key in REQUIRED + OPTIONAL}
+            return {key: file[key] for key in file.files if keys is None or key in keys}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         reason = "it holds pickled objects" if "pickle" in str(error) else "it is truncated or no .npz"
         raise UserError(f"{path}: cannot be read, {reason} ({error})") from error
