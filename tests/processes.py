@@ -33,6 +33,18 @@ def kill(process: subprocess.Popen) -> None:
     assert process.wait() == -signal.SIGKILL
 
 
+def session_ends(process: subprocess.Popen, seconds: float) -> bool:
+    """Whether every process that the program started ends within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
 def clear(process: subprocess.Popen) -> None:
     """End whatever is left of the program's session."""
     try:
