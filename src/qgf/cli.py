@@ -165,9 +165,10 @@ def _save_walks(run, scores, env, keep=25):
 
     maze = Maze.of(parse_name(env).env)
     if maze is not None:
-        first = [s for s in scores if s.policy_seed == 0]
-        paths = [s.paths[:keep] for s in first]
-        Walks(maze, [s.arm.label for s in first], paths, [s.success[:keep] for s in first]).save(run.directory / "walks.npz")
+        first = {s.arm.label: s for s in scores if s.policy_seed == 0}
+        paths = {label: s.paths[:keep] for label, s in first.items()}
+        success = {label: s.success[:keep] for label, s in first.items()}
+        Walks(maze, scores[0].updates, paths, success).save(run.directory / "walks.npz")
 
 
 def _print_scores(scores):

@@ -95,7 +95,7 @@ class Learner:
         """`updates` updates in one compiled call; logs are their means. A leading axis on `state` is one of seeds."""
 
         def many(state):
-            state, logs = jax.lax.scan(lambda s, _: self.update(s, chunks), state, length=updates)
+            state, logs = jax.lax.scan(lambda s, _: self.update(s, chunks), state, length=updates, unroll=2)
             return state, jax.tree.map(jnp.mean, logs)
 
         return jax.vmap(many)(state) if state.step.ndim else many(state)

@@ -43,19 +43,24 @@ class Maze:
 
 @dataclass(frozen=True)
 class Walks:
-    """Positions at each decision, per arm and episode."""
+    """Positions at each decision, per arm and episode, of the policy after `updates` updates."""
 
     maze: Maze
-    labels: list[str]
-    paths: list[list[np.ndarray]]  # [arm][episode] -> [C, 2]
-    success: list[np.ndarray]  # [arm] -> [episodes]
+    updates: int
+    paths: dict[str, list[np.ndarray]]  # arm's label -> per episode [C, 2]
+    success: dict[str, np.ndarray]  # arm's label -> [episodes]
 
     def save(self, path: Path) -> None:
+        """Write the walks; arms that the file already has of the same policy stay in it."""
+        old = Walks.load(path)
+        paths, success = self.paths, self.success
+        if old is not None and old.updates == self.updates:
+            paths, success = old.paths | paths, old.success | success
         arrays = {f"maze_{key}": np.asarray(value) for key, value in vars(self.maze).items()}
-        arrays["labels"] = np.array(self.labels)
-        for i, (paths, success) in enumerate(zip(self.paths, self.success, strict=True)):
-            arrays |= {f"xy_{i}": np.concatenate(paths).astype(np.float32), f"success_{i}": success}
-            arrays[f"lengths_{i}"] = np.array([len(p) for p in paths])
+        arrays |= dict(updates=np.array(self.updates), labels=np.array(list(paths)))
+        for i, label in enumerate(paths):
+            arrays |= {f"xy_{i}": np.concatenate(paths[label]).astype(np.float32), f"success_{i}": success[label]}
+            arrays[f"lengths_{i}"] = np.array([len(p) for p in paths[label]])
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **arrays)
 
@@ -66,7 +71,7 @@ class Walks:
             return None
         x = read_npz(path, keys=None)
         maze = Maze(x["maze_walls"], float(x["maze_unit"]), x["maze_offset"], x["maze_goal"], float(x["maze_radius"]))
-        labels = [str(label) for label in x["labels"]]
+        labels = {str(label): i for i, label in enumerate(x["labels"])}
         split = lambda i: np.split(x[f"xy_{i}"], np.cumsum(x[f"lengths_{i}"])[:-1])
-        arms = range(len(labels))
-        return Walks(maze, labels, [split(i) for i in arms], [x[f"success_{i}"] for i in arms])
+        paths = {label: split(i) for label, i in labels.items()}
+        return Walks(maze, int(x["updates"]), paths, {label: x[f"success_{i}"] for label, i in labels.items()})

@@ -58,10 +58,11 @@ def colour(guide: str) -> str:
 
 def learning_curves(metrics: dict[str, np.ndarray]) -> Figure:
     """Every loss against updates, training (line) and held-out data (dashed); one thin line per seed."""
-    losses = [key for key in metrics if key.startswith("loss/")]
+    titles = {"loss/flow": "flow: cloning loss", "loss/critic": "critic: TD loss", "loss/value": "value: expectile loss"}
+    order = list(titles)
+    losses = sorted((k for k in metrics if k.startswith("loss/")), key=lambda k: order.index(k) if k in order else 99)
     values = [key for key in ("q", "v") if key in metrics]
     figure, axes = _figure(3.1 * (len(losses) + bool(values)), 2.7, ncols=len(losses) + bool(values), squeeze=False)
-    titles = {"loss/flow": "flow: cloning loss", "loss/critic": "critic: TD loss", "loss/value": "value: expectile loss"}
     for ax, key in zip(axes[0], losses, strict=False):
         _curves(ax, metrics, key, "#0891b2", "-", "training")
         _curves(ax, metrics, key.replace("loss/", "val/"), "#f97316", "--", "held out")
@@ -137,14 +138,14 @@ def draw_maze(ax, maze: Maze) -> None:
         spine.set_visible(False)
 
 
-def maze_walks(walks: Walks, arms: Sequence[int], titles: Sequence[str]) -> Figure:
-    """The maze once per arm with its walks; a dot marks the start of each walk, a cross where a failed one ended."""
+def maze_walks(walks: Walks, arms: dict[str, str]) -> Figure:
+    """The maze once per arm (label -> title); a dot marks the start of a walk, a cross where a failed one ended."""
     columns = len(arms)
     aspect = walks.maze.walls.shape[0] / walks.maze.walls.shape[1]
-    figure, axes = _figure(3.5 * columns, 3.5 * aspect + 0.45, ncols=columns, squeeze=False)
-    for ax, arm, title in zip(axes[0], arms, titles, strict=True):
+    figure, axes = _figure(4.2 * columns, 4.2 * aspect + 0.4, ncols=columns, squeeze=False)
+    for ax, (arm, title) in zip(axes[0], arms.items(), strict=True):
         draw_maze(ax, walks.maze)
-        guide = walks.labels[arm].split()[0]
+        guide = arm.split()[0]
         for path, solved in zip(walks.paths[arm], walks.success[arm], strict=True):
             ax.plot(*path.T, color=colour(guide), lw=0.9, alpha=0.55 if solved else 0.3, zorder=2)
             ax.plot(*path[0], "o", color=INK, ms=2.5, zorder=4)
@@ -180,16 +181,16 @@ def action_space(policy: Policy, states: np.ndarray, maze: Maze | None = None, s
         at, arrow = a1_hat[:, 0], g[:, 0]
         arrow = 0.35 * arrow / max(np.linalg.norm(arrow, axis=-1).max(), 1e-12)
         ax.quiver(*at.T, *arrow.T, color="#f0abfc", angles="xy", scale_units="xy", scale=1, width=0.009, zorder=4)
-        ax.set(xlim=(-1.05, 1.05), ylim=(-1.05, 1.05), aspect="equal", xlabel="action x")
+        ax.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02), aspect="equal", xlabel="action x")
         ax.set_title(f"state {column + 1}: Q from {heat.min():.1f} to {heat.max():.1f}")
         if column == 0:
             ax.set_ylabel("action y")
         if maze is not None:
             draw_maze(axes[0][column], maze)
             axes[0][column].plot(*state[:2], "*", color="#7c3aed", ms=15, mec="white", zorder=6)
-            push = a[:, -1] - 0
+            here = np.repeat(state[None], samples, 0)
             axes[0][column].quiver(
-                *np.repeat(state[None, :2], len(push), 0).T, *(3.0 * push).T, color=colour(str(policy.guide)),
+                *here.T, *(4 * np.clip(a[:, -1], -1, 1)).T, color=colour(str(policy.guide)),
                 angles="xy", scale_units="xy", scale=1, width=0.008, alpha=0.7, zorder=5,
             )  # fmt: skip
             axes[0][column].set_title(f"state {column + 1}")

@@ -15,10 +15,10 @@ import numpy as np
 from qgf import plots
 from qgf.evaluation import read_scores
 from qgf.files import atomic_path
+from qgf.guidance import ESTIMATORS
 from qgf.maze import Walks
+from qgf.sampling import DEFAULT_STRENGTH
 from qgf.training import Run
-
-STRONGEST = ("none", "qgf")  # the two arms whose walks are drawn
 
 
 def report(directory: str | Path) -> Path:
@@ -31,7 +31,7 @@ def report(directory: str | Path) -> Path:
     rows = latest_rows(read_scores(run.directory / "evaluation.csv"))
     figures = run.directory / "figures"
     with plots.style():
-        body = [_success(rows, figures), _maze(run, figures), _actions(run, figures), _learning(run, figures)]
+        body = [_success(rows, figures), _maze(run, rows, figures), _actions(run, rows, figures), _learning(run, figures)]
     page = Template(resources.files("qgf").joinpath("report.html").read_text()).substitute(
         title=escape(record["dataset"]),
         headline=_headline(rows),
@@ -63,7 +63,14 @@ def latest_rows(scores: list[dict[str, str]]) -> list[dict]:
         mean = {k: float(np.mean([float(row[k]) for row in group])) for k in ("returns", "value", "ratio", "decision_ms")}
         shared = dict(label=arm.label, guide=guide, strength=arm.strength, best_of=arm.best_of, weight=float(weight))
         rows.append(shared | mean | dict(successes=wins, episodes=episodes, success=wins / episodes, low=low, high=high))
-    return rows
+    rank = {guide: i for i, guide in enumerate(ESTIMATORS)}
+    return sorted(rows, key=lambda r: (r["best_of"], rank.get(r["guide"], len(rank)), r["strength"] or r["weight"]))
+
+
+def _default(rows: list[dict], guide: str) -> dict | None:
+    """The arm of a guide nearest the default strength: not the luckiest one."""
+    mine = [r for r in rows if r["guide"] == guide and r["best_of"] == 1 and (guide == "none" or r["strength"] is not None)]
+    return min(mine, key=lambda r: abs((r["strength"] or 0) - DEFAULT_STRENGTH), default=None)
 
 
 def _embed(figure, path: Path, caption: str) -> str:
@@ -80,12 +87,10 @@ def _embed(figure, path: Path, caption: str) -> str:
 
 
 def _headline(rows: list[dict]) -> str:
-    plain = next((r for r in rows if r["guide"] == "none" and r["best_of"] == 1), None)
-    guided = [r for r in rows if r["guide"] == "qgf" and r["best_of"] == 1 and r["strength"] is not None]
-    if plain is None or not guided:
+    plain, guided = _default(rows, "none"), _default(rows, "qgf")
+    if plain is None or guided is None:
         return '<p class="lead">Not evaluated yet.</p>'
-    best = min(guided, key=lambda r: abs(r["strength"] - 1))  # the default strength, not the luckiest
-    name = f"same policy, guided by its critic (strength {best['strength']:g})"
+    name = f"same policy, guided by its critic (strength {guided['strength']:g})"
     cell = lambda r, name: (
         f'<div class="figure"><b>{100 * r["success"]:.0f}<small> %</small></b><span>{name}</span>'
         f"<span class=faint>{r['successes']} of {r['episodes']}, 95 % interval {100 * r['low']:.0f} to {100 * r['high']:.0f} %"
@@ -93,7 +98,7 @@ def _headline(rows: list[dict]) -> str:
     )
     return (
         f'<div class="headline">{cell(plain, "cloned policy")}<div class="arrow" aria-hidden="true">→</div>'
-        f"{cell(best, name)}</div>"
+        f"{cell(guided, name)}</div>"
     )
 
 
@@ -118,32 +123,25 @@ def _success(rows: list[dict], figures: Path) -> str:
     return f"<section><h2>Success</h2>{html}<div class=scroll><table><tr>{heads}</tr>{table}</table></div></section>"
 
 
-def _maze(run: Run, figures: Path) -> str:
+def _maze(run: Run, rows: list[dict], figures: Path) -> str:
     walks = Walks.load(run.directory / "walks.npz")
-    if walks is None:
+    titles = {"none": "cloned policy", "qgf": "guided by its critic (qgf)"}
+    arms = {r["label"]: f"{titles[g]}: {100 * r['success']:.0f} %" for g in titles if (r := _default(rows, g)) is not None}
+    if walks is None or not set(arms) <= set(walks.paths) or not arms:
         return ""
-    show = [i for guide in STRONGEST for i, label in enumerate(walks.labels) if label.split()[0] == guide and "best" not in label]
-    by_guide = {walks.labels[i].split()[0]: i for i in reversed(show)}
-    order = [by_guide[guide] for guide in STRONGEST if guide in by_guide]
-    if not order:
-        return ""
-    names = {"none": "cloned policy", "qgf": "guided by the critic (qgf)"}
-    titles = [f"{names[walks.labels[i].split()[0]]}: {100 * walks.success[i].mean():.0f} %" for i in order]
-    caption = (
-        f"The first {len(walks.paths[0])} episodes of each arm. Dots are starts, red crosses where a failed episode ended."
-    )
-    return "<section><h2>In the maze</h2>" + _embed(plots.maze_walks(walks, order, titles), figures / "maze.png", caption) + "</section>"
+    number = len(walks.paths[next(iter(arms))])
+    caption = f"The first {number} episodes of each arm. Dots are starts, red crosses where a failed episode ended."
+    picture = _embed(plots.maze_walks(walks, arms), figures / "maze.png", caption)
+    return f"<section><h2>In the maze</h2>{picture}</section>"
 
 
-def _actions(run: Run, figures: Path) -> str:
-    try:
-        policy = run.policy()
-    except FileNotFoundError:
-        return ""
-    walks = Walks.load(run.directory / "walks.npz")
+def _actions(run: Run, rows: list[dict], figures: Path) -> str:
+    policy, walks = run.policy(), Walks.load(run.directory / "walks.npz")
     if policy.action_dim != 2 or walks is None:
         return ""
-    path = max((p for paths in walks.paths for p in paths), key=lambda p: len(np.unique(p.round(), axis=0)))
+    label = (_default(rows, "qgf") or {}).get("label")
+    paths = walks.paths.get(label) or next(iter(walks.paths.values()))
+    path = max(paths, key=lambda path: np.ptp(path, axis=0).sum())  # the walk that sees most of the maze
     states = path[np.linspace(0, len(path) - 1, 6).astype(int)[1:-1]]
     caption = (
         "Four states on a walk. Below, the space of actions: colour is Q of a chunk that repeats one action (dark is low), white "
