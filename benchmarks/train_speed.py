@@ -8,6 +8,7 @@ one such product per layer, a backward pass two more, less the one that would gi
 """
 
 import sys
+from itertools import pairwise
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ TARGETS = (0.50, 0.65, 0.78)
 
 def forward(size_in: int, size_out: int, width: int, depth: int, batch: int) -> int:
     sizes = [size_in, *[width] * depth, size_out]
-    return sum(2 * batch * i * o for i, o in zip(sizes[:-1], sizes[1:], strict=True))
+    return sum(2 * batch * i * o for i, o in pairwise(sizes))
 
 
 def flop_per_update(width: int, depth: int, batch: int, critics: int = 2) -> int:
@@ -55,7 +56,9 @@ def data(rows: int = 100_000) -> Chunks:
 def main() -> None:
     quick = "--quick" in sys.argv
     chunks = data()
-    print(f"{'size':>10} {'batch':>6} {'updates/s':>10} {'GFLOP/s':>8} {'product rate':>13} {'fraction':>9} {'target':>7}")
+    print(
+        f"{'size':>10} {'batch':>6} {'updates/s':>10} {'GFLOP/s':>8} {'product rate':>13} {'fraction':>9} {'target':>7}"
+    )
     for (width, depth, batch), target in zip(SIZES, TARGETS, strict=True):
         learner = Learner(IQL(width=width, depth=depth), SPEC, 3e-4, batch)
         flop = flop_per_update(width, depth, batch)

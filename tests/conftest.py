@@ -1,16 +1,22 @@
 """Fixtures shared by the tests: precision, a small real dataset and a tiny run trained on it."""
 
+import os
+import tempfile
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import pytest
+# Every run compiles its own learner; equal programs are compiled once per session, in subprocesses too.
+CACHE = tempfile.TemporaryDirectory(prefix="qgf-tests-")
+os.environ |= dict(JAX_COMPILATION_CACHE_DIR=CACHE.name, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0")
 
-from qgf.config import TrainConfig
-from qgf.data import load_dataset
-from qgf.data.collect import collect
-from qgf.methods.iql import IQL
-from qgf.training import train
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import pytest  # noqa: E402
+
+from qgf.config import TrainConfig  # noqa: E402
+from qgf.data import load_dataset  # noqa: E402
+from qgf.data.collect import collect  # noqa: E402
+from qgf.methods.iql import IQL  # noqa: E402
+from qgf.training import train  # noqa: E402
 
 TASK = "pointmaze-medium-navigate-singletask-task1-v0"
 

@@ -100,7 +100,7 @@ def load_trained(directory: str | Path) -> Trained:
         raise UserError(f"{directory / 'config.json'}: not a policy's config ({error})") from error
     nets = eqx.filter_eval_shape(method.init, spec, jax.random.key(0))
     scale = jax.ShapeDtypeStruct((spec.obs_dim,), np.float32)
-    skeleton = Trained(nets, scale, scale, method, spec, updates, dataset, calibration)
+    skeleton = Trained(nets, scale, scale, method, spec, updates, dataset, calibration)  # type: ignore[arg-type]
     return _fill(skeleton, directory / "model.safetensors")
 
 

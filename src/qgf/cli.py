@@ -36,7 +36,7 @@ def collect(
     """Make an OGBench dataset on this machine with the scripted oracles of its wheel.
 
     Args:
-        env: Environment and kind of data: pointmaze-medium-navigate, cube-single-play, scene-noisy, puzzle-3x3-play, ...
+        env: Environment and kind of data: pointmaze-medium-navigate, cube-single-play, scene-noisy, ...
         transitions: How many, default as published (one million for most); a tenth more is made for validation.
         seed: Same seed, same data, whatever the number of workers.
         workers: Processes, default one per core.
@@ -77,7 +77,9 @@ def train(
     from qgf.data import load_dataset
 
     loaded = load_dataset(dataset, data_dir)
-    run = _train(loaded, replace(config, method=method), out or Path("runs") / Path(loaded.name).stem, flow, log, overwrite)
+    run = _train(
+        loaded, replace(config, method=method), out or Path("runs") / Path(loaded.name).stem, flow, log, overwrite
+    )
     _closing(f"wrote {run.directory}", f"qgf evaluate {run.directory} --guide none ood qgf --best-of 1 4")
 
 
@@ -181,7 +183,8 @@ def _print_scores(scores):
         label = f"{s.arm.label}, seed {s.policy_seed}" if several else s.arm.label
         table.add_row(
             label, f"{100 * s.rate:.0f} %", f"{100 * low:.0f}..{100 * high:.0f} %", f"{s.returns.mean():.1f}",
-            f"{s.value.mean():.2f}", f"{s.ratio.mean():.2f}", str(int(s.skipped.sum())), f"{s.decision_ms:.1f}", f"{s.seconds:.0f}",
+            f"{s.value.mean():.2f}", f"{s.ratio.mean():.2f}", str(int(s.skipped.sum())), f"{s.decision_ms:.1f}",
+            f"{s.seconds:.0f}",
         )  # fmt: skip
     console.print(table)
     console.print(f"{scores[0].episodes} episodes per arm, seed {scores[0].seed}, {scores[0].env}")
@@ -231,7 +234,10 @@ def demo(out: Path = Path("runs/demo"), open: bool = False):
         import webbrowser
 
         webbrowser.open(page.resolve().as_uri())
-    _closing(f"wrote {page} in {perf_counter() - began:.0f} s; open it in a browser", f"qgf evaluate {out} --guide all --strength 0.5 1 2")
+    _closing(
+        f"wrote {page} in {perf_counter() - began:.0f} s; open it in a browser",
+        f"qgf evaluate {out} --guide all --strength 0.5 1 2",
+    )
 
 
 COMMANDS = dict(demo=demo, collect=collect, train=train, evaluate=evaluate, report=report)

@@ -31,7 +31,9 @@ class Arm:
 
     @property
     def label(self) -> str:
-        amount = "" if self.guide == "none" else f" w={self.weight:g}" if self.weight is not None else f" {self.strength:g}"
+        amount = (
+            "" if self.guide == "none" else f" w={self.weight:g}" if self.weight is not None else f" {self.strength:g}"
+        )
         return f"{self.guide}{amount}" + (f" best-of-{self.best_of}" if self.best_of > 1 else "")
 
     def of(self, policy: Policy) -> Policy:
@@ -49,7 +51,9 @@ def arms(
     """All combinations; "none" has no strength. Raises UserError if strengths and weights are both given."""
     if strengths and weights:
         raise UserError("give --strength or --weight, not both")
-    amounts = [dict(weight=w) for w in weights] if weights else [dict(strength=s) for s in strengths or (DEFAULT_STRENGTH,)]
+    amounts = (
+        [dict(weight=w) for w in weights] if weights else [dict(strength=s) for s in strengths or (DEFAULT_STRENGTH,)]
+    )
     return [
         Arm(guide, best_of=n, steps=steps, **amount)
         for n in best_of
@@ -76,7 +80,9 @@ class Score:
     updates: int = 0
     arm: Arm = field(default_factory=Arm)
     policy_seed: int = 0
-    paths: list[np.ndarray] = field(default_factory=list, repr=False)  # per episode: observation at each decision [C, S]
+    paths: list[np.ndarray] = field(
+        default_factory=list, repr=False
+    )  # per episode: observation at each decision [C, S]
 
     @property
     def episodes(self) -> int:
@@ -147,7 +153,9 @@ def evaluate(
 def _check_fit(policy: Policy, envs, env_name: str) -> None:
     wanted = (policy.horizon, policy.action_dim)
     if envs.single_action_space.shape != wanted:
-        raise UserError(f"{env_name} takes actions {list(envs.single_action_space.shape)}, the policy gives {list(wanted)}")
+        raise UserError(
+            f"{env_name} takes actions {list(envs.single_action_space.shape)}, the policy gives {list(wanted)}"
+        )
     obs = jax.ShapeDtypeStruct((1, *envs.single_observation_space.shape), np.float32)
     try:
         jax.eval_shape(policy.act, obs, jax.random.key(0))
@@ -166,7 +174,9 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
     upcoming = iter(range(episodes))
     free = np.ones(lanes, bool)
     began, thinking, calls, done = perf_counter(), 0.0, 0, 0
-    act_jit(policy, np.zeros(envs.observation_space.shape, np.float32), _keys(base, np.zeros((2, lanes), int)))  # compile
+    act_jit(
+        policy, np.zeros(envs.observation_space.shape, np.float32), _keys(base, np.zeros((2, lanes), int))
+    )  # compile
 
     while True:
         starting = np.zeros(lanes, bool)
@@ -181,8 +191,8 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
             break
         clock = perf_counter()
         counts = np.where(playing >= 0, decisions[playing], 0).astype(int)
-        actions, info = act_jit(policy, obs, _keys(base, np.stack([np.maximum(playing, 0), counts])))
-        actions, info = np.asarray(actions), jax.tree.map(np.asarray, info)
+        keys = _keys(base, np.stack([np.maximum(playing, 0), counts]))
+        actions, info = jax.tree.map(np.asarray, act_jit(policy, obs, keys))
         thinking, calls = thinking + perf_counter() - clock, calls + 1
         for lane in active:
             paths[playing[lane]].append(obs[lane].copy())
@@ -203,7 +213,7 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
     return Score(
         env=env_name, seed=seed, success=success, returns=returns, lengths=lengths, value=value / decisions,
         ratio=ratio / decisions, skipped=skipped, seconds=perf_counter() - began, decision_ms=1e3 * thinking / calls,
-        weight=float(policy.weight) if policy.guide != "none" else 0.0, paths=[np.stack(p) for p in paths],
+        weight=0.0 if policy.guide == "none" else np.asarray(policy.weight).item(), paths=[np.stack(p) for p in paths],
     )  # fmt: skip
 
 

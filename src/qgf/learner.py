@@ -33,6 +33,11 @@ class State(NamedTuple):
     step: Array
 
 
+def with_part(nets, part: str, value):
+    """`nets` with its field `part` replaced."""
+    return eqx.tree_at(lambda n: getattr(n, part), nets, value)
+
+
 def batch_at(chunks: Chunks, rows: Array, horizon: int) -> Batch:
     """The batch of the chunks number `rows` [B] of `chunks.starts`."""
     first = chunks.starts[rows]
@@ -62,7 +67,7 @@ class Learner:
         key, nets = jax.random.split(key)
         nets = self.method.init(self.spec, nets)
         for part, value in self.frozen.items():
-            nets = eqx.tree_at(lambda n, part=part: getattr(n, part), nets, value)
+            nets = with_part(nets, part, value)
         return State(nets, self.adam.init(self._trained(nets)), key, jnp.zeros((), jnp.int32))
 
     def _trained(self, nets) -> dict[str, Any]:
@@ -70,7 +75,7 @@ class Learner:
 
     def loss(self, trained: dict[str, Any], nets, batch: Batch, key: Array) -> tuple[Array, dict[str, Array]]:
         """The sum of the losses, each a function of its own part only, and what they report."""
-        total, logs = jnp.zeros(()), {}
+        total, logs = jnp.zeros(()), dict[str, Array]()
         for i, (part, loss) in enumerate(self.losses.items()):
             value, extra = loss(trained[part], nets, batch, jax.random.fold_in(key, i))
             total = total + value
@@ -87,7 +92,7 @@ class Learner:
         steps, optimiser = self.adam.update(grads, state.optimiser)
         nets = state.nets
         for part, value in optax.apply_updates(trained, steps).items():
-            nets = eqx.tree_at(lambda n, part=part: getattr(n, part), nets, value)
+            nets = with_part(nets, part, value)
         return State(self.method.after(nets), optimiser, state.key, state.step + 1), logs
 
     @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")

@@ -62,7 +62,7 @@ class Walks:
             arrays |= {f"xy_{i}": np.concatenate(paths[label]).astype(np.float32), f"success_{i}": success[label]}
             arrays[f"lengths_{i}"] = np.array([len(p) for p in paths[label]])
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     @staticmethod
     def load(path: Path) -> Walks | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ COLOURS = dict(
 MARKERS = dict(none="o", ood="s", bptt="^", chain="v", jacobian="D", qgf="*")
 OTHER = "#334155"
 INK, FAINT, WALL, FLOOR = "#0f172a", "#94a3b8", "#cbd5e1", "#ffffff"
-STYLE = {
+STYLE: dict[str, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
     "axes.edgecolor": FAINT,
@@ -43,7 +44,7 @@ STYLE = {
 
 @contextmanager
 def style():
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         yield
 
 
@@ -58,7 +59,11 @@ def colour(guide: str) -> str:
 
 def learning_curves(metrics: dict[str, np.ndarray]) -> Figure:
     """Every loss against updates, training (line) and held-out data (dashed); one thin line per seed."""
-    titles = {"loss/flow": "flow: cloning loss", "loss/critic": "critic: TD loss", "loss/value": "value: expectile loss"}
+    titles = {
+        "loss/flow": "flow: cloning loss",
+        "loss/critic": "critic: TD loss",
+        "loss/value": "value: expectile loss",
+    }
     order = list(titles)
     losses = sorted((k for k in metrics if k.startswith("loss/")), key=lambda k: order.index(k) if k in order else 99)
     values = [key for key in ("q", "v") if key in metrics]
@@ -95,7 +100,15 @@ def success_bars(rows: Sequence[dict]) -> Figure:
     y = np.arange(len(rows))[::-1]
     rates, low, high = (100 * np.array([r[key] for r in rows]) for key in ("success", "low", "high"))
     ax.barh(y, rates, height=0.62, color=[colour(r["guide"]) for r in rows], alpha=0.85)
-    ax.errorbar(rates, y, xerr=[np.maximum(rates - low, 0), np.maximum(high - rates, 0)], fmt="none", ecolor=INK, capsize=3, lw=1.2)
+    ax.errorbar(
+        rates,
+        y,
+        xerr=[np.maximum(rates - low, 0), np.maximum(high - rates, 0)],
+        fmt="none",
+        ecolor=INK,
+        capsize=3,
+        lw=1.2,
+    )
     for at, rate, top in zip(y, rates, high, strict=True):
         ax.text(max(top, rate) + 1.5, at, f"{rate:.0f} %", va="center", color=INK, fontsize=9)
     ax.set(yticks=y, yticklabels=[r["label"] for r in rows], xlim=(0, 112), xlabel="success, % (95 % Wilson interval)")
@@ -106,7 +119,7 @@ def success_bars(rows: Sequence[dict]) -> Figure:
 
 
 def success_against_strength(rows: Sequence[dict]) -> Figure:
-    """Success against strength, one line per guide with its interval as a band; the unguided policy as a dotted line."""
+    """Success against strength, a line and its interval per guide; the unguided policy as a dotted line."""
     figure, ax = _figure(6.2, 3.3)
     for guide in dict.fromkeys(r["guide"] for r in rows):
         mine = sorted((r for r in rows if r["guide"] == guide), key=lambda r: r["strength"] or 0)
@@ -118,7 +131,12 @@ def success_against_strength(rows: Sequence[dict]) -> Figure:
         x = [r["strength"] for r in mine]
         ax.plot(x, rates, marker=MARKERS.get(guide, "P"), color=colour(guide), lw=1.8, label=guide)
         ax.fill_between(x, low, high, color=colour(guide), alpha=0.15, lw=0)
-    ax.set(xscale="log", ylim=(-3, 105), xlabel="strength (standard deviations of the reference action)", ylabel="success, %")
+    ax.set(
+        xscale="log",
+        ylim=(-3, 105),
+        xlabel="strength (standard deviations of the reference action)",
+        ylabel="success, %",
+    )
     ticks = sorted({r["strength"] for r in rows if r["strength"]})
     ax.set_xticks(ticks, [f"{x:g}" for x in ticks], minor=False)
     ax.minorticks_off()
@@ -131,7 +149,7 @@ def draw_maze(ax, maze: Maze) -> None:
     """Walls, floor and goal."""
     shade = matplotlib.colors.ListedColormap([FLOOR, WALL])
     ax.imshow(maze.walls, cmap=shade, vmin=0, vmax=1, origin="lower", extent=maze.extent, zorder=0)
-    ax.add_patch(Circle(maze.goal, maze.radius, facecolor="#bbf7d0", edgecolor="#16a34a", lw=1.5, zorder=1))
+    ax.add_patch(Circle(tuple(maze.goal), maze.radius, facecolor="#bbf7d0", edgecolor="#16a34a", lw=1.5, zorder=1))
     ax.text(*maze.goal, "goal", ha="center", va="center", fontsize=7, color="#166534", zorder=5)
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
@@ -162,7 +180,9 @@ def action_space(policy: Policy, states: np.ndarray, maze: Maze | None = None, s
     the one-step estimates a1_hat at which qgf asks the critic, arrows the guidance direction there (length by rank).
     """
     n = len(states)
-    figure, axes = _figure(3.1 * n, 6.6 if maze is not None else 3.3, nrows=1 + (maze is not None), ncols=n, squeeze=False)
+    figure, axes = _figure(
+        3.1 * n, 6.6 if maze is not None else 3.3, nrows=1 + (maze is not None), ncols=n, squeeze=False
+    )
     side = np.linspace(-1, 1, 41)
     grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
     noise = jax.random.normal(jax.random.key(0), (samples, policy.horizon * policy.action_dim))

@@ -31,7 +31,12 @@ def report(directory: str | Path) -> Path:
     rows = latest_rows(read_scores(run.directory / "evaluation.csv"))
     figures = run.directory / "figures"
     with plots.style():
-        body = [_success(rows, figures), _maze(run, rows, figures), _actions(run, rows, figures), _learning(run, figures)]
+        body = [
+            _success(rows, figures),
+            _maze(run, rows, figures),
+            _actions(run, rows, figures),
+            _learning(run, figures),
+        ]
     page = Template(resources.files("qgf").joinpath("report.html").read_text()).substitute(
         title=escape(record["dataset"]),
         headline=_headline(rows),
@@ -46,30 +51,38 @@ def report(directory: str | Path) -> Path:
 
 
 def latest_rows(scores: list[dict[str, str]]) -> list[dict]:
-    """The arms of the newest policy, seeds pooled, as the plots want them: label, guide, strength, success, low, high."""
+    """The arms of the newest policy with seeds pooled: label, guide, strength, success, low, high and means."""
     from qgf.evaluation import Arm, wilson
 
     newest = max((int(row["updates"]) for row in scores), default=0)
     pooled: dict[tuple, list[dict[str, str]]] = {}
     for row in scores:
         if int(row["updates"]) == newest:
-            pooled.setdefault(tuple(row[k] for k in ("guide", "strength", "weight", "best_of", "steps")), []).append(row)
+            pooled.setdefault(tuple(row[k] for k in ("guide", "strength", "weight", "best_of", "steps")), []).append(
+                row
+            )
     rows = []
     for (guide, strength, weight, best_of, steps), group in pooled.items():
         amount = dict(strength=float(strength)) if strength else dict(weight=float(weight))
         arm = Arm(guide, best_of=int(best_of), steps=int(steps) if steps else None, **amount)
         wins, episodes = (sum(int(row[k]) for row in group) for k in ("successes", "episodes"))
         low, high = wilson(wins, episodes)
-        mean = {k: float(np.mean([float(row[k]) for row in group])) for k in ("returns", "value", "ratio", "decision_ms")}
+        mean = {
+            k: float(np.mean([float(row[k]) for row in group])) for k in ("returns", "value", "ratio", "decision_ms")
+        }
         shared = dict(label=arm.label, guide=guide, strength=arm.strength, best_of=arm.best_of, weight=float(weight))
-        rows.append(shared | mean | dict(successes=wins, episodes=episodes, success=wins / episodes, low=low, high=high))
+        rows.append(
+            shared | mean | dict(successes=wins, episodes=episodes, success=wins / episodes, low=low, high=high)
+        )
     rank = {guide: i for i, guide in enumerate(ESTIMATORS)}
     return sorted(rows, key=lambda r: (r["best_of"], rank.get(r["guide"], len(rank)), r["strength"] or r["weight"]))
 
 
 def _default(rows: list[dict], guide: str) -> dict | None:
     """The arm of a guide nearest the default strength: not the luckiest one."""
-    mine = [r for r in rows if r["guide"] == guide and r["best_of"] == 1 and (guide == "none" or r["strength"] is not None)]
+    mine = [
+        r for r in rows if r["guide"] == guide and r["best_of"] == 1 and (guide == "none" or r["strength"] is not None)
+    ]
     return min(mine, key=lambda r: abs((r["strength"] or 0) - DEFAULT_STRENGTH), default=None)
 
 
@@ -93,7 +106,8 @@ def _headline(rows: list[dict]) -> str:
     name = f"same policy, guided by its critic (strength {guided['strength']:g})"
     cell = lambda r, name: (
         f'<div class="figure"><b>{100 * r["success"]:.0f}<small> %</small></b><span>{name}</span>'
-        f"<span class=faint>{r['successes']} of {r['episodes']}, 95 % interval {100 * r['low']:.0f} to {100 * r['high']:.0f} %"
+        f"<span class=faint>{r['successes']} of {r['episodes']}, "
+        f"95 % interval {100 * r['low']:.0f} to {100 * r['high']:.0f} %"
         "</span></div>"
     )
     return (
@@ -126,7 +140,9 @@ def _success(rows: list[dict], figures: Path) -> str:
 def _maze(run: Run, rows: list[dict], figures: Path) -> str:
     walks = Walks.load(run.directory / "walks.npz")
     titles = {"none": "cloned policy", "qgf": "guided by its critic (qgf)"}
-    arms = {r["label"]: f"{titles[g]}: {100 * r['success']:.0f} %" for g in titles if (r := _default(rows, g)) is not None}
+    arms = {
+        r["label"]: f"{titles[g]}: {100 * r['success']:.0f} %" for g in titles if (r := _default(rows, g)) is not None
+    }
     if walks is None or not set(arms) <= set(walks.paths) or not arms:
         return ""
     number = len(walks.paths[next(iter(arms))])
@@ -139,15 +155,15 @@ def _actions(run: Run, rows: list[dict], figures: Path) -> str:
     policy, walks = run.policy(), Walks.load(run.directory / "walks.npz")
     if policy.action_dim != 2 or walks is None:
         return ""
-    label = (_default(rows, "qgf") or {}).get("label")
-    paths = walks.paths.get(label) or next(iter(walks.paths.values()))
+    guided = _default(rows, "qgf")
+    paths = walks.paths.get(guided["label"] if guided else "") or next(iter(walks.paths.values()))
     path = max(paths, key=lambda path: np.ptp(path, axis=0).sum())  # the walk that sees most of the maze
     states = path[np.linspace(0, len(path) - 1, 6).astype(int)[1:-1]]
     caption = (
-        "Four states on a walk. Below, the space of actions: colour is Q of a chunk that repeats one action (dark is low), white "
-        "lines are denoising paths from noise to action (black dots), each drawn by the mean action of its chunk; light circles "
-        "are the one-step estimates at which the critic is asked, pink arrows its answer at the first step. Above, the actions "
-        "that come of it."
+        "Four states on a walk. Below, the space of actions: colour is Q of a chunk that repeats one action (dark is "
+        "low), white lines are denoising paths from noise to action (black dots), each drawn by the mean action of its "
+        "chunk; light circles are the one-step estimates at which the critic is asked, pink arrows its answer at the "
+        "first step. Above, the actions that come of it."
     )
     figure = plots.action_space(policy, states, walks.maze)
     return "<section><h2>Inside the sampler</h2>" + _embed(figure, figures / "actions.png", caption) + "</section>"
@@ -157,8 +173,14 @@ def _learning(run: Run, figures: Path) -> str:
     metrics = run.metrics()
     if not metrics:
         return ""
-    caption = "The flow learns by cloning and the critic by TD, each alone; dashed lines are data that neither has seen."
-    return "<section><h2>Learning</h2>" + _embed(plots.learning_curves(metrics), figures / "learning.png", caption) + "</section>"
+    caption = (
+        "The flow learns by cloning and the critic by TD, each alone; dashed lines are data that neither has seen."
+    )
+    return (
+        "<section><h2>Learning</h2>"
+        + _embed(plots.learning_curves(metrics), figures / "learning.png", caption)
+        + "</section>"
+    )
 
 
 def _settings(run: Run) -> str:

@@ -45,6 +45,12 @@ def sample(
     A direction that is not finite leaves its step unguided. Constant w is nominally 1/beta, but the samples are not
     exactly prop. to pi exp(Q / beta): adding grad Q / beta to the score would add ((1 - t)/t) grad Q / beta to v.
     """
+    path = denoise(v, q, a0, guide, weight, steps, low, high)
+    return path if trace else jnp.clip(path.a[-1], low, high)
+
+
+def denoise(v, q, a0, guide, weight, steps, low, high) -> Trace:
+    """The path of `sample`."""
     if steps < 1:
         raise UserError(f"steps must be at least 1, got {steps}")
     ask = estimator(guide)
@@ -58,9 +64,7 @@ def sample(
         return a + (drift + weight * g) / steps, (t, a, drift, clean(flow, a, t), g, ~finite)
 
     end, (t, a, drift, a1_hat, g, skipped) = jax.lax.scan(step, a0, jnp.arange(steps, dtype=a0.dtype) / steps)
-    if trace:
-        return Trace(t, jnp.concatenate([a, end[None]]), drift, a1_hat, g, skipped)
-    return jnp.clip(end, low, high)
+    return Trace(t, jnp.concatenate([a, end[None]]), drift, a1_hat, g, skipped)
 
 
 def per_sample(key: Array, batch: int) -> Array:
@@ -68,12 +72,20 @@ def per_sample(key: Array, batch: int) -> Array:
     return key if key.ndim else jax.random.split(key, batch)
 
 
-def best_of(policy: Act, n: int, critic: StateValue | None = None) -> Act:
+def _act_and_critic(policy: Policy | Act, critic: StateValue | None) -> tuple[Act, StateValue]:
+    if isinstance(policy, Policy):
+        return policy.act, critic or policy.critic
+    if critic is None:
+        raise UserError("a plain act function has no critic of its own: pass critic=")
+    return policy, critic
+
+
+def best_of(policy: Policy | Act, n: int, critic: StateValue | None = None) -> Act:
     """Sample n actions per observation and keep the one the critic values highest.
 
     `policy` is a `Policy`, or any act(obs[B, S], key) -> (actions[B, H, A], Info) together with its `critic`.
     """
-    act, critic = getattr(policy, "act", policy), critic or policy.critic
+    act, critic = _act_and_critic(policy, critic)
 
     def best(obs, key):
         many = jax.tree.map(lambda x: jnp.repeat(x, n, axis=0), obs)
@@ -87,15 +99,15 @@ def best_of(policy: Act, n: int, critic: StateValue | None = None) -> Act:
 
 
 def refine(
-    policy: Act,
+    policy: Policy | Act,
     steps: int,
     step_size: float,
     critic: StateValue | None = None,
     low: ArrayLike = -1.0,
     high: ArrayLike = 1.0,
 ) -> Act:
-    """Gradient steps on the finished action, a <- clip(a + step_size grad Q(a), low, high), `steps` times (GradStep)."""
-    act, critic = getattr(policy, "act", policy), critic or policy.critic
+    """Climb Q from the finished action, a <- clip(a + step_size grad Q(a), low, high), `steps` times (GradStep)."""
+    act, critic = _act_and_critic(policy, critic)
 
     def refined(obs, key):
         actions, info = act(obs, key)
@@ -121,9 +133,9 @@ class Policy(eqx.Module):
 
     velocity: StateVelocity
     critic: StateValue
-    weight: Array = eqx.field(converter=lambda w: jnp.asarray(w, float))
-    low: Array = eqx.field(converter=jnp.asarray)
-    high: Array = eqx.field(converter=jnp.asarray)
+    weight: ArrayLike = eqx.field(converter=lambda w: jnp.asarray(w, float))
+    low: ArrayLike = eqx.field(converter=jnp.asarray)
+    high: ArrayLike = eqx.field(converter=jnp.asarray)
     action_dim: int = eqx.field(static=True)
     horizon: int = eqx.field(static=True, default=1)
     guide: str | Estimator = eqx.field(static=True, default="qgf")
@@ -163,7 +175,7 @@ class Policy(eqx.Module):
     def trace(self, obs, a0: Array) -> Trace:
         """The denoising path of one observation obs[S] from the noise a0[d]."""
         v, q = lambda a, t: self.velocity(obs, a, t), lambda a: self.critic(obs, a)
-        return sample(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high, trace=True)
+        return denoise(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high)
 
     def guided(
         self,

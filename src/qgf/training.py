@@ -168,9 +168,7 @@ def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:
     sizes = [(m.width, m.depth) for m in (donor.method, config.method)]
     if sizes[0] != sizes[1]:
         (width, depth), _ = sizes
-        raise UserError(
-            f"{flow}: its flow has width {width} and depth {depth}; pass --width {width} --depth {depth}"
-        )
+        raise UserError(f"{flow}: its flow has width {width} and depth {depth}; pass --width {width} --depth {depth}")
     return donor
 
 
@@ -183,7 +181,9 @@ def _claim(directory: Path, record: dict) -> None:
         changed = [k for k in flat[1] if k not in FREE and flat[0].get(k) != flat[1][k]]
         if changed:
             differences = ", ".join(f"{k}={flat[0].get(k)} there, {flat[1][k]} now" for k in changed)
-            raise UserError(f"{directory} holds a run with other settings ({differences}); use another --out or --overwrite")
+            raise UserError(
+                f"{directory} holds a run with other settings ({differences}); use another --out or --overwrite"
+            )
     elif directory.exists() and any(directory.iterdir()):
         raise UserError(f"{directory} is not empty and is no run directory; use another --out")
     write_json(path, record)

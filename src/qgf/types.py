@@ -20,10 +20,10 @@ Value: TypeAlias = Callable[[Array], Array]
 Estimator: TypeAlias = Callable[[Velocity, Value, Array, Array], Array]
 """(v, q, a[d], t[]) -> g[d]: a direction of increasing q, to be added to v(a, t)."""
 
-StateVelocity: TypeAlias = Callable[[Any, Array, Array], Array]
+StateVelocity: TypeAlias = Callable[..., Array]
 """velocity(obs[S], a[d], t[]) -> [d], for one observation; `obs` may be any pytree."""
 
-StateValue: TypeAlias = Callable[[Any, Array], Array]
+StateValue: TypeAlias = Callable[..., Array]
 """critic(obs[S], a[d]) -> [], for one observation; `obs` may be any pytree."""
 
 Act: TypeAlias = Callable[[Any, Array], tuple[Array, "Info"]]

@@ -25,11 +25,15 @@ from qgf.files import atomic_path
 
 Episode = dict[str, np.ndarray]
 POINTMAZE_NOISE = 0.5
-SETTINGS = "OGBench's published settings"
 
 # Environment -> rows of the published training set; the kinds of data each family has.
 PUBLISHED_ROWS = {"cube-triple": 3e6, "puzzle-4x5": 3e6, "cube-quadruple": 5e6, "puzzle-4x6": 5e6}
-KINDS = {"pointmaze": ("navigate", "stitch"), "cube": ("play", "noisy"), "scene": ("play", "noisy"), "puzzle": ("play", "noisy")}
+KINDS = {
+    "pointmaze": ("navigate", "stitch"),
+    "cube": ("play", "noisy"),
+    "scene": ("play", "noisy"),
+    "puzzle": ("play", "noisy"),
+}
 P_STACK = {"single": (0, 0), "double": (0, 0.25), "triple": (0.05, 0.35), "quadruple": (0.1, 0.5), "octuple": (0, 0.35)}
 
 
@@ -99,7 +103,7 @@ def collect(
     for split, path in (("val", folder / f"{dataset}-val.npz"), ("train", target)):
         episodes = [read_npz(_shard(partial, *job)) for job in jobs if job[0] == split]
         with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **{key: np.concatenate([e[key] for e in episodes]) for key in episodes[0]})
+            np.savez_compressed(file, **{key: np.concatenate([e[key] for e in episodes]) for key in episodes[0]})  # type: ignore[arg-type]
     shutil.rmtree(partial)
     return target
 
@@ -130,16 +134,15 @@ def _collect_one(dataset: str, seed: int, split: str, k: int, partial: str) -> N
     rng = np.random.default_rng([*entropy, 1])
     env = _env(dataset)
     if family == "pointmaze":
-        rows = _navigate(env, kind, rng, episode_seed)
+        rows = list(_navigate(env, kind, rng, episode_seed))
     else:
         rows = _manipulate(env, family, kind, rng, episode_seed)
     with atomic_path(_shard(Path(partial), split, k)) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **_stack(rows))
+        np.savez(file, **_stack(rows))  # type: ignore[arg-type]
 
 
-def _stack(rows: Iterator[Episode]) -> Episode:
-    rows = list(rows)
-    types = dict(terminals=bool, button_states=np.int64)
+def _stack(rows: list[Episode]) -> Episode:
+    types: dict[str, type] = dict(terminals=bool, button_states=np.int64)
     return {key: np.array([row[key] for row in rows], types.get(key, np.float32)) for key in rows[0]}
 
 
@@ -182,12 +185,14 @@ def _navigate(env, kind: str, rng: np.random.Generator, seed: int) -> Iterator[E
 def _cells(maze_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Free cells, and the free cells that are not straight corridors, [n, 2] each."""
     free = np.argwhere(maze_map == 0)
-    up, down, left, right = (maze_map[free[:, 0] + i, free[:, 1] + j] == 0 for i, j in ((-1, 0), (1, 0), (0, -1), (0, 1)))
+    up, down, left, right = (
+        maze_map[free[:, 0] + i, free[:, 1] + j] == 0 for i, j in ((-1, 0), (1, 0), (0, -1), (0, 1))
+    )
     corridor = (up & down & ~left & ~right) | (left & right & ~up & ~down)
     return free, free[~corridor]
 
 
-def _manipulate(env, family: str, kind: str, rng: np.random.Generator, seed: int) -> list[Episode]:
+def _manipulate(env, family: str, kind: str, rng: np.random.Generator, seed: int | None) -> list[Episode]:
     """Let an oracle reach one random target after another; episodes that leave the scene's table are drawn again."""
     oracles = _oracles(env, family, kind)
     size = env.spec.id.split("-")[1]
@@ -247,7 +252,7 @@ def _oracles(env, family: str, kind: str) -> dict:
             drawer=drawer_markov.DrawerMarkovOracle,
             window=window_markov.WindowMarkovOracle,
         )
-    special = {}
+    special: dict[str, dict] = {}
     if family == "puzzle":
         special["button"] = dict(gripper_always_closed=True)
     if family == "scene" and kind == "noisy":

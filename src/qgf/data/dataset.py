@@ -69,14 +69,14 @@ class Dataset:
         return rows[rows + horizon <= end_of_row]
 
     def chunk_returns(self, starts: np.ndarray, horizon: int, discount: float) -> tuple[np.ndarray, np.ndarray]:
-        """Per chunk R = sum_i gamma^i r_i up to and including the first terminal step, and gamma^H prod masks; [M] each.
+        """R = sum_i gamma^i r_i up to and including the first terminal step, and gamma^H prod masks; [M] each.
 
         Raises UserError if the dataset has no rewards.
         """
         if self.rewards is None:
             raise UserError(
-                f"{self.name}: missing key 'rewards' (shape [{len(self.ends)}]); a critic needs them. For OGBench use a "
-                "single-task name such as pointmaze-medium-navigate-singletask-task1-v0"
+                f"{self.name}: missing key 'rewards' (shape [{len(self.ends)}]), which a critic needs. For OGBench use "
+                "a single-task name such as pointmaze-medium-navigate-singletask-task1-v0"
             )
         masks = np.ones(len(self.ends), np.float32) if self.masks is None else self.masks
         returns, alive = np.zeros(len(starts), np.float32), np.ones(len(starts), np.float32)
@@ -92,7 +92,7 @@ class Dataset:
 
     @staticmethod
     def from_arrays(arrays: dict[str, np.ndarray], name: str) -> Dataset:
-        """Check raw arrays against the file format and lay them out. Raises UserError naming file, key, shape and row."""
+        """Check raw arrays against the file format and lay them out. UserError names file, key, shape and row."""
         arrays = check(arrays, name)
         ends = arrays["terminals"].copy()
         ends[-1] = True
@@ -103,7 +103,7 @@ class Dataset:
 
 
 def read_npz(path: str | Path, keys: tuple[str, ...] | None = REQUIRED + OPTIONAL) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file called `keys` (None: all). UserError for a missing, empty, truncated or pickled file."""
+    """The arrays called `keys` (None: all) of a file. UserError if it is missing, empty, truncated or pickled."""
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file")
@@ -134,8 +134,8 @@ def check(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
             raise UserError(f"{name}: {key!r} has shape {list(x.shape)}, expected {wanted}")
         if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
             raise UserError(f"{name}: {key!r} has type {x.dtype}, expected numbers")
-        bad = np.flatnonzero(~np.isfinite(x.reshape(n, -1)).all(axis=1)) if n else []
-        if len(bad):
+        bad = np.flatnonzero(~np.isfinite(x.reshape(n, -1)).all(axis=1)) if n else np.array([])
+        if bad.size:
             raise UserError(f"{name}: {key!r} holds NaN or Inf in {len(bad)} rows, the first is row {bad[0]}")
         checked[key] = x.astype(bool) if key == "terminals" else np.ascontiguousarray(x, np.float32)
     if n == 0:

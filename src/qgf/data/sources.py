@@ -39,15 +39,14 @@ def load_dataset(name: str | Path, directory: str | Path | None = None, download
     parsed = parse_name(str(name))
     folder = data_dir(directory)
     paths = [folder / f"{parsed.dataset}{suffix}.npz" for suffix in ("", "-val")]
-    if not paths[0].is_file():
-        if not download or not _download(parsed.dataset, folder):
-            raise UserError(
-                f"{paths[0]}: no such dataset and it cannot be downloaded; make it with: "
-                f"qgf collect {parsed.dataset.rsplit('-', 1)[0]}"
-            )
+    if not paths[0].is_file() and not (download and _download(parsed.dataset, folder)):
+        raise UserError(
+            f"{paths[0]}: no such dataset and it cannot be downloaded; make it with: "
+            f"qgf collect {parsed.dataset.rsplit('-', 1)[0]}"
+        )
     env = _task_env(parsed.env) if parsed.single_task else None
-    train, validation = (_labelled(path, parsed.env, env) if path.is_file() else None for path in paths)
-    return replace(train, name=parsed.full, validation=validation)
+    held_out = _labelled(paths[1], parsed.env, env) if paths[1].is_file() else None
+    return replace(_labelled(paths[0], parsed.env, env), name=parsed.full, validation=held_out)
 
 
 def _labelled(path: Path, env_id: str, env) -> Dataset:
