@@ -56,7 +56,7 @@ def maze(maze_folder):
 @pytest.fixture(scope="session")
 def tiny():
     """Settings of a run that takes a second or two."""
-    method = IQL(width=32, depth=2)
+    method = IQL(width=32, depth=1)
     return TrainConfig(steps=400, batch_size=32, log_every=100, checkpoint_every=200, method=method)
 
 
