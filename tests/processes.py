@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import qgf
@@ -47,8 +48,6 @@ def session_ends(process: subprocess.Popen, seconds: float) -> bool:
 
 def clear(process: subprocess.Popen) -> None:
     """End whatever is left of the program's session."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()

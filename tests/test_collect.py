@@ -70,7 +70,9 @@ def test_the_result_does_not_depend_on_the_number_of_workers(maze_folder, tmp_pa
 def test_a_larger_collection_starts_with_the_smaller_one_and_another_seed_differs(maze_folder, tmp_path):
     collect(MAZE, 5000, workers=2, directory=tmp_path / "more")
     collect(MAZE, 1000, seed=1, workers=1, directory=tmp_path / "other")
-    first, more, other = (contents(folder)[0]["observations"] for folder in (maze_folder, tmp_path / "more", tmp_path / "other"))
+    first, more, other = (
+        contents(folder)[0]["observations"] for folder in (maze_folder, tmp_path / "more", tmp_path / "other")
+    )
     assert_array_equal(more[:4004], first)
     assert not np.array_equal(more[4004:], first[:1001])
     assert len(other) == 1001
@@ -79,7 +81,9 @@ def test_a_larger_collection_starts_with_the_smaller_one_and_another_seed_differ
 
 def test_the_validation_episodes_are_not_training_episodes(maze_folder):
     train, validation = contents(maze_folder)
-    assert not any(np.array_equal(validation["actions"][:50], train["actions"][k : k + 50]) for k in range(0, 4004, 1001))
+    assert not any(
+        np.array_equal(validation["actions"][:50], train["actions"][k : k + 50]) for k in range(0, 4004, 1001)
+    )
 
 
 COLLECT = """
@@ -136,7 +140,7 @@ def test_shards_of_another_seed_are_not_mixed_in(tmp_path):
     partial = tmp_path / f"{MAZE}.partial"
     partial.mkdir()
     (partial / "plan.json").write_text(json.dumps(dict(dataset=MAZE, seed=3)))
-    with pytest.raises(UserError, match="other settings.*'seed': 3"):
+    with pytest.raises(UserError, match=r"other settings.*'seed': 3"):
         collect(MAZE, 1000, seed=0, directory=tmp_path)
 
 
@@ -246,7 +250,9 @@ def test_manipulation_data_holds_the_simulators_state(cubes):
     env.close()
     assert (sizes["qpos"], sizes["qvel"]) == (21, 20)
     for arrays in (*cubes["play"], *cubes["noisy"]):
-        assert {key: x.shape for key, x in arrays.items() if key != "terminals"} == {k: (1001, d) for k, d in sizes.items()}
+        assert {key: x.shape for key, x in arrays.items() if key != "terminals"} == {
+            k: (1001, d) for k, d in sizes.items()
+        }
         assert_array_equal(np.flatnonzero(arrays["terminals"]), [1000])
         assert all(np.isfinite(x).all() for x in arrays.values()) and np.abs(arrays["actions"]).max() <= 1
 

@@ -88,7 +88,11 @@ def test_polyak_moves_every_array_by_the_rate():
 def slopes(loss):
     """Which networks a loss has a gradient in."""
     grads = eqx.filter_grad(loss)(NETS)
-    return {part for part in ("flow", "critic", "value", "target") if any(g.any() for g in jax.tree.leaves(getattr(grads, part)))}
+    return {
+        part
+        for part in ("flow", "critic", "value", "target")
+        if any(g.any() for g in jax.tree.leaves(getattr(grads, part)))
+    }
 
 
 def test_the_critic_loss_moves_the_critic_alone():

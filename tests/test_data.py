@@ -52,11 +52,14 @@ FAULTS = {
     "terminals long": (dict(terminals=np.zeros(16, bool)), ["terminals", "[16]", "[15]"]),
     "rewards matrix": (dict(rewards=np.zeros((15, 1))), ["rewards", "[15, 1]", "[15]"]),
     "masks short": (dict(masks=np.ones(3)), ["masks", "[3]", "[15]"]),
-    "next_observations narrow": (dict(next_observations=np.zeros((15, 2))), ["next_observations", "[15, 2]", "[15, 3]"]),
+    "next_observations narrow": (
+        dict(next_observations=np.zeros((15, 2))),
+        ["next_observations", "[15, 2]", "[15, 3]"],
+    ),
     "next_observations short": (dict(next_observations=np.zeros((9, 3))), ["next_observations", "[9, 3]", "[15, *]"]),
     "words": (dict(rewards=np.array(["a"] * 15)), ["rewards", "type"]),
     "objects": (dict(observations=np.full((15, 3), None, object)), ["observations", "type object"]),
-    "no rows": (dict(observations=np.zeros((0, 3)), actions=np.zeros((0, 2)), **dict.fromkeys(("terminals", "rewards", "masks"), np.zeros(0))), ["observations", "empty"]),
+    "no rows": ({key: x[:0] for key, x in arrays().items()}, ["observations", "empty"]),
     "action beyond 1": (spoilt("actions", 7, [0.1, 1.5]), ["actions", "row 7", "1.5"]),
     "action below -1": (spoilt("actions", 3, [-40.0, 0.1]), ["actions", "row 3", "-40"]),
     **{
@@ -64,8 +67,11 @@ FAULTS = {
         for key in ("observations", "actions", "rewards", "masks")
         for value in (np.nan, np.inf, -np.inf)
     },
-    "NaN in next_observations": (dict(next_observations=np.full((15, 3), np.nan)), ["next_observations", "15 rows", "row 0"]),
-}  # fmt: skip
+    "NaN in next_observations": (
+        dict(next_observations=np.full((15, 3), np.nan)),
+        ["next_observations", "15 rows", "row 0"],
+    ),
+}
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -162,7 +168,9 @@ def test_other_number_types_are_converted(tmp_path):
     loaded = load_dataset(write(tmp_path / "mine.npz", **mixed))
     assert_array_equal(loaded.ends, arrays()["terminals"])
     assert_array_equal(loaded.rewards, mixed["rewards"].astype(np.float32))
-    assert {x.dtype for x in (loaded.observations, loaded.actions, loaded.rewards, loaded.masks)} == {np.dtype(np.float32)}
+    assert {x.dtype for x in (loaded.observations, loaded.actions, loaded.rewards, loaded.masks)} == {
+        np.dtype(np.float32)
+    }
 
 
 def test_a_last_episode_without_end_marker_ends_with_the_file():
@@ -288,11 +296,11 @@ def test_rewards_and_masks_are_ogbenchs(maze_folder, task):
 
 
 def test_the_rewards_do_not_depend_on_the_global_random_state(maze_folder, maze):
-    np.random.seed(12345)  # noqa: NPY002  OGBench draws from it
-    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    np.random.seed(12345)  # OGBench draws from the global generator
+    before = np.random.get_state()[1].copy()
     again = load_dataset(TASK, maze_folder, download=False)
     assert_array_equal(again.rewards, maze.rewards)
-    assert_array_equal(np.random.get_state()[1], before)  # noqa: NPY002
+    assert_array_equal(np.random.get_state()[1], before)
 
 
 def test_single_task_rewards_need_the_simulators_state(tmp_path):
@@ -303,7 +311,10 @@ def test_single_task_rewards_need_the_simulators_state(tmp_path):
 
 
 def test_an_unknown_environment_names_the_nearest(tmp_path):
-    for wrong, right in (("pointmaze-medum-navigate-v0", "pointmaze-medium-navigate-v0"), (TASK.replace("task1", "task7"), "task")):
+    for wrong, right in (
+        ("pointmaze-medum-navigate-v0", "pointmaze-medium-navigate-v0"),
+        (TASK.replace("task1", "task7"), "task"),
+    ):
         with pytest.raises(UserError, match=f"unknown environment.*did you mean '[^']*{right}"):
             load_dataset(wrong, tmp_path, download=False)
 

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import TASK
-from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from numpy.testing import assert_allclose, assert_array_equal
 
 from qgf.envs import ChunkEnv, make_vector_env, parse_name, seed_globals
@@ -43,9 +42,34 @@ class Corridor(gymnasium.Env):
         return self.obs(), float(success) - 0.1, success, self.left == 0, dict(success=float(success))
 
 
-def corridors(lanes, horizon=HORIZON):
-    made = [lambda: ChunkEnv(Corridor(), horizon)] * lanes
-    return SyncVectorEnv(made, autoreset_mode=AutoresetMode.DISABLED)
+class Lanes:
+    """The part of gymnasium's vector environment that `evaluate` uses, in one process; keeps what was played."""
+
+    def __init__(self, lanes):
+        self.envs = [ChunkEnv(Corridor(), HORIZON) for _ in range(lanes)]
+        self.num_envs, env = lanes, self.envs[0]
+        self.single_action_space, self.single_observation_space = env.action_space, env.observation_space
+        self.observation_space = gymnasium.vector.utils.batch_space(env.observation_space, lanes)
+        self.obs = np.zeros((lanes, 2), np.float32)
+        self.playing, self.chunks = [None] * lanes, {}
+
+    def reset(self, *, seed, options):
+        for lane in np.flatnonzero(options["reset_mask"]):
+            assert seed[lane] not in self.chunks, "an episode was started twice"
+            self.playing[lane], self.chunks[seed[lane]] = seed[lane], []
+            self.obs[lane], _ = self.envs[lane].reset(seed=seed[lane])
+        return self.obs.copy(), {}
+
+    def step(self, actions):
+        results = []
+        for lane, env in enumerate(self.envs):
+            if not env._over:
+                self.chunks[self.playing[lane]].append(actions[lane])
+            results.append(env.step(actions[lane]))
+        obs, rewards, terminated, truncated, infos = zip(*results, strict=True)
+        self.obs = np.stack(obs)
+        merged = {key: np.array([info[key] for info in infos]) for key in infos[0]}
+        return self.obs.copy(), np.array(rewards), np.array(terminated), np.array(truncated), merged
 
 
 def walker(horizon=HORIZON, guide="qgf", weight=0.2, scale=1.0):
@@ -72,38 +96,6 @@ def replay(policy, seed):
     return total, steps, bool(info["success"]), np.stack(path)
 
 
-class Recorder:
-    """Passes calls on to a vector environment and keeps what was played."""
-
-    def __init__(self, envs):
-        self.envs, self.log = envs, []
-
-    def __getattr__(self, name):
-        return getattr(self.envs, name)
-
-    def reset(self, *, seed, options):
-        self.log.append(("reset", list(seed), None))
-        return self.envs.reset(seed=seed, options=options)
-
-    def step(self, actions):
-        self.log.append(("step", None, np.array(actions)))
-        return self.envs.step(actions)
-
-    def played(self, seeds):
-        """The chunks that each episode got, by its seed; repeated resets would show as a repeated seed."""
-        lanes, chunks = {}, {seed: [] for seed in seeds}
-        for kind, started, actions in self.log:
-            if kind == "reset":
-                for lane, seed in enumerate(started):
-                    if seed is not None:
-                        assert chunks[seed] == []
-                        lanes[lane] = seed
-            else:
-                for lane, seed in lanes.items():
-                    chunks[seed].append(actions[lane])
-        return chunks
-
-
 def same(a: Score, b: Score, **tolerance):
     for name in ("success", "returns", "lengths", "value", "ratio", "skipped"):
         assert_allclose(getattr(a, name), getattr(b, name), err_msg=name, **tolerance)
@@ -114,11 +106,10 @@ def same(a: Score, b: Score, **tolerance):
 @pytest.mark.parametrize("lanes", [1, 3, 11])
 def test_every_episode_is_one_episode(lanes):
     """Replay each episode alone, with the actions it was given: nothing leaks from lane to lane or past an end."""
-    envs, episodes, seeds = Recorder(corridors(lanes)), 11, episode_seeds(5, 11)
+    envs, episodes, seeds = Lanes(lanes), 11, episode_seeds(5, 11)
     score = evaluate(walker(), TASK, episodes, seed=5, envs=envs)
-    played = envs.played(seeds)
     for k, seed in enumerate(seeds):
-        total, steps, success, path = replay(played[seed], seed)
+        total, steps, success, path = replay(envs.chunks[seed], seed)
         assert_allclose(score.returns[k], total, rtol=1e-6)
         assert (score.lengths[k], score.success[k]) == (steps, success)
         assert_allclose(score.paths[k], path, rtol=1e-6)
@@ -127,26 +118,31 @@ def test_every_episode_is_one_episode(lanes):
 
 
 def test_the_number_of_lanes_changes_nothing():
-    scores = [evaluate(walker(), TASK, 11, seed=2, envs=corridors(lanes)) for lanes in (1, 2, 5, 16)]
+    scores = [evaluate(walker(), TASK, 11, seed=2, envs=Lanes(lanes)) for lanes in (1, 2, 5, 16)]
     for other in scores[1:]:
         same(scores[0], other, rtol=1e-4, atol=1e-5)
 
 
 def test_repeated_calls_on_shared_environments_are_equal_and_seeds_differ():
-    envs = corridors(3)
-    first, other, again = (evaluate(walker(), TASK, 7, seed=seed, envs=envs) for seed in (0, 1, 0))
+    envs, scores = Lanes(3), []
+    for seed in (0, 1, 0):
+        envs.chunks.clear()
+        scores.append(evaluate(walker(), TASK, 7, seed=seed, envs=envs))
+    first, other, again = scores
     same(first, again, rtol=0)
     assert not np.array_equal(first.lengths, other.lengths)
 
 
 def test_episodes_do_not_depend_on_how_many_follow():
-    few, many = (evaluate(walker(), TASK, n, seed=4, envs=corridors(3)) for n in (4, 9))
+    few, many = (evaluate(walker(), TASK, n, seed=4, envs=Lanes(3)) for n in (4, 9))
     assert_array_equal(many.lengths[:4], few.lengths)
     assert_allclose(many.returns[:4], few.returns, rtol=1e-5)
 
 
 def test_every_arm_meets_the_same_episodes():
-    guided, plain = (evaluate(walker(guide=g, weight=w), TASK, 8, seed=3, envs=corridors(3)) for g, w in (("qgf", 2.0), ("none", 0)))
+    guided, plain = (
+        evaluate(walker(guide=g, weight=w), TASK, 8, seed=3, envs=Lanes(3)) for g, w in (("qgf", 2.0), ("none", 0))
+    )
     starts = [np.stack([path[0] for path in score.paths]) for score in (guided, plain)]
     assert_array_equal(*starts)
     assert len(np.unique(starts[0][:, 0])) == 8
@@ -156,26 +152,27 @@ def test_every_arm_meets_the_same_episodes():
 
 
 def test_decisions_of_one_episode_have_their_own_noise():
-    envs = Recorder(corridors(2))
-    evaluate(walker(weight=0.0, scale=0.0), TASK, 6, seed=1, envs=envs)
-    chunks = [tuple(c.ravel().round(5)) for played in envs.played(episode_seeds(1, 6)).values() for c in played[:1]]
-    assert len(set(chunks)) == 6
-    first = [c for c in envs.log if c[0] == "step"]
-    lane = np.stack([actions[0].ravel() for _, _, actions in first])
-    assert len(np.unique(lane.round(5), axis=0)) == len(lane)
+    envs = Lanes(2)
+    evaluate(walker(weight=0.0, scale=0.0), TASK, 6, seed=1, envs=envs)  # the actions are the noise itself
+    chunks = np.array([chunk.ravel() for episode in envs.chunks.values() for chunk in episode])
+    assert len(chunks) > 12
+    inside = np.abs(chunks) < 1
+    assert len(np.unique(chunks[inside].round(5))) == inside.sum()
 
 
 def test_value_ratio_and_progress_are_means_over_an_episodes_decisions():
     seen = []
     policy = walker(weight=0.3)
     broken = guided_flow(policy.velocity, lambda obs, a: jnp.nan * jnp.sum(a), 1, weight=1.0, steps=5, horizon=HORIZON)
-    score = evaluate(broken, TASK, 5, envs=corridors(2), progress=lambda *x: seen.append(x))
+    score = evaluate(broken, TASK, 5, envs=Lanes(2), progress=lambda *x: seen.append(x))
     decisions = np.array([len(path) - 1 for path in score.paths])
     assert_array_equal(score.skipped, 5 * decisions)
     assert seen[-1] == (5, int(score.success.sum()), 5)
     assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
-    constant = guided_flow(policy.velocity, lambda obs, a: 7.0 + 0 * jnp.sum(a), 1, weight=1.0, steps=5, horizon=HORIZON)
-    assert_allclose(evaluate(constant, TASK, 5, envs=corridors(2)).value, 7.0, rtol=1e-6)
+    constant = guided_flow(
+        policy.velocity, lambda obs, a: 7.0 + 0 * jnp.sum(a), 1, weight=1.0, steps=5, horizon=HORIZON
+    )
+    assert_allclose(evaluate(constant, TASK, 5, envs=Lanes(2)).value, 7.0, rtol=1e-6)
 
 
 def test_a_chunk_stops_where_its_episode_ends():
@@ -204,7 +201,9 @@ def test_episode_seeds_are_fixed_and_disjoint():
 @pytest.fixture(scope="module")
 def maze_scores():
     """The same policy in the maze on one and on three processes; long chunks, as every decision costs."""
-    policy = guided_flow(lambda obs, a, t: 0.2 - 0.5 * a, lambda obs, a: jnp.sum(a), action_dim=2, horizon=50, weight=0.3)
+    policy = guided_flow(
+        lambda obs, a, t: 0.2 - 0.5 * a, lambda obs, a: jnp.sum(a), action_dim=2, horizon=50, weight=0.3
+    )
     scores = {}
     for lanes in (1, 3):
         envs = make_vector_env(parse_name(TASK).env, 50, lanes)
@@ -256,19 +255,19 @@ def test_no_episodes_are_refused():
 def test_a_policy_with_other_actions_is_refused(horizon, action_dim):
     policy = guided_flow(lambda o, a, t: -a, lambda o, a: jnp.sum(a), action_dim, horizon=horizon, weight=0.1)
     with pytest.raises(UserError, match=rf"takes actions \[4, 1\], the policy gives \[{horizon}, {action_dim}\]"):
-        evaluate(policy, TASK, 2, envs=corridors(2))
+        evaluate(policy, TASK, 2, envs=Lanes(2))
 
 
 def test_a_policy_for_other_observations_is_refused():
     matrix = jnp.ones((7, HORIZON))
     policy = guided_flow(lambda o, a, t: o @ matrix - a, lambda o, a: jnp.sum(a), 1, horizon=HORIZON, weight=0.1)
     with pytest.raises(UserError, match=r"has observations \[2\], the policy was made for others"):
-        evaluate(policy, TASK, 2, envs=corridors(2))
+        evaluate(policy, TASK, 2, envs=Lanes(2))
 
 
 def test_a_trained_policy_is_refused_where_it_does_not_fit(tiny_run):
     with pytest.raises(UserError, match=r"takes actions \[4, 1\], the policy gives \[5, 2\]"):
-        evaluate(tiny_run.policy(), TASK, 2, envs=corridors(2))
+        evaluate(tiny_run.policy(), TASK, 2, envs=Lanes(2))
 
 
 def test_an_unknown_environment_names_the_nearest():
@@ -281,12 +280,21 @@ def test_an_unknown_environment_names_the_nearest():
 
 @pytest.mark.parametrize(
     "successes, episodes, low, high",
-    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (5, 10, 0.2366, 0.7634), (1, 2, 0.0945, 0.9055), (81, 263, 0.2553, 0.3662)],
+    [
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (5, 10, 0.2366, 0.7634),
+        (1, 2, 0.0945, 0.9055),
+        (81, 263, 0.2553, 0.3662),
+    ],
 )
 def test_wilson_interval(successes, episodes, low, high):
     assert_allclose(wilson(successes, episodes), (low, high), atol=6e-5)
     p, z, n = successes / episodes, 1.959963984540054, episodes
-    centre, half = (p + z * z / (2 * n)) / (1 + z * z / n), z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    centre, half = (
+        (p + z * z / (2 * n)) / (1 + z * z / n),
+        z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)),
+    )
     assert_allclose(wilson(successes, episodes), (centre - half, centre + half), atol=1e-9)
 
 
@@ -329,7 +337,15 @@ def test_scores_are_written_as_they_are(tmp_path):
     low, high = wilson(int(one.success.sum()), 6)
     assert (one.rate, one.interval) == (one.success.mean(), (low, high))
     numbers = {k: float(row[k]) for k in ("success", "low", "high", "returns", "lengths", "weight", "strength")}
-    expected = dict(success=one.rate, low=low, high=high, returns=one.returns.mean(), lengths=one.lengths.mean(), weight=0.25, strength=1)
+    expected = dict(
+        success=one.rate,
+        low=low,
+        high=high,
+        returns=one.returns.mean(),
+        lengths=one.lengths.mean(),
+        weight=0.25,
+        strength=1,
+    )
     assert_allclose(list(numbers.values()), list(expected.values()), atol=6e-5)
     assert (row["successes"], row["episodes"], row["skipped"]) == (str(int(one.success.sum())), "6", "15")
 

@@ -59,7 +59,10 @@ def test_a_folder_that_cannot_be_made_is_a_users_error(tmp_path, below):
 def test_no_space_is_a_users_error_and_keeps_the_old_content(tmp_path):
     path = tmp_path / "file.txt"
     path.write_text("old")
-    with pytest.raises(UserError, match=r"file\.txt: cannot be written \(No space left"), atomic_path(path) as temporary:
+    with (
+        pytest.raises(UserError, match=r"file\.txt: cannot be written \(No space left"),
+        atomic_path(path) as temporary,
+    ):
         temporary.write_text("new")
         with open("/dev/full", "w") as full:
             full.write("x")

@@ -118,7 +118,9 @@ def test_all_agree_with_the_critics_gradient_at_time_one(name, d, float64):
 def test_asking_at_a_clean_action_ignores_the_bump_away_from_the_data(name, float64):
     world = toy.world("landing")
     a, t = jnp.array([3.0]), jnp.array(0.2)  # a noisy action under the critic's spurious bump
-    pull = lambda name: [float(compiled(name, world.mixture.velocity, q)(a, t)[0]) for q in (world.critic, world.true_return)]
+    pull = lambda name: [
+        float(compiled(name, world.mixture.velocity, q)(a, t)[0]) for q in (world.critic, world.true_return)
+    ]
     misled, honest = pull("ood")
     assert honest < 0 < misled and misled - honest > 5  # the noisy action itself is drawn further to the bump
     seen, honest = pull(name)

@@ -169,7 +169,9 @@ def test_seeds_side_by_side_equal_separate_runs():
     assert logs["loss/flow"].shape == (3,)
     for i, key in enumerate(keys):
         alone, log = learner.run(jax.jit(learner.init)(key), data, 6)
-        assert_trees(assert_allclose, jax.tree.map(lambda x, i=i: x[i], together.nets), alone.nets, rtol=1e-4, atol=1e-5)
+        assert_trees(
+            assert_allclose, jax.tree.map(lambda x, i=i: x[i], together.nets), alone.nets, rtol=1e-4, atol=1e-5
+        )
         assert_allclose(logs["loss/critic"][i], log["loss/critic"], rtol=1e-4)
     assert len(np.unique(logs["loss/flow"])) == 3
 
@@ -191,7 +193,9 @@ def test_batch_at_indexes_the_dataset():
 def test_batches_are_drawn_uniformly_and_anew():
     class Spy(Quadratics):
         def losses(self):
-            return dict(left=lambda x, nets, batch, key: (0 * x, dict(mean=batch.returns.mean(), noise=jax.random.normal(key))))
+            return dict(
+                left=lambda x, nets, batch, key: (0 * x, dict(mean=batch.returns.mean(), noise=jax.random.normal(key)))
+            )
 
     data = chunks(rows=1004)._replace(returns=jnp.arange(1000.0))
     learner = Learner(Spy(), SPEC, 0.1, 64)

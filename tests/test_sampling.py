@@ -143,7 +143,9 @@ def test_an_estimator_may_be_a_function(float64):
     m = worlds.mixture(3)
     a0, double = jnp.array(noise(3)[0]), lambda v, q, a, t: 2 * ESTIMATORS["qgf"](v, q, a, t)
     assert_allclose(
-        sample(m.velocity, worlds.critic, a0, double, 0.1), sample(m.velocity, worlds.critic, a0, "qgf", 0.2), rtol=1e-12
+        sample(m.velocity, worlds.critic, a0, double, 0.1),
+        sample(m.velocity, worlds.critic, a0, "qgf", 0.2),
+        rtol=1e-12,
     )
 
 

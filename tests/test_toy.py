@@ -90,7 +90,9 @@ def test_log_prob_and_responsibilities_match_scipy(d, precision):
         terms = worlds.log_terms(m, a, t)
         expected = np.logaddexp.reduce(terms)
         assert_allclose(m.log_prob(ja, jt), expected, rtol=2 * precision.rtol, atol=precision.rtol)
-        assert_allclose(m.responsibilities(ja, jt), np.exp(terms - expected), rtol=1e3 * precision.rtol, atol=precision.rtol)
+        assert_allclose(
+            m.responsibilities(ja, jt), np.exp(terms - expected), rtol=1e3 * precision.rtol, atol=precision.rtol
+        )
 
 
 def test_ode_matches_an_accurate_integrator(float64):

@@ -87,7 +87,9 @@ def test_a_run_directory_holds_what_the_contract_says(tiny, tiny_run):
 
 def test_logging_more_often_changes_nothing_but_the_log(maze, tiny, tiny_run, tmp_path):
     seen = []
-    run = train(maze, replace(tiny, log_every=50), tmp_path / "run", progress=lambda step, logs: seen.append((step, logs)))
+    run = train(
+        maze, replace(tiny, log_every=50), tmp_path / "run", progress=lambda step, logs: seen.append((step, logs))
+    )
     assert weights(run) == weights(tiny_run)
     assert [step for step, _ in seen] == list(range(50, 401, 50))
     fine, coarse = run.metrics()["loss/flow"], tiny_run.metrics()["loss/flow"]
