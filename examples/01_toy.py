@@ -3,7 +3,7 @@
     python examples/01_toy.py
 
 Actions come from three peaks at -2, 0 and 1; the best action is 1. The critic is right near the data and wrong at
-3.3, where it promises far too much. Asking it at the noisy action falls for that; asking at the clean estimate does not.
+3.3, where it promises far too much. Asked at the noisy action it leads there; asked at the clean estimate it does not.
 """
 
 import jax

@@ -1,7 +1,7 @@
 """Train on a real task and compare the cloned policy with the guided one, from Python.
 
-    qgf collect pointmaze-medium-navigate --transitions 100000
-    python examples/02_train.py
+qgf collect pointmaze-medium-navigate --transitions 100000
+python examples/02_train.py
 """
 
 import qgf

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 # Every run compiles its own learner; equal programs are compiled once per session, in subprocesses too.
 CACHE = tempfile.TemporaryDirectory(prefix="qgf-tests-")
-os.environ |= dict(JAX_COMPILATION_CACHE_DIR=CACHE.name, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0")
+os.environ |= dict(JAX_COMPILATION_CACHE_DIR=CACHE.name, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0.2")
 
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402

@@ -84,18 +84,17 @@ def train(
 
 
 def _train(dataset, config, out, flow=None, log=(), overwrite=False):
-    from qgf.loggers import make_loggers
+    from qgf.loggers import make_logger
     from qgf.training import train as run
 
     console.print(f"{dataset.name}: {dataset.transitions:,} transitions, {dataset.obs_dim} -> {dataset.action_dim}")
-    loggers = make_loggers(log, out, to_json(config)) if log else []
+    record = make_logger(log, out, to_json(config))
     with _bar("training", "updates") as tell:
 
         def progress(step, logs):
             losses = "  ".join(f"{k.split('/')[1]} {v:.3f}" for k, v in logs.items() if k.startswith("loss/"))
             tell(step, config.steps, f"{losses}  {logs['updates_per_second']:.0f}/s")
-            for logger in loggers:
-                logger(step, logs)
+            record(step, logs)
 
         return run(dataset, config, out, flow, overwrite, progress)
 

@@ -137,17 +137,20 @@ def evaluate(
 
     `envs` may be shared between calls (`make_vector_env`). `progress(done, successes, total)`.
     """
-    if episodes < 1:
-        raise UserError(f"episodes must be at least 1, got {episodes}")
-    env_id = parse_name(env_name).env
     own = envs is None
-    envs = envs or make_vector_env(env_id, policy.horizon, min(LANES, episodes))
+    envs = envs or _environments(env_name, policy.horizon, episodes)
     try:
         _check_fit(policy, envs, env_name)
         return _play(policy, env_name, envs, episodes, seed, progress)
     finally:
         if own:
             envs.close()
+
+
+def _environments(env_name: str, horizon: int, episodes: int):
+    if episodes < 1:
+        raise UserError(f"episodes must be at least 1, got {episodes}")
+    return make_vector_env(parse_name(env_name).env, horizon, min(LANES, episodes))
 
 
 def _check_fit(policy: Policy, envs, env_name: str) -> None:
@@ -233,7 +236,7 @@ def evaluate_run(run, chosen: list[Arm], env_name: str, episodes: int, seed: int
 
     policies = [load_trained(folder) for folder in run.policy_dirs()]
     ways = [[arm.of(trained.policy()) for arm in chosen] for trained in policies]  # fails early on a bad option
-    envs = make_vector_env(parse_name(env_name).env, policies[0].spec.horizon, min(LANES, episodes))
+    envs = _environments(env_name, policies[0].spec.horizon, episodes)
     scores = []
     try:
         for policy_seed, trained in enumerate(policies):

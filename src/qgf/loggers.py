@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from qgf.errors import UserError, unknown
@@ -33,16 +34,25 @@ def wandb(directory: Path, config: dict) -> Log:
 
 
 LOGGERS = dict(tensorboard=tensorboard, wandb=wandb)
+PACKAGES = dict(tensorboard="tensorboardX", wandb="wandb")
 
 
-def make_loggers(names: tuple[str, ...], directory: Path, config: dict) -> list[Log]:
-    """The loggers by name. Raises UserError for an unknown one, or one whose package is not installed."""
-    made = []
+def make_logger(names: tuple[str, ...], directory: Path, config: dict) -> Log:
+    """One logger that feeds all of `names`; they are opened at the first call, when the run directory exists.
+
+    Raises UserError for an unknown name, or one whose package is not installed.
+    """
     for name in names:
         if name not in LOGGERS:
             raise unknown("logger", name, LOGGERS)
-        try:
-            made.append(LOGGERS[name](directory, config))
-        except ImportError as error:
-            raise UserError(f"logger {name} needs a package: pip install 'qgf[{name}]'") from error
-    return made
+        if find_spec(PACKAGES[name]) is None:
+            raise UserError(f"logger {name} needs a package: pip install 'qgf[{name}]'")
+    opened: list[Log] = []
+
+    def log(step: int, logs: dict[str, float]) -> None:
+        if not opened:
+            opened.extend(LOGGERS[name](directory, config) for name in names)
+        for one in opened:
+            one(step, logs)
+
+    return log

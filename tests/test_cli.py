@@ -1,0 +1,253 @@
+"""The command line: one clear line for a mistake and nothing lost, and the whole way from data to report."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import TASK
+
+import qgf.cli
+from qgf.cli import main
+from qgf.evaluation import read_scores
+
+SMALL = ("--steps", "40", "--log-every", "20", "--checkpoint-every", "20", "--batch-size", "16", "--width", "16")
+
+
+def fails(capsys, *arguments):
+    """Run a command that must fail; its message, which must be a single line."""
+    with pytest.raises(SystemExit) as caught:
+        main(list(map(str, arguments)))
+    assert caught.value.code not in (0, None)
+    message = capsys.readouterr().err.strip()
+    assert message.startswith("qgf: ")
+    assert len(message.splitlines()) == 1
+    return message
+
+
+def arrays(**changes):
+    rng = np.random.default_rng(0)
+    n = 60
+    x = dict(
+        observations=rng.normal(size=(n, 3)).astype(np.float32),
+        actions=rng.uniform(-1, 1, (n, 2)).astype(np.float32),
+        terminals=np.arange(n) % 20 == 19,
+        rewards=np.zeros(n, np.float32),
+    )
+    return {key: value for key, value in (x | changes).items() if value is not None}
+
+
+def spoil(x, row, value):
+    x = x.copy()
+    x[row] = value
+    return x
+
+
+GOOD = arrays()
+BAD_ARRAYS = {
+    "missing key": (dict(actions=None), ["missing key 'actions'"]),
+    "missing rewards": (dict(rewards=None), ["missing key 'rewards'", "[60]"]),
+    "wrong rank": (dict(actions=np.zeros(60, np.float32)), ["'actions'", "[60]", "[60, *]"]),
+    "wrong length": (dict(rewards=np.zeros(59, np.float32)), ["'rewards'", "[59]"]),
+    "NaN observation": (dict(observations=spoil(GOOD["observations"], 7, np.nan)), ["'observations'", "row 7"]),
+    "Inf action": (dict(actions=spoil(GOOD["actions"], 9, np.inf)), ["'actions'", "row 9"]),
+    "NaN reward": (dict(rewards=spoil(GOOD["rewards"], 11, np.nan)), ["'rewards'", "row 11"]),
+    "action out of range": (dict(actions=spoil(GOOD["actions"], 5, 1.5)), ["'actions'", "[-1, 1]", "row 5"]),
+    "short episode": (dict(terminals=spoil(GOOD["terminals"], 22, True)), ["episode 1", "row 20", "chunk of 5"]),
+    "no rows": ({key: x[:0] for key, x in GOOD.items()}, ["'observations' is empty"]),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), BAD_ARRAYS.values(), ids=BAD_ARRAYS)
+def test_train_refuses_a_bad_dataset_and_writes_nothing(changes, said, tmp_path, capsys):
+    np.savez(tmp_path / "bad.npz", **arrays(**changes))
+    message = fails(capsys, "train", tmp_path / "bad.npz", "--out", tmp_path / "run", *SMALL)
+    assert all(part in message for part in [*said, "bad.npz"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_refuses_files_that_are_no_npz(tmp_path, capsys):
+    path = tmp_path / "data.npz"
+    path.write_bytes(b"")
+    assert "is empty" in fails(capsys, "train", path)
+    np.savez_compressed(path, **GOOD)
+    path.write_bytes(path.read_bytes()[:-500])
+    assert "truncated" in fails(capsys, "train", path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("observations.npy", b"not an array")
+    assert "data.npz" in fails(capsys, "train", path)
+    np.savez(path, **arrays(actions=np.array([{}] * 60, object)))
+    assert "pickled" in fails(capsys, "train", path)
+    path.unlink()
+    assert "no such file" in fails(capsys, "train", path)
+
+
+def test_unknown_names_get_the_nearest_known_one(tiny_run, tmp_path, capsys):
+    message = fails(capsys, "train", "pointmaze-medum-navigate-singletask-task1-v0", "--data-dir", tmp_path)
+    assert "did you mean 'pointmaze-medium-navigate-singletask-task1-v0'" in message
+    assert "did you mean 'qgf'" in fails(capsys, "evaluate", tiny_run.directory, "--guide", "qfg")
+    assert "did you mean 'iql'" in fails(capsys, "train", TASK, "--method", "iqll")
+    assert "did you mean 'navigate'" in fails(capsys, "collect", "pointmaze-medium-navigat", "--data-dir", tmp_path)
+    assert "did you mean 'tensorboard'" in fails(
+        capsys, "train", _good_file(tmp_path), "--log", "tensorbord", "--out", tmp_path / "run"
+    )
+
+
+def _good_file(folder):
+    np.savez(folder / "good.npz", **GOOD)
+    return folder / "good.npz"
+
+
+def test_an_unknown_option_names_the_nearest():
+    run = subprocess.run(
+        [sys.executable, "-m", "qgf.cli", "train", "x", "--batch-sise", "3"], capture_output=True, text=True
+    )
+    assert run.returncode == 2
+    assert "--batch-size" in run.stdout + run.stderr
+    assert "Traceback" not in run.stdout + run.stderr
+
+
+def test_contradictions_are_refused(tiny_run, tmp_path, capsys):
+    both = ("--strength", 1, "--weight", 0.1)
+    assert "not both" in fails(capsys, "evaluate", tiny_run.directory, *both)
+    assert "episodes must be at least 1" in fails(capsys, "evaluate", tiny_run.directory, "--episodes", 0)
+    assert "multiple of log_every" in fails(capsys, "train", _good_file(tmp_path), "--log-every", 300)
+    assert "discount" in fails(capsys, "train", _good_file(tmp_path), "--discount", 1.5)
+
+
+def test_what_is_no_run_is_refused(tmp_path, capsys):
+    for command in ("evaluate", "report"):
+        assert "not a run directory" in fails(capsys, command, tmp_path)
+    (tmp_path / "config.json").write_text('{"dataset": "x"')
+    assert "broken JSON" in fails(capsys, "report", tmp_path)
+
+
+def test_a_damaged_policy_or_checkpoint_is_refused(tiny_run, tiny, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.directory, run)
+    weights = run / "policy" / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    assert "truncated" in fails(capsys, "evaluate", run, "--episodes", 1)
+    np.savez(tmp_path / "good.npz", **GOOD)
+    trained = ("train", tmp_path / "good.npz", "--out", tmp_path / "mine", *SMALL)
+    main(list(map(str, trained)))
+    capsys.readouterr()
+    for file in (tmp_path / "mine" / "checkpoints" / "40").rglob("*"):
+        if file.is_file():
+            file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    message = fails(capsys, *trained, "--steps", "60")
+    assert "checkpoints/40" in message
+    assert "truncated or of another run" in message
+
+
+def test_a_run_with_other_settings_is_left_alone(tmp_path, capsys):
+    train = ("train", _good_file(tmp_path), "--out", tmp_path / "run", *SMALL)
+    main(list(map(str, train)))
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    capsys.readouterr()
+    message = fails(capsys, *train, "--horizon", 3)
+    assert "horizon=5 there, 3 now" in message
+    assert before == {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+
+
+def test_places_that_cannot_be_written_to(tmp_path, capsys):
+    (tmp_path / "file").write_text("in the way")
+    message = fails(capsys, "train", _good_file(tmp_path), "--out", tmp_path / "file" / "run", *SMALL)
+    assert "cannot be written" in message
+    message = fails(capsys, "collect", "pointmaze-medium-navigate", "--data-dir", tmp_path / "file" / "data")
+    assert "cannot be" in message
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path, tiny_run, capsys, monkeypatch):
+    shutil.copytree(tiny_run.directory, tmp_path / "run")
+    page = tmp_path / "run" / "report.html"
+    page.write_text("old")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_text", full)
+    message = fails(capsys, "report", tmp_path / "run")
+    monkeypatch.undo()
+    assert "No space left on device" in message
+    assert "report.html" in message
+    assert page.read_text() == "old"
+
+
+def test_a_missing_dataset_names_the_command_that_makes_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("qgf.data.sources._download", lambda *_: False)
+    message = fails(capsys, "train", TASK, "--data-dir", tmp_path)
+    assert "qgf collect pointmaze-medium-navigate" in message
+
+
+def test_from_data_to_report_and_the_same_again(tmp_path, capsys):
+    """Collect, train, evaluate, report, reload, evaluate again: the same numbers."""
+    data, run = tmp_path / "data", tmp_path / "run"
+    main(["collect", "pointmaze-medium-navigate", "--transitions", "20000", "--data-dir", str(data)])
+    assert "next: qgf train" in capsys.readouterr().out
+    sizes = ("--steps", "1500", "--width", "64", "--depth", "2", "--log-every", "500", "--checkpoint-every", "500")
+    main(["train", TASK, "--data-dir", str(data), "--out", str(run), *sizes, "--log", "tensorboard"])
+    assert f"qgf evaluate {run}" in capsys.readouterr().out.replace("\n", "")
+    assert list((run / "tensorboard").glob("events*"))
+    arms = ["--guide", "none", "qgf", "--strength", "0.5", "2", "--best-of", "1", "2", "--episodes", "6"]
+    main(["evaluate", str(run), *arms])
+    first = read_scores(run / "evaluation.csv")
+    assert [row["guide"] for row in first] == ["none", "qgf", "qgf"] * 2
+    main(["report", str(run)])
+    page = (run / "report.html").read_text()
+    for part in ("In the maze", "Inside the sampler", "Learning", "Success", "data:image/png;base64"):
+        assert part in page
+    assert "http://" not in page and "https://" not in page
+    moved = tmp_path / "elsewhere"
+    shutil.move(run, moved)
+    main(["evaluate", str(moved), *arms])
+    again = read_scores(moved / "evaluation.csv")
+    clock = ("seconds", "decision_ms")
+    assert [{k: v for k, v in row.items() if k not in clock} for row in again] == [
+        {k: v for k, v in row.items() if k not in clock} for row in first
+    ]
+
+
+def test_video_of_a_maze(tiny_run, tmp_path):
+    from qgf.video import film
+
+    path = film(tiny_run.policy(), TASK, tmp_path / "walk", episodes=1)
+    assert path.suffix == ".mp4"
+    assert path.read_bytes()[4:8] == b"ftyp"
+    assert path.stat().st_size > 10_000
+
+
+def test_video_without_ffmpeg_is_a_gif(tiny_run, tmp_path, monkeypatch):
+    from PIL import Image
+
+    from qgf.video import film
+
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    path = film(tiny_run.policy(), TASK, tmp_path / "walk", episodes=1)
+    with Image.open(path) as image:
+        assert image.format == "GIF"
+        assert image.n_frames > 300  # every second step; equal frames in a row are stored once
+
+
+def test_help_lists_every_command_and_the_methods_own_options(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert all(command in text for command in qgf.cli.COMMANDS)
+    with pytest.raises(SystemExit):
+        main(["train", "--method", "iql", "--help"])
+    assert "--expectile" in capsys.readouterr().out
+
+
+def test_import_is_quick_and_touches_no_simulator():
+    heavy = ("mujoco", "gymnasium", "ogbench", "orbax")
+    code = f"import sys, qgf; qgf.sample; print([m for m in {heavy} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
+    code = "import sys, qgf; print('jax' in sys.modules)"
+    bare = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert bare.stdout.strip() == "False"
