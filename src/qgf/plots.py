@@ -150,7 +150,6 @@ def draw_maze(ax, maze: Maze) -> None:
     shade = matplotlib.colors.ListedColormap([FLOOR, WALL])
     ax.imshow(maze.walls, cmap=shade, vmin=0, vmax=1, origin="lower", extent=maze.extent, zorder=0)
     ax.add_patch(Circle(tuple(maze.goal), maze.radius, facecolor="#bbf7d0", edgecolor="#16a34a", lw=1.5, zorder=1))
-    ax.text(*maze.goal, "goal", ha="center", va="center", fontsize=7, color="#166534", zorder=5)
     ax.set(xticks=[], yticks=[])
     for spine in ax.spines.values():
         spine.set_visible(False)
@@ -163,6 +162,7 @@ def maze_walks(walks: Walks, arms: dict[str, str]) -> Figure:
     figure, axes = _figure(4.2 * columns, 4.2 * aspect + 0.4, ncols=columns, squeeze=False)
     for ax, (arm, title) in zip(axes[0], arms.items(), strict=True):
         draw_maze(ax, walks.maze)
+        ax.text(*walks.maze.goal, "goal", ha="center", va="center", fontsize=7, color="#166534", zorder=5)
         guide = arm.split()[0]
         for path, solved in zip(walks.paths[arm], walks.success[arm], strict=True):
             ax.plot(*path.T, color=colour(guide), lw=0.9, alpha=0.55 if solved else 0.3, zorder=2)
@@ -181,7 +181,7 @@ def action_space(policy: Policy, states: np.ndarray, maze: Maze | None = None, s
     """
     n = len(states)
     figure, axes = _figure(
-        3.1 * n, 6.6 if maze is not None else 3.3, nrows=1 + (maze is not None), ncols=n, squeeze=False
+        3.1 * n, 6.0 if maze is not None else 3.3, nrows=1 + (maze is not None), ncols=n, squeeze=False
     )
     side = np.linspace(-1, 1, 41)
     grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
@@ -195,12 +195,13 @@ def action_space(policy: Policy, states: np.ndarray, maze: Maze | None = None, s
         path: Trace = jax.tree.map(np.asarray, trace(state))
         mean = lambda x: x.reshape(*x.shape[:-1], policy.horizon, policy.action_dim).mean(-2)
         a, a1_hat, g = mean(path.a), mean(path.a1_hat), mean(path.g)
-        ax.add_collection(LineCollection(list(a), colors="white", linewidths=0.9, alpha=0.9, zorder=2))
+        for shade, width in ((INK, 2.2), ("white", 1.0)):  # light lines with a dark edge show on any value
+            ax.add_collection(LineCollection(list(a), colors=shade, linewidths=width, alpha=0.8, zorder=2))
         ax.plot(*a[:, -1].T, "o", color="#111827", ms=3.6, mec="white", mew=0.6, zorder=5)
         ax.plot(*a1_hat[:, ::3].reshape(-1, 2).T, "o", mfc="none", mec="#67e8f9", ms=4, mew=1, zorder=3)
         at, arrow = a1_hat[:, 0], g[:, 0]
         arrow = 0.35 * arrow / max(np.linalg.norm(arrow, axis=-1).max(), 1e-12)
-        ax.quiver(*at.T, *arrow.T, color="#f0abfc", angles="xy", scale_units="xy", scale=1, width=0.009, zorder=4)
+        ax.quiver(*at.T, *arrow.T, color="#d946ef", angles="xy", scale_units="xy", scale=1, width=0.009, zorder=4)
         ax.set(xlim=(-1.02, 1.02), ylim=(-1.02, 1.02), aspect="equal", xlabel="action x")
         ax.set_title(f"state {column + 1}: Q from {heat.min():.1f} to {heat.max():.1f}")
         if column == 0:

@@ -158,7 +158,8 @@ def _actions(run: Run, rows: list[dict], figures: Path) -> str:
     guided = _default(rows, "qgf")
     paths = walks.paths.get(guided["label"] if guided else "") or next(iter(walks.paths.values()))
     path = max(paths, key=lambda path: np.ptp(path, axis=0).sum())  # the walk that sees most of the maze
-    states = path[np.linspace(0, len(path) - 1, 6).astype(int)[1:-1]]
+    away = np.linalg.norm(path - path[0], axis=1)
+    states = path[[np.argmax(away >= part * away.max()) for part in (0.05, 0.35, 0.65, 0.9)]]
     caption = (
         "Four states on a walk. Below, the space of actions: colour is Q of a chunk that repeats one action (dark is "
         "low), white lines are denoising paths from noise to action (black dots), each drawn by the mean action of its "
