@@ -1,1 +1,0 @@
-from qgf.evaluation import *  # noqa
