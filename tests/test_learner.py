@@ -107,7 +107,7 @@ def test_one_iql_update_equals_separate_optax_steps():
     )
     for part, loss in losses.items():
         before, adam = getattr(nets, part), optax.adam(1e-2)
-        steps, _ = adam.update(jax.grad(loss)(before), adam.init(before))
+        steps, _ = adam.update(jax.jit(jax.grad(loss))(before), adam.init(before))
         assert_trees(assert_allclose, getattr(new, part), optax.apply_updates(before, steps), rtol=1e-5, atol=1e-6)
     drift = jax.tree.map(lambda t, q: t + 0.005 * (q - t), nets.target, new.critic)
     assert_trees(assert_allclose, new.target, drift, rtol=1e-5, atol=1e-7)

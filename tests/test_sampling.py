@@ -30,11 +30,11 @@ def noise(d, n=1, seed=0):
 
 @every_estimator
 @dimensions
-@pytest.mark.parametrize("steps", [1, 2, 10])
+@pytest.mark.parametrize("steps", [1, 10])
 def test_every_step_of_the_trace_is_the_guided_euler_step(name, d, steps, float64):
     m, w = worlds.mixture(d), 0.3
     a0 = jnp.array(noise(d)[0])
-    path = sample(m.velocity, worlds.critic, a0, name, w, steps, trace=True)
+    path = jax.jit(lambda a0: sample(m.velocity, worlds.critic, a0, name, w, steps, trace=True))(a0)
     ask = jax.jit(lambda a, t: ESTIMATORS[name](Flow(m.velocity, steps, -1.0, 1.0), worlds.critic, a, t))
     assert_array_equal(path.a[0], a0)
     assert_allclose(path.t, np.arange(steps) / steps, rtol=1e-15)
@@ -45,8 +45,6 @@ def test_every_step_of_the_trace_is_the_guided_euler_step(name, d, steps, float6
         assert_allclose(path.a1_hat[k], np.clip(a + (1 - t) * path.v[k], -1, 1), rtol=1e-12, atol=1e-12)
         assert_allclose(path.a[k + 1], a + (path.v[k] + w * path.g[k]) / steps, rtol=0, atol=1e-12)
     assert not path.skipped.any()
-    action = sample(m.velocity, worlds.critic, a0, name, w, steps)
-    assert_allclose(action, np.clip(path.a[-1], -1, 1), rtol=1e-12, atol=1e-12)
 
 
 @every_estimator
@@ -74,8 +72,7 @@ def gaussian_end(name, a0, mean, std, slope, weight, steps):
 
 
 @every_estimator
-@pytest.mark.parametrize("steps", [1, 2, 10, 50])
-@pytest.mark.parametrize("horizon, batch", [(1, 1), (5, 7)])
+@pytest.mark.parametrize("steps, horizon, batch", [(1, 1, 7), (2, 5, 1), (10, 5, 7), (50, 1, 1)])
 def test_gaussian_flow_with_linear_critic_ends_where_the_recursion_says(name, steps, horizon, batch, precision):
     d, std, weight = 2 * horizon, 0.4, 0.3
     rng = np.random.default_rng(1)
@@ -257,11 +254,20 @@ def test_skipped_steps_are_counted_per_sample_and_do_not_spread():
 
 
 @every_estimator
-def test_every_guide_and_its_placebo_make_a_policy(name):
+def test_every_guide_makes_a_policy(name):
     plain = policy(guide="none")(OBS, KEYS)
-    for guide in (name, placebo(ESTIMATORS[name])):
-        moved = np.abs(policy(guide=guide)(OBS, KEYS) - plain).max()
-        assert moved == 0 if name == "none" else moved > 0.05
+    moved = np.abs(policy(guide=name)(OBS, KEYS) - plain).max()
+    assert moved == 0 if name == "none" else moved > 0.05
+
+
+def test_a_placebo_pushes_as_far_as_its_estimator_and_elsewhere():
+    guided, fake = (act_jit(policy(guide=g), OBS, KEYS) for g in ("qgf", placebo(ESTIMATORS["qgf"])))
+    plain = policy(guide="none")(OBS, KEYS)
+    pushes = [np.asarray(actions - plain).reshape(7, -1) for actions, _ in (guided, fake)]
+    assert np.linalg.norm(pushes[1], axis=1).min() > 0.02
+    cosine = np.sum(pushes[0] * pushes[1]) / np.prod([np.linalg.norm(p) for p in pushes])
+    assert abs(cosine) < 0.6
+    assert fake[1].value.mean() < guided[1].value.mean()
 
 
 def test_velocity_and_critic_may_take_observations_of_any_structure():

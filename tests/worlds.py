@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.integrate import solve_ivp
 from scipy.special import logsumexp
-from scipy.stats import multivariate_normal
+from scipy.stats import norm
 
 from qgf.toy import Mixture
 
@@ -35,8 +35,7 @@ def sigma2(m: Mixture, t: float) -> float:
 def log_terms(m: Mixture, a, t: float) -> np.ndarray:
     """log of w_k N(a; t mu_k, sigma^2 I) with normalised weights, [K]."""
     w, mu = np.asarray(m.weights, float), np.asarray(m.means, float)
-    density = [multivariate_normal(t * k, sigma2(m, t) * np.eye(len(k))).logpdf(a) for k in mu]
-    return np.log(w / w.sum()) + density
+    return np.log(w / w.sum()) + norm.logpdf(a, t * mu, np.sqrt(sigma2(m, t))).sum(axis=-1)
 
 
 def posterior(m: Mixture, a, t: float) -> np.ndarray:
