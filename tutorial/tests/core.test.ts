@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { ESTIMATORS, estimators, type Guide } from '../src/core/guidance';
-import { euler } from '../src/core/flow';
+import { carryBack, euler, rollout } from '../src/core/flow';
 import { Mixture } from '../src/core/mixture';
 import { ndtr } from '../src/core/normal';
 import { noise, rng } from '../src/core/rng';
@@ -87,6 +87,16 @@ describe.each(['landing', 'gradients', 'plane'] as const)('%s', (name) => {
       for (const [guide, theirs] of answers(row)) agree(ESTIMATORS[guide](mixture, critic, row.a, row.t), theirs);
     }
   });
+});
+
+test('the scalar chain of Euler steps is the general one', () => {
+  const { mixture, critic } = world('gradients');
+  for (const t of [0, 0.33, 0.9]) {
+    const path = rollout(mixture, [-0.4], t, 20);
+    const end = path.at(-1)!.a;
+    agree(euler(20)(mixture, [-0.4], t).end, end, 1e-12);
+    agree(euler(20)(mixture, [-0.4], t).pullback(critic.gradient(end)), carryBack(mixture, path, critic.gradient(end))[0]!, 1e-12);
+  }
 });
 
 test('true return', () => {

@@ -3,18 +3,19 @@
 import type { Mixture } from './mixture';
 import { addScaled, transposeTimes, type Vec } from './vector';
 
-export interface Ode {
-  /** ODE(a_t) */
-  end(v: Mixture, a: Vec, t: number): Vec;
-  /** (d ODE / d a_t)^T g */
-  pullback(v: Mixture, a: Vec, t: number, g: Vec): Vec;
+/** The end ODE(a_t), and (d ODE / d a_t)^T g for a gradient g there. */
+export interface End {
+  end: Vec;
+  pullback: (g: Vec) => Vec;
 }
 
+export type Ode = (v: Mixture, a: Vec, t: number) => End;
+
 /** One dimension, in closed form: ODE_t(a) = F_1^-1(F_t(a)). */
-export const exact: Ode = {
-  end: (v, a, t) => [v.ode(a[0]!, t)],
-  pullback: (v, a, t, g) => [v.odeDerivative(a[0]!, t) * g[0]!],
-};
+export const exact: Ode = (v, [a], t) => ({ end: [v.ode(a!, t)], pullback: ([g]) => [v.odeDerivative(a!, t) * g!] });
+
+/** How many Euler steps of a grid of `steps` are left at time t. */
+const remainingSteps = (t: number, steps: number): number => Math.ceil((1 - t) * steps - 1e-3); // 1e-3: k/T * T is not k in floating point
 
 /** A point of an unguided Euler path and the step that leaves it (0 at the end). */
 export interface Hop {
@@ -25,7 +26,7 @@ export interface Hop {
 
 /** The remaining Euler steps from (a, t) to 1 on a grid of `steps`, first point and end included (`flow.integrate`). */
 export function rollout(v: Mixture, a: Vec, t: number, steps: number): Hop[] {
-  const remaining = Math.ceil((1 - t) * steps - 1e-3); // 1e-3: k/T * T is not k in floating point
+  const remaining = remainingSteps(t, steps);
   const step = (1 - t) / Math.max(remaining, 1);
   const path: Hop[] = [];
   for (let k = 0; k < remaining; k++) {
@@ -48,7 +49,14 @@ export function carryBack(v: Mixture, path: readonly Hop[], g: Vec): Vec[] {
 }
 
 /** The chain of Euler steps that a sampler would really take, in any dimension. */
-export const euler = (steps: number): Ode => ({
-  end: (v, a, t) => rollout(v, a, t, steps).at(-1)!.a,
-  pullback: (v, a, t, g) => carryBack(v, rollout(v, a, t, steps), g)[0]!,
-});
+export const euler =
+  (steps: number): Ode =>
+  (v, a, t) => {
+    if (a.length === 1) {
+      const remaining = remainingSteps(t, steps);
+      const { end, derivative } = v.eulerChain(a[0]!, t, (1 - t) / Math.max(remaining, 1), remaining);
+      return { end: [end], pullback: ([g]) => [derivative * g!] };
+    }
+    const path = rollout(v, a, t, steps);
+    return { end: path.at(-1)!.a, pullback: (g) => carryBack(v, path, g)[0]! };
+  };

@@ -17,9 +17,12 @@ export const estimators = (ode: Ode): Record<Guide, Estimator> => ({
   /** At the noisy action, grad Q(a_t). */
   ood: (_v, q, a) => q.gradient(a),
   /** grad of Q(ODE(a_t)) in a_t, through the whole chain. */
-  bptt: (v, q, a, t) => ode.pullback(v, a, t, q.gradient(ode.end(v, a, t))),
+  bptt: (v, q, a, t) => {
+    const { end, pullback } = ode(v, a, t);
+    return pullback(q.gradient(end));
+  },
   /** grad Q at ODE(a_t), the chain's Jacobian replaced by the identity. */
-  chain: (v, q, a, t) => q.gradient(ode.end(v, a, t)),
+  chain: (v, q, a, t) => q.gradient(ode(v, a, t).end),
   /** J^T grad Q(a1_hat) */
   jacobian: (v, q, a, t) => transposeTimes(v.jacobian(a, t), q.gradient(v.clean(a, t))),
   /** grad Q(a1_hat) */

@@ -13,11 +13,13 @@ export class Mixture {
   /** Normalised to sum to one. */
   readonly weights: Vec;
   readonly std: number;
+  private readonly logWeights: Vec;
 
   constructor(means: Mat, weights: Vec, std: number) {
     const total = weights.reduce((sum, w) => sum + w, 0);
     this.means = means;
     this.weights = weights.map((w) => w / total);
+    this.logWeights = this.weights.map(Math.log);
     this.std = std;
   }
 
@@ -34,29 +36,37 @@ export class Mixture {
       const mu = this.means[k]!;
       let square = 0;
       for (let i = 0; i < a.length; i++) square += (a[i]! - t * mu[i]!) ** 2;
-      logs[k] = Math.log(this.weights[k]!) - square / twice;
+      logs[k] = this.logWeights[k]! - square / twice;
     }
     return logs;
   }
 
+  /** The last answer: velocity, clean estimate and Jacobian at one point share it. */
+  private known: { a: Vec; t: number; r: number[] } | undefined;
+
   /** r_k = P(component k | a_t = a). */
-  responsibilities(a: Vec, t: number): number[] {
+  responsibilities(a: Vec, t: number): Vec {
+    if (this.known && this.known.a === a && this.known.t === t) return this.known.r;
     const r = this.logComponents(a, t);
-    const top = Math.max(...r);
+    let top = -Infinity;
+    for (let k = 0; k < r.length; k++) if (r[k]! > top) top = r[k]!;
     let total = 0;
     for (let k = 0; k < r.length; k++) total += r[k] = Math.exp(r[k]! - top);
     for (let k = 0; k < r.length; k++) r[k]! /= total;
+    this.known = { a, t, r };
     return r;
   }
 
   /** sum_k r_k [mu_k + slope (a - t mu_k)]. */
   private blend(a: Vec, t: number, slope: number): Vec {
     const r = this.responsibilities(a, t);
-    return a.map((x, i) => {
+    const out = new Array<number>(a.length);
+    for (let i = 0; i < a.length; i++) {
       let centre = 0;
       for (let k = 0; k < r.length; k++) centre += r[k]! * this.means[k]![i]!;
-      return centre + slope * (x - t * centre);
-    });
+      out[i] = centre + slope * (a[i]! - t * centre);
+    }
+    return out;
   }
 
   /** v = sum_k r_k [mu_k + ((t s^2 - (1 - t)) / sigma^2)(a - t mu_k)]; regular at t = 1, where v = a. */
@@ -152,5 +162,28 @@ export class Mixture {
   /** d ODE_t / da = p_t(a) / p_1(ODE_t(a)). */
   odeDerivative(a: number, t: number): number {
     return Math.exp(this.logProb([a], t) - this.logProb([this.ode(a, t)], 1));
+  }
+
+  /** The unguided path of `n` Euler steps of length h from (a, t), and the product of 1 + h v' along it. */
+  eulerChain(a: number, t: number, h: number, n: number): { end: number; derivative: number } {
+    const { means, logWeights } = this;
+    let derivative = 1;
+    for (let k = 0; k < n; k++, t += h) {
+      const variance = (1 - t) ** 2 + (t * this.std) ** 2;
+      let [total, first, second, top] = [0, 0, 0, -Infinity];
+      for (let j = 0; j < means.length; j++) top = Math.max(top, logWeights[j]! - (a - t * means[j]![0]!) ** 2 / (2 * variance));
+      for (let j = 0; j < means.length; j++) {
+        const mu = means[j]![0]!;
+        const r = Math.exp(logWeights[j]! - (a - t * mu) ** 2 / (2 * variance) - top);
+        total += r;
+        first += r * mu;
+        second += r * mu * mu;
+      }
+      const centre = first / total;
+      const slope = (t * this.std ** 2 - (1 - t)) / variance;
+      derivative *= 1 + h * (slope + ((t * (1 - t)) / variance ** 2) * (second / total - centre * centre));
+      a += h * (centre + slope * (a - t * centre));
+    }
+    return { end: a, derivative };
   }
 }

@@ -1,6 +1,7 @@
 /** Small dense vectors and matrices; an action is a Vec, a Jacobian a Mat (rows of Vecs). */
 
 export type Vec = readonly number[];
+export type Point = readonly [x: number, y: number];
 export type Mat = readonly Vec[];
 
 export const add = (a: Vec, b: Vec): Vec => a.map((x, i) => x + b[i]!);
@@ -20,6 +21,9 @@ export const mean = (values: ArrayLike<number>): number => {
   for (let i = 0; i < values.length; i++) sum += values[i]!;
   return sum / values.length;
 };
+
+/** A plane vector as a point to draw. */
+export const point = (a: Vec): Point => [a[0]!, a[1]!];
 
 /** n numbers from `from` to `to`, both included. */
 export const linspace = (from: number, to: number, n: number): number[] =>

@@ -10,10 +10,10 @@ export interface Critic {
   gradient(a: Vec): Vec;
 }
 
-/** Q(a) = -|a - peak|^2 / 2. */
-export const bowl = (peak: Vec): Critic => ({
-  value: (a) => -0.5 * dot(sub(a, peak), sub(a, peak)),
-  gradient: (a) => sub(peak, a),
+/** Q(a) = -curvature |a - peak|^2 / 2. */
+export const bowl = (peak: Vec, curvature = 1): Critic => ({
+  value: (a) => -0.5 * curvature * dot(sub(a, peak), sub(a, peak)),
+  gradient: (a) => scale(curvature, sub(peak, a)),
 });
 
 /** A mixture, a critic with a spurious bump away from the data, and the true return. */
