@@ -1,11 +1,11 @@
 /** Guidance gradients as functions of a_t in a 1-D world, finely enough that no spike is missed. */
 
 import { ESTIMATORS, type Guide } from './guidance';
-import type { Point } from './vector';
-import { linspace } from './vector';
+import { linspace, type Point } from './vector';
 import type { World } from './world';
 
-const SAMPLES = 1200;
+const EVEN = 3000;
+const SPIKY = 1200;
 
 /** The a_t between the data's outermost 0.25 % on either side. */
 export const dataRange = ({ mixture }: World, t: number): Point => [mixture.quantile(0.0025, t), mixture.quantile(0.9975, t)];
@@ -24,8 +24,8 @@ export const gradient = ({ mixture, critic }: World, guide: Guide, a: number, t:
  */
 export function gradientCurve(world: World, guide: Guide, t: number): Point[] {
   const { mixture, critic } = world;
-  if (guide !== 'bptt') return linspace(...dataRange(world, t), SAMPLES).map((a) => [a, gradient(world, guide, a, t)]);
-  return linspace(...dataRange(world, 1), SAMPLES).map((x) => {
+  if (guide !== 'bptt') return linspace(...dataRange(world, t), EVEN).map((a) => [a, gradient(world, guide, a, t)]);
+  return linspace(...dataRange(world, 1), SPIKY).map((x) => {
     const a = mixture.quantileOf(x, 1, t);
     return [a, critic.gradient([x])[0]! * Math.exp(mixture.logProb([a], t) - mixture.logProb([x], 1))];
   });

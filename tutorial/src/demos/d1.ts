@@ -6,7 +6,7 @@ import { sample } from '../core/sampling';
 import { add, mean, norm, point, scale, sub, type Point, type Vec } from '../core/vector';
 import { bowl, ring, type Critic } from '../core/world';
 import { defineDemo } from '../ui/demo';
-import { newSeed, number, percent, playhead, seed } from '../ui/params';
+import { newSeed, number, percent, playhead, seed, type State } from '../ui/params';
 
 const STEPS = 50;
 const PARTICLES = 300;
@@ -55,36 +55,39 @@ const params = {
   time: playhead({ value: 1, seconds: 5, steps: STEPS, autoplay: true }),
 };
 
+function compute({ w, x, y, seed, time }: State<typeof params>) {
+  const q = critic(x, y);
+  const paths = run(w, x, y, seed);
+  const step = time * STEPS;
+  const particles = paths.map((path) => at(path, step));
+  const fieldTime = Math.min(Math.floor(step), STEPS - 1) / STEPS;
+  const tails = paths.map((path, i) => [
+    ...path.slice(Math.max(0, Math.ceil(step) - TAIL), Math.ceil(step)).map(point),
+    particles[i]!,
+  ]);
+  const inside = (mu: Vec) => mean(particles.map((a) => (norm(sub(a, mu)) < RADIUS ? 1 : 0)));
+  const fractions = flow.means.map(inside);
+  const distances = flow.means.map((mu) => norm(sub(mu, [x, y])));
+  const nearest = distances.indexOf(Math.min(...distances));
+  return {
+    landscape: landscape(x, y),
+    streaks: lattice.map((a) => streak(a, fieldTime, w, q)),
+    particles,
+    tails,
+    modes: flow.means.map(point),
+    fractions,
+    nearest,
+    outside: 1 - fractions.reduce((sum, f) => sum + f, 0),
+    meanQ: mean(particles.map(q.value)),
+  };
+}
+type Model = ReturnType<typeof compute>;
+
 export default defineDemo({
   id: 'd1',
   title: { en: 'A flow, and a critic that leans on it', zh: '一股流，和一位从旁施力的评论家' },
   params,
-  compute({ w, x, y, seed, time }) {
-    const q = critic(x, y);
-    const paths = run(w, x, y, seed);
-    const step = time * STEPS;
-    const particles = paths.map((path) => at(path, step));
-    const fieldTime = Math.min(Math.floor(step), STEPS - 1) / STEPS;
-    const tails = paths.map((path, i) => [
-      ...path.slice(Math.max(0, Math.ceil(step) - TAIL), Math.ceil(step)).map(point),
-      particles[i]!,
-    ]);
-    const inside = (mu: Vec) => mean(particles.map((a) => (norm(sub(a, mu)) < RADIUS ? 1 : 0)));
-    const fractions = flow.means.map(inside);
-    const distances = flow.means.map((mu) => norm(sub(mu, [x, y])));
-    const nearest = distances.indexOf(Math.min(...distances));
-    return {
-      landscape: landscape(x, y),
-      streaks: lattice.map((a) => streak(a, fieldTime, w, q)),
-      particles,
-      tails,
-      modes: flow.means.map(point),
-      fractions,
-      nearest,
-      outside: 1 - fractions.reduce((sum, f) => sum + f, 0),
-      meanQ: mean(particles.map(q.value)),
-    };
-  },
+  compute,
   stages: {
     plane: {
       label: {
@@ -105,7 +108,7 @@ export default defineDemo({
     role: 'ink' as const,
     label: '',
     at: () => [mu[0]! * 1.34, mu[1]! * 1.3] as const,
-    value: ({ fractions }: { fractions: number[] }) => fractions[i]!,
+    value: ({ fractions }: Model) => fractions[i]!,
     format: percent,
   })),
   readouts: [

@@ -5,7 +5,7 @@ import type { Point } from '../core/vector';
 import { world } from '../core/world';
 import { defineDemo } from '../ui/demo';
 import { GUIDE_NAMES } from '../ui/guides';
-import { compact, number } from '../ui/params';
+import { compact, number, type State } from '../ui/params';
 
 const GUIDES = ['bptt', 'ood', 'qgf'] as const;
 type Shown = (typeof GUIDES)[number];
@@ -20,44 +20,36 @@ const curvesAt = memo((t: number) => each((guide) => gradientCurve(wide, guide, 
 const spike = (curve: readonly Point[], at: number): Point =>
   curve.filter(([a]) => Math.abs(a - at) < 0.05).reduce((best, p) => (Math.abs(p[1]) > Math.abs(best[1]) ? p : best), [at, 0]);
 
-interface Model {
-  curves: Record<Shown, Point[]>;
-  range: Point;
-  watersheds: number[];
-  spikes: Point[];
-  probes: Record<Shown, Point>;
-  jitter: Record<Shown, number>;
-  worst: Record<Shown, number>;
-  window: Point;
-}
-
 const params = {
   t: number({ label: { en: 'Time *t*', zh: '时间 *t*' }, value: 0.25, min: 0, max: 1, step: 0.01 }),
   a: number({ label: { en: 'Probe *a*_t', zh: '探针 *a*_t' }, value: -0.36, min: -2.5, max: 2.5, step: 0.005, slider: false }),
   eps: number({ label: { en: 'Nudge ±*ε*', zh: '微扰 ±*ε*' }, value: 0.02, min: 0.005, max: 0.2, step: 0.005 }),
 };
 
+function compute({ t, a, eps }: State<typeof params>) {
+  const curves = curvesAt(t);
+  const probes = each((guide): Point => [a, gradient(wide, guide, a, t)]);
+  const around = (guide: Shown): Point[] =>
+    [a - eps, a + eps].map((nudged) => [nudged, gradient(wide, guide, nudged, t)]);
+  const sheds = watersheds(wide, t);
+  return {
+    curves,
+    range: dataRange(wide, t),
+    watersheds: sheds,
+    spikes: sheds.map((at) => spike(curves.bptt, at)),
+    probes,
+    jitter: each((guide) => Math.max(jitterAt(curves[guide], probes[guide], eps), jitterAt(around(guide), probes[guide], 2 * eps))),
+    worst: each((guide) => worstJitter(curves[guide], eps)),
+    window: [a - eps, a + eps] as Point,
+  };
+}
+type Model = ReturnType<typeof compute>;
+
 export default defineDemo({
   id: 'd6',
   title: { en: 'The guidance gradient, and how it jumps', zh: '引导梯度，以及它怎样跳' },
   params,
-  compute({ t, a, eps }): Model {
-    const curves = curvesAt(t);
-    const probes = each((guide): Point => [a, gradient(wide, guide, a, t)]);
-    const around = (guide: Shown): Point[] =>
-      [a - eps, a + eps].map((nudged) => [nudged, gradient(wide, guide, nudged, t)]);
-    const sheds = watersheds(wide, t);
-    return {
-      curves,
-      range: dataRange(wide, t),
-      watersheds: sheds,
-      spikes: sheds.map((at) => spike(curves.bptt, at)),
-      probes,
-      jitter: each((guide) => Math.max(jitterAt(curves[guide], probes[guide], eps), jitterAt(around(guide), probes[guide], 2 * eps))),
-      worst: each((guide) => worstJitter(curves[guide], eps)),
-      window: [a - eps, a + eps],
-    };
-  },
+  compute,
   stages: {
     gradients: {
       label: {
@@ -83,8 +75,8 @@ export default defineDemo({
     stage: 'gradients' as const,
     role: 'bptt' as const,
     label: '',
-    at: ({ spikes: { [i]: top } }: Model) => [top![0], Math.max(top![1], 0) * 1.6 + 0.6] as const,
-    value: ({ spikes: { [i]: top } }: Model) => top![1],
+    at: ({ spikes }: Model) => [spikes[i]![0], Math.max(spikes[i]![1], 0) * 1.6 + 0.6] as const,
+    value: ({ spikes }: Model) => spikes[i]![1],
     format: compact,
   })),
   readouts: GUIDES.map((guide) => ({

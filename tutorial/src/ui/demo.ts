@@ -82,16 +82,16 @@ export interface DemoSpec<P extends Params, M, Stage extends string, S = State<P
   params: P;
   /** Everything that is shown, from the state alone. Pure. */
   compute: (state: S) => M;
-  stages: Readonly<Record<Stage, StageSpec<M>>>;
-  /** Panels side by side on a wide screen. */
-  columns?: number;
-  handles?: readonly HandleSpec<S, M, Stage>[];
-  readouts?: readonly ReadoutSpec<S, M>[];
-  notes?: readonly NoteSpec<S, M, Stage>[];
+  stages: Readonly<Record<Stage, StageSpec<NoInfer<M>>>>;
+  /** Panels side by side on a wide screen, and on a narrow one; default 1. */
+  columns?: { wide: number; narrow: number };
+  handles?: readonly HandleSpec<S, NoInfer<M>, NoInfer<Stage>>[];
+  readouts?: readonly ReadoutSpec<S, NoInfer<M>>[];
+  notes?: readonly NoteSpec<S, NoInfer<M>, NoInfer<Stage>>[];
   actions?: readonly { label: Text; run: (state: S) => Partial<S> }[];
   /** A picture that is not a stage, built once; `set` changes the state. */
   body?: (set: (patch: Partial<S>) => void) => HTMLElement;
-  draw: (view: View<S, M, Stage>) => void;
+  draw: (view: View<S, NoInfer<M>, NoInfer<Stage>>) => void;
 }
 
 export type Demo<P extends Params = Params, M = unknown, Stage extends string = string, S = State<P>> = DemoSpec<P, M, Stage, S> & {

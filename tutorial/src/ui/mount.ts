@@ -75,7 +75,7 @@ export function mount(demo: AnyDemo): Mounted {
     { class: 'demo', id: demo.id, tabindex: -1, 'aria-labelledby': `${demo.id}-title` },
     html('div', { class: 'head' }, heading, html('div', { class: 'tools' }, copied, copy, reset)),
     ...(body ? [body] : []),
-    html('div', { class: 'stages', style: `--columns: ${demo.columns ?? 1}; --narrow: ${Math.ceil((demo.columns ?? 1) / 2)}` }, ...stages.map(([, { element }]) => element)),
+    html('div', { class: 'stages', style: `--wide: ${demo.columns?.wide ?? 1}; --narrow: ${demo.columns?.narrow ?? 1}` }, ...stages.map(([, { element }]) => element)),
     ...(film ? [film.element] : []),
     html('div', { class: 'controls' }, ...panel.elements, ...(buttons.length ? [html('div', { class: 'buttons' }, ...buttons)] : [])),
     numbers.element,

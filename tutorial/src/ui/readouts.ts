@@ -27,13 +27,14 @@ export interface Readouts {
 export function readouts(specs: readonly ReadoutSpec<AnyState, unknown>[]): Readouts {
   const shown: { name: () => string; reading: Reading; output: HTMLOutputElement; said: string }[] = [];
   const cards = specs.map(({ label: heading, role, items }) => {
+    const marks = role ? [swatch(role)] : [];
     const rows = items.map((reading) => {
       const output = html('output', { 'data-key': reading.key, 'aria-live': 'off' });
       const name = () => [heading, reading.label].map((text) => (text ? plain(t(text)) : '')).join(' ').trim();
       shown.push({ name, reading, output, said: '' });
-      return html('div', { class: 'reading' }, label(html('span'), reading.label), output);
+      return html('div', { class: 'reading' }, ...(heading ? [] : marks), label(html('span'), reading.label), output);
     });
-    const title = heading ? [html('h4', {}, ...(role ? [swatch(role)] : []), label(html('span'), heading))] : [];
+    const title = heading ? [html('h4', {}, ...marks, label(html('span'), heading))] : [];
     return html('div', { class: 'card' }, ...title, ...rows);
   });
   const voice = html('p', { class: 'voice', role: 'status' });

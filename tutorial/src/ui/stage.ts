@@ -9,7 +9,7 @@ import { fixed } from './params';
 import { Pen } from './pen';
 import type { Palette } from './roles';
 
-const NARROW = 480;
+const NARROW = 400;
 
 type Scale = ScaleContinuousNumeric<number, number>;
 
@@ -68,7 +68,8 @@ export class Stage<M = unknown> {
     const small = width < NARROW;
     const left = spec.y.hidden ? 1 : spec.y.label && !small ? 54 : 40;
     const bottom = spec.x.hidden ? 1 : spec.x.label ? 44 : 26;
-    const [top, right] = [spec.y.hidden ? 1 : 8, spec.x.hidden ? 1 : 12];
+    const top = spec.y.hidden ? 1 : spec.y.label && small ? 26 : 8;
+    const right = spec.x.hidden ? 1 : 12;
     const inner = width - left - right;
     const height = Math.round(inner / ((small && spec.narrow) || spec.ratio)) + top + bottom;
     const ratio = devicePixelRatio;
@@ -133,7 +134,7 @@ export class Stage<M = unknown> {
       parts.push(svgText(t(spec.x.label), { class: 'name', x: left + width / 2, y: bottom + 36, 'text-anchor': 'middle' }));
     }
     if (spec.y.label && !spec.y.hidden) {
-      const [x, y] = small ? [left + 8, top + 16] : [14, top + height / 2];
+      const [x, y] = small ? [left, top - 10] : [14, top + height / 2];
       const turned: Record<string, string | number> = small ? {} : { 'text-anchor': 'middle', transform: `rotate(-90 ${x} ${y})` };
       parts.push(svgText(t(spec.y.label), { class: 'name', x, y, ...turned }));
     }
