@@ -68,6 +68,7 @@ export const shake = (figure: Locator, count: number, seed: number): Promise<str
         }
         for (const svg of element.querySelectorAll('.handle')) if (/NaN|Infinity/.test(svg.getAttribute('transform') ?? '')) bad.push('handle');
       }
+      element.querySelector<HTMLElement>('[data-playing] [data-press=play]')?.click();
       return bad;
     },
     [count, seed],

@@ -22,6 +22,7 @@ for (const lang of ['en', 'zh']) {
         test.use({ colorScheme: theme });
         test('axe finds nothing serious', async ({ open }) => {
           const page = await open('', lang);
+          await page.waitForFunction(() => !document.querySelector('.handle:not([aria-valuenow])'));
           await page.evaluate(axe);
           const violations = await page.evaluate(async () => {
             const { axe } = window as unknown as { axe: typeof import('axe-core') };

@@ -105,6 +105,8 @@ const BROKEN_LINE = new RegExp(`(${CJK})\\n(?=${CJK})`, 'g');
 
 export function render(markdown: string): Page {
   const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(demoSlots).use(callouts);
+  const fence = md.renderer.rules.fence!;
+  md.renderer.rules.fence = (...rule) => fence(...rule).replace('<pre>', '<pre tabindex="0">');
   md.renderer.rules.table_open = () => '<div class="table" tabindex="0" role="group"><table>\n';
   md.renderer.rules.table_close = () => '</table></div>\n';
   const tokens = md.parse(markdown.replace(BROKEN_LINE, '$1'), {});

@@ -20,3 +20,10 @@ export function grid(f: (a: Vec) => number, x: Grid['x'], y: Grid['y'], nx = 48,
   }
   return { nx, ny, x, y, values };
 }
+
+/** The same landscape, moved. It shares its values, so it need not be contoured again. */
+export const moved = ({ x, y, ...rest }: Grid, [dx, dy]: Vec): Grid => ({
+  ...rest,
+  x: [x[0] + dx!, x[1] + dx!],
+  y: [y[0] + dy!, y[1] + dy!],
+});

@@ -31,12 +31,15 @@ export class Mixture {
   /** log of w_k exp(-|a - t mu_k|^2 / (2 sigma^2)). */
   private logComponents(a: Vec, t: number): number[] {
     const twice = 2 * this.sigma(t) ** 2;
-    const logs = new Array<number>(this.means.length);
+    const logs = this.logWeights.slice();
     for (let k = 0; k < logs.length; k++) {
       const mu = this.means[k]!;
       let square = 0;
-      for (let i = 0; i < a.length; i++) square += (a[i]! - t * mu[i]!) ** 2;
-      logs[k] = this.logWeights[k]! - square / twice;
+      for (let i = 0; i < a.length; i++) {
+        const away = a[i]! - t * mu[i]!;
+        square += away * away;
+      }
+      logs[k]! -= square / twice;
     }
     return logs;
   }
@@ -60,8 +63,8 @@ export class Mixture {
   /** sum_k r_k [mu_k + slope (a - t mu_k)]. */
   private blend(a: Vec, t: number, slope: number): Vec {
     const r = this.responsibilities(a, t);
-    const out = new Array<number>(a.length);
-    for (let i = 0; i < a.length; i++) {
+    const out = a.slice();
+    for (let i = 0; i < out.length; i++) {
       let centre = 0;
       for (let k = 0; k < r.length; k++) centre += r[k]! * this.means[k]![i]!;
       out[i] = centre + slope * (a[i]! - t * centre);

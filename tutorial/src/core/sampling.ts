@@ -2,7 +2,7 @@
 
 import type { Estimator } from './guidance';
 import type { Mixture } from './mixture';
-import type { Vec } from './vector';
+import { addScaled, type Vec } from './vector';
 import type { Critic } from './world';
 
 /** One step: at time t, at a, pushed by v + w g. */
@@ -27,7 +27,7 @@ export function sample(v: Mixture, q: Critic, a0: Vec, estimator: Estimator, wei
     const drift = v.velocity(a, t);
     const g = estimator(v, q, a, t);
     taken.push({ t, a, v: drift, g });
-    a = a.map((x, i) => x + (drift[i]! + weight * g[i]!) / steps);
+    a = addScaled(a, 1 / steps, addScaled(drift, weight, g));
   }
   return { steps: taken, end: a };
 }

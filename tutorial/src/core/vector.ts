@@ -4,17 +4,20 @@ export type Vec = readonly number[];
 export type Point = readonly [x: number, y: number];
 export type Mat = readonly Vec[];
 
-export const add = (a: Vec, b: Vec): Vec => a.map((x, i) => x + b[i]!);
-export const sub = (a: Vec, b: Vec): Vec => a.map((x, i) => x - b[i]!);
+/** a + k b, the Euler step. A loop, not a map: it runs tens of thousands of times for one picture. */
+export function addScaled(a: Vec, k: number, b: Vec): Vec {
+  const out = a.slice();
+  for (let i = 0; i < a.length; i++) out[i] = a[i]! + k * b[i]!;
+  return out;
+}
+export const add = (a: Vec, b: Vec): Vec => addScaled(a, 1, b);
+export const sub = (a: Vec, b: Vec): Vec => addScaled(a, -1, b);
 export const scale = (k: number, a: Vec): Vec => a.map((x) => k * x);
 export const dot = (a: Vec, b: Vec): number => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
 export const norm = (a: Vec): number => Math.hypot(...a);
 
 /** M^T a */
 export const transposeTimes = (m: Mat, a: Vec): Vec => m[0]!.map((_, j) => m.reduce((sum, row, i) => sum + row[j]! * a[i]!, 0));
-
-/** a + k b, the Euler step. */
-export const addScaled = (a: Vec, k: number, b: Vec): Vec => a.map((x, i) => x + k * b[i]!);
 
 export const mean = (values: ArrayLike<number>): number => {
   let sum = 0;

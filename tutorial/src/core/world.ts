@@ -12,7 +12,10 @@ export interface Critic {
 
 /** Q(a) = -curvature |a - peak|^2 / 2. */
 export const bowl = (peak: Vec, curvature = 1): Critic => ({
-  value: (a) => -0.5 * curvature * dot(sub(a, peak), sub(a, peak)),
+  value(a) {
+    const away = sub(a, peak);
+    return -0.5 * curvature * dot(away, away);
+  },
   gradient: (a) => scale(curvature, sub(peak, a)),
 });
 

@@ -1,4 +1,4 @@
-import { grid } from '../core/grid';
+import { grid, moved } from '../core/grid';
 import { ESTIMATORS } from '../core/guidance';
 import { memo } from '../core/memo';
 import { noise } from '../core/rng';
@@ -18,14 +18,15 @@ const critic = (x: number, y: number) => bowl([x, y], 0.5);
 const RADIUS = 3.5 * flow.std;
 
 /** Every particle at every step. */
-const run = memo((w: number, x: number, y: number, seed: number): Vec[][] =>
+const run = memo((w: number, x: number, y: number, seed: number): Point[][] =>
   noise(seed, PARTICLES, 2).map((a0) => {
     const { steps, end } = sample(flow, critic(x, y), a0, ESTIMATORS.qgf, w, STEPS);
-    return [...steps.map(({ a }) => a), end];
+    return [...steps.map(({ a }) => point(a)), point(end)];
   }),
 );
 
-const landscape = memo((x: number, y: number) => grid(critic(x, y).value, [-2 * REACH, 2 * REACH], [-1.1 * REACH, 1.1 * REACH], 80, 44));
+/** The critic around its peak, wide enough for the star to be anywhere. */
+const landscape = grid(critic(0, 0).value, [-3 * REACH, 3 * REACH], [-2 * REACH, 2 * REACH], 96, 64);
 
 const lattice: Vec[] = Array.from({ length: 23 * 11 }, (_, i) => [0.58 * ((i % 23) - 11), 0.58 * (Math.floor(i / 23) - 5)]);
 
@@ -42,7 +43,7 @@ function streak(from: Vec, t: number, w: number, q: Critic): Point[] {
 }
 
 /** Between two steps a particle moves straight. */
-function at(path: readonly Vec[], step: number): Point {
+function at(path: readonly Point[], step: number): Point {
   const k = Math.min(Math.floor(step), STEPS - 1);
   return point(add(path[k]!, scale(step - k, sub(path[k + 1]!, path[k]!))));
 }
@@ -62,7 +63,7 @@ function compute({ w, x, y, seed, time }: State<typeof params>) {
   const particles = paths.map((path) => at(path, step));
   const fieldTime = Math.min(Math.floor(step), STEPS - 1) / STEPS;
   const tails = paths.map((path, i) => [
-    ...path.slice(Math.max(0, Math.ceil(step) - TAIL), Math.ceil(step)).map(point),
+    ...path.slice(Math.max(0, Math.ceil(step) - TAIL), Math.ceil(step)),
     particles[i]!,
   ]);
   const inside = (mu: Vec) => mean(particles.map((a) => (norm(sub(a, mu)) < RADIUS ? 1 : 0)));
@@ -70,7 +71,7 @@ function compute({ w, x, y, seed, time }: State<typeof params>) {
   const distances = flow.means.map((mu) => norm(sub(mu, [x, y])));
   const nearest = distances.indexOf(Math.min(...distances));
   return {
-    landscape: landscape(x, y),
+    landscape: moved(landscape, [x, y]),
     streaks: lattice.map((a) => streak(a, fieldTime, w, q)),
     particles,
     tails,
@@ -122,7 +123,7 @@ export default defineDemo({
     zh: '蓝色带：*Q*(*a*) = −¼‖*a* − *a*⋆‖²，在星处最高。灰色短线：此刻的场 *v* + *w g*，其中 *g* = ∇*Q*(*â*_1)。橙色：300 个粒子。离簇中心不超过 3.5 个标准差，就算落在这一簇。',
   },
   draw({ model, pens: { plane } }) {
-    plane.field(model.landscape, { role: 'critic', levels: 14, alpha: 0.035 });
+    plane.field(model.landscape, { role: 'critic', levels: 16, alpha: 0.035 });
     plane.lines(model.streaks, { role: 'muted', alpha: 0.4, width: 1 });
     plane.dots(model.modes, { role: 'data', size: 1400, alpha: 0.3 });
     plane.lines(model.tails, { role: 'ood', alpha: 0.22, width: 1, dash: [] });

@@ -1,7 +1,7 @@
 import { direction, spread } from '../core/angles';
 import { carryBack, rollout } from '../core/flow';
 import { ESTIMATORS } from '../core/guidance';
-import { grid } from '../core/grid';
+import { grid, moved } from '../core/grid';
 import { memo } from '../core/memo';
 import { Mixture } from '../core/mixture';
 import { noise } from '../core/rng';
@@ -53,6 +53,8 @@ function part(line: readonly Vec[], share: number): Point[] {
   return [...line.slice(0, whole + 1), ...rest].map(point);
 }
 
+const landscape = grid(bowl([0, 0]).value, [-6, 6], [-4.5, 4.5], 80, 60);
+
 /** Everything that the critic's peak decides: asked at a_t + xi for every draw, and at a_t itself. */
 const answers = memo((x: number, y: number) => {
   const q = bowl([x, y]);
@@ -67,7 +69,7 @@ const answers = memo((x: number, y: number) => {
   };
   const clean = flow.clean(here, T);
   return {
-    landscape: grid(q.value, [-4.5, 4.5], [-2.6, 2.6], 90, 52),
+    landscape: moved(landscape, [x, y]),
     chain: bptt(here),
     guess: { at: clean, g: q.gradient(clean) } satisfies Arrow,
     doubtful: { at: here, g: distrusted(q, here) } satisfies Arrow,

@@ -65,12 +65,19 @@ export function handle(
     knob.focus({ preventScroll: true });
     event.preventDefault();
   });
-  knob.addEventListener('pointermove', (event) => {
+  // touch-action does not reach shapes in an SVG: without this a finger scrolls the page.
+  knob.addEventListener('touchstart', (event) => event.preventDefault(), { passive: false });
+  const follow = (event: PointerEvent) => {
     if (!grip) return;
     const [x, y] = stage.locate(event);
     moveTo([x + grip[0], y + grip[1]]);
+  };
+  knob.addEventListener('pointermove', follow);
+  knob.addEventListener('pointerup', (event) => {
+    follow(event);
+    grip = undefined;
   });
-  for (const end of ['pointerup', 'pointercancel'] as const) knob.addEventListener(end, () => (grip = undefined));
+  knob.addEventListener('pointercancel', () => (grip = undefined));
 
   knob.addEventListener('keydown', (event) => {
     const [x, y] = point();

@@ -29,6 +29,7 @@ export function mount(demo: AnyDemo): Mounted {
   let linked = here.id === demo.id && here.query !== undefined;
   let state: AnyState = linked ? stateOf(demo, here.query!) : demo.defaults;
   let onScreen = false;
+  let drawn = false;
 
   const change = (patch: AnyState) => {
     const snapped = Object.entries(patch).map(([key, value]) => [key, snap(params[key]!, value)]);
@@ -42,7 +43,7 @@ export function mount(demo: AnyDemo): Mounted {
     remember(linkOf(demo, state));
   };
 
-  const stages = Object.entries<StageSpec<unknown>>(demo.stages).map(([name, spec]) => [name, new Stage(spec, () => redraw())] as const);
+  const stages = Object.entries<StageSpec<unknown>>(demo.stages).map(([name, spec]) => [name, new Stage(spec, () => onScreen && redraw())] as const);
   const stage = (name: string) => stages.find(([known]) => known === name)![1];
   const handles = ((demo.handles ?? []) as HandleSpec<AnyState, unknown, string>[]).flatMap((spec) =>
     [spec.stage].flat().map((name) => handle(spec, params, stage(name), () => state, set)),
@@ -92,6 +93,8 @@ export function mount(demo: AnyDemo): Mounted {
     numbers.update(model, state);
     panel.sync(state);
     if (film) film.sync(state);
+    if (!drawn) performance.mark(`drawn ${demo.id}`);
+    drawn = true;
   }
 
   new IntersectionObserver(

@@ -36,12 +36,12 @@ type ScaleOf = (value: number) => number;
 
 const FONT = 'ui-sans-serif, system-ui, sans-serif';
 
-/** Filled bands of a grid, in its own cell coordinates; a grid is contoured once. */
-const bands = new WeakMap<Grid, Map<number, Path2D[]>>();
+/** Bands in a grid's own cell coordinates; the same values are contoured once. */
+const bands = new WeakMap<Grid['values'], Map<number, Path2D[]>>();
 
 function contourPaths(grid: Grid, levels: number): Path2D[] {
-  const known = bands.get(grid) ?? new Map<number, Path2D[]>();
-  bands.set(grid, known);
+  const known = bands.get(grid.values) ?? new Map<number, Path2D[]>();
+  bands.set(grid.values, known);
   let paths = known.get(levels);
   if (!paths) {
     const low = grid.values.reduce((a, b) => Math.min(a, b));

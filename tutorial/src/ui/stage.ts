@@ -6,7 +6,7 @@ import { html, svg } from './dom';
 import { attribute, label, t } from './i18n';
 import { runs } from './markup';
 import { fixed } from './params';
-import { Pen } from './pen';
+import { Pen, type Frame } from './pen';
 import type { Palette } from './roles';
 
 const NARROW = 400;
@@ -44,6 +44,8 @@ export class Stage<M = unknown> {
   private readonly axes = svg('svg', { class: 'axes', 'aria-hidden': 'true' });
   private x: Scale = scaleLinear();
   private y: Scale = scaleLinear();
+  private frame: Frame = { left: 0, top: 0, width: 0, height: 0 };
+  private small = false;
   private drawnAxes = '';
 
   constructor(
@@ -53,40 +55,43 @@ export class Stage<M = unknown> {
     attribute(this.canvas, 'aria-label', spec.label);
     const plot = html('div', { class: 'plot' }, this.axes, this.canvas, this.overlay, this.notes);
     this.element = html('div', { class: 'stage' }, ...(spec.title ? [label(html('h4'), spec.title)] : []), plot);
-    let width = 0;
-    new ResizeObserver(([entry]) => {
-      const next = entry!.contentRect.width;
-      if (next !== width) resized();
-      width = next;
+    new ResizeObserver(() => {
+      if (this.fit()) resized();
     }).observe(plot);
   }
 
-  /** Fits the canvas to its place, updates scales and axes, and returns a pen on a clean sheet. */
-  prepare(model: M, colours: Palette): Pen {
+  /** Gives the canvas the size that its place allows. True if that changed it, and so cleared it. */
+  private fit(): boolean {
     const { spec, canvas } = this;
     const width = Math.max(canvas.parentElement!.clientWidth, 120);
     const small = width < NARROW;
     const left = spec.y.hidden ? 1 : spec.y.label && !small ? 54 : 40;
     const bottom = spec.x.hidden ? 1 : spec.x.label ? 44 : 26;
     const top = spec.y.hidden ? 1 : spec.y.label && small ? 26 : 8;
-    const right = spec.x.hidden ? 1 : 12;
-    const inner = width - left - right;
+    const inner = width - left - (spec.x.hidden ? 1 : 12);
     const height = Math.round(inner / ((small && spec.narrow) || spec.ratio)) + top + bottom;
-    const ratio = devicePixelRatio;
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-      canvas.style.height = `${height}px`;
-      for (const layer of [this.axes, this.overlay]) layer.setAttribute('viewBox', `0 0 ${width} ${height}`);
-    }
-    const frame = { left, top, width: inner, height: height - top - bottom };
-    this.x = scaleOf(spec.x, model, [left, left + frame.width]);
-    this.y = scaleOf(spec.y, model, [top + frame.height, top]);
-    if (spec.equal) this.equalise(frame);
-    this.drawAxes(frame, small);
+    this.small = small;
+    this.frame = { left, top, width: inner, height: height - top - bottom };
+    const [pixelWidth, pixelHeight] = [width, height].map((length) => Math.round(length * devicePixelRatio)) as [number, number];
+    if (canvas.width === pixelWidth && canvas.height === pixelHeight) return false;
+    canvas.width = pixelWidth;
+    canvas.height = pixelHeight;
+    canvas.style.height = `${height}px`;
+    for (const layer of [this.axes, this.overlay]) layer.setAttribute('viewBox', `0 0 ${width} ${height}`);
+    return true;
+  }
+
+  /** Updates scales and axes, and returns a pen on a clean sheet. */
+  prepare(model: M, colours: Palette): Pen {
+    if (this.frame.width === 0) this.fit();
+    const { spec, canvas, frame } = this;
+    this.x = scaleOf(spec.x, model, [frame.left, frame.left + frame.width]);
+    this.y = scaleOf(spec.y, model, [frame.top + frame.height, frame.top]);
+    if (spec.equal) this.equalise();
+    this.drawAxes();
     const ctx = canvas.getContext('2d')!;
-    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-    ctx.clearRect(0, 0, width, height);
+    ctx.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+    ctx.clearRect(0, 0, canvas.width, canvas.height);
     return new Pen(ctx, this.x, this.y, frame, colours);
   }
 
@@ -101,16 +106,17 @@ export class Stage<M = unknown> {
     return [this.x.invert(event.clientX - box.left), this.y.invert(event.clientY - box.top)];
   }
 
-  private equalise(frame: Pen['frame']): void {
+  private equalise(): void {
+    const { frame } = this;
     const [x0, x1] = this.x.domain() as [number, number];
     const [y0, y1] = this.y.domain() as [number, number];
     const half = (Math.abs(y1 - y0) * frame.width) / frame.height / 2;
     this.x.domain([(x0 + x1) / 2 - half, (x0 + x1) / 2 + half]);
   }
 
-  private drawAxes(frame: Pen['frame'], small: boolean): void {
+  private drawAxes(): void {
+    const { spec, frame, small } = this;
     const { left, top, width, height } = frame;
-    const { spec } = this;
     const xTicks = spec.x.hidden ? [] : (spec.x.ticks ?? this.x.ticks(small ? 5 : 9));
     const yTicks = spec.y.hidden ? [] : (spec.y.ticks ?? this.y.ticks(small ? 4 : 6));
     const key = JSON.stringify([frame, this.x.domain(), this.y.domain(), xTicks, yTicks, document.documentElement.lang]);
