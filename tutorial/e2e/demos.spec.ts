@@ -117,6 +117,7 @@ for (const id of DEMOS) {
     });
 
     test('survives 1,000 random changes', async ({ open }) => {
+      test.setTimeout(150_000);
       const figure = (await open(`#${id}`)).locator(`#${id}`);
       expect(await shake(figure, 1000, 3)).toEqual([]);
     });

@@ -1,7 +1,7 @@
 /** Draws on a stage in the demo's own coordinates. Everything is clipped to the plotting area; texts come last, on top. */
 
 import { contours } from 'd3-contour';
-import { area, line, symbol } from 'd3-shape';
+import { area, symbol } from 'd3-shape';
 import type { Grid } from '../core/grid';
 import type { Point } from '../core/vector';
 import { t, type Text } from './i18n';
@@ -204,8 +204,16 @@ export class Pen {
     });
   }
 
+  /** Points that fall into the pixel of the one before are left out: strokes are what costs most. */
   private path(points: readonly Point[]): void {
-    line<Point>(([x]) => this.x(x), ([, y]) => this.y(y)).context(this.ctx)(points as Point[]);
+    let [px, py] = [Infinity, Infinity];
+    points.forEach(([x, y], i) => {
+      const [nx, ny] = [this.x(x), this.y(y)];
+      if (i > 0 && i < points.length - 1 && Math.abs(nx - px) < 0.7 && Math.abs(ny - py) < 0.7) return;
+      if (i === 0) this.ctx.moveTo(nx, ny);
+      else this.ctx.lineTo(nx, ny);
+      [px, py] = [nx, ny];
+    });
   }
 
   private stroke(style: Style, trace: () => void, path?: Path2D): void {
