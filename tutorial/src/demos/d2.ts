@@ -191,14 +191,14 @@ export default defineDemo({
   },
   draw({ model, pens }) {
     const ground = (pen: Pen) => {
-      pen.field(model.landscape, { role: 'critic', levels: 9, alpha: 0.03, lines: 0.35 });
+      pen.field(model.landscape, { role: 'critic', levels: 16, alpha: 0.025, lines: 0.3 });
       pen.dots(model.modes, { role: 'data', size: 700, alpha: 0.35 });
       pen.line(model.walked, { role: 'ood', dash: [], width: 2 });
     };
     const arrow = (pen: Pen, { from, to }: Shaft, role: Role, alpha = 1, width = 2.5) => pen.arrow(from, to, { role, alpha, width });
     const noisy = (pen: Pen) => {
       pen.dots([model.a], { role: 'ood', size: 90 });
-      if (model.stopped) pen.text(model.a, '*a*_t', { role: 'ood', dx: -10, dy: -9, align: 'right' });
+      if (model.stopped) pen.text(model.a, '*a*_t', { role: 'ood', dx: -6, dy: 18, align: 'right' });
     };
 
     ground(pens.flow);

@@ -32,7 +32,8 @@ export function readouts(specs: readonly ReadoutSpec<AnyState, unknown>[]): Read
       const output = html('output', { 'data-key': reading.key, 'aria-live': 'off' });
       const name = () => [heading, reading.label].map((text) => (text ? plain(t(text)) : '')).join(' ').trim();
       shown.push({ name, reading, output, said: '' });
-      return html('div', { class: 'reading' }, ...(heading ? [] : marks), label(html('span'), reading.label), output);
+      const title = html('span', {}, ...(heading ? [] : marks), label(html('span'), reading.label));
+      return html('div', { class: 'reading' }, title, output);
     });
     const title = heading ? [html('h4', {}, ...marks, label(html('span'), heading))] : [];
     return html('div', { class: 'card' }, ...title, ...rows);
