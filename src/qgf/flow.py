@@ -29,12 +29,12 @@ class Flow:
         high: ArrayLike = jnp.inf,
         at: tuple[Array, Array] | None = None,
     ):
-        self.v, self.steps, self.low, self.high, self.at = v, steps, low, high, at
-        self.here = None if at is None else v(*at)
+        self.v, self.steps, self.low, self.high = v, steps, low, high
+        self.known = None if at is None else (*at, v(*at))
 
     def __call__(self, a: Array, t: Array) -> Array:
-        if self.at is not None and a is self.at[0] and t is self.at[1]:
-            return self.here
+        if self.known is not None and a is self.known[0] and t is self.known[1]:
+            return self.known[2]
         return self.v(a, t)
 
     def clip(self, a: Array) -> Array:

@@ -45,6 +45,12 @@ def sample(
     A direction that is not finite leaves its step unguided. Constant w is nominally 1/beta, but the samples are not
     exactly prop. to pi exp(Q / beta): adding grad Q / beta to the score would add ((1 - t)/t) grad Q / beta to v.
     """
+    path = denoise(v, q, a0, guide, weight, steps, low, high)
+    return path if trace else jnp.clip(path.a[-1], low, high)
+
+
+def denoise(v, q, a0, guide, weight, steps, low, high) -> Trace:
+    """The path of `sample`."""
     if steps < 1:
         raise UserError(f"steps must be at least 1, got {steps}")
     ask = estimator(guide)
@@ -58,21 +64,33 @@ def sample(
         return a + (drift + weight * g) / steps, (t, a, drift, clean(flow, a, t), g, ~finite)
 
     end, (t, a, drift, a1_hat, g, skipped) = jax.lax.scan(step, a0, jnp.arange(steps, dtype=a0.dtype) / steps)
-    if trace:
-        return Trace(t, jnp.concatenate([a, end[None]]), drift, a1_hat, g, skipped)
-    return jnp.clip(end, low, high)
+    return Trace(t, jnp.concatenate([a, end[None]]), drift, a1_hat, g, skipped)
 
 
-def best_of(policy: Act, n: int, critic: StateValue | None = None) -> Act:
+def per_sample(key: Array, batch: int) -> Array:
+    """One key per sample, [batch]; keys that are one per sample already are passed through."""
+    return key if key.ndim else jax.random.split(key, batch)
+
+
+def _act_and_critic(policy: Policy | Act, critic: StateValue | None) -> tuple[Act, StateValue]:
+    if isinstance(policy, Policy):
+        return policy.act, critic or policy.critic
+    if critic is None:
+        raise UserError("a plain act function has no critic of its own: pass critic=")
+    return policy, critic
+
+
+def best_of(policy: Policy | Act, n: int, critic: StateValue | None = None) -> Act:
     """Sample n actions per observation and keep the one the critic values highest.
 
     `policy` is a `Policy`, or any act(obs[B, S], key) -> (actions[B, H, A], Info) together with its `critic`.
     """
-    act, critic = getattr(policy, "act", policy), critic or policy.critic
+    act, critic = _act_and_critic(policy, critic)
 
     def best(obs, key):
         many = jax.tree.map(lambda x: jnp.repeat(x, n, axis=0), obs)
-        actions, info = act(many, key)
+        keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
+        actions, info = act(many, jax.vmap(lambda k: jax.random.split(k, n))(keys).reshape(-1))
         value = jax.vmap(critic)(many, actions.reshape(len(actions), -1)).reshape(-1, n)
         pick = jnp.argmax(value, axis=1) + n * jnp.arange(len(value))
         return actions[pick], jax.tree.map(lambda x: x[pick], info)
@@ -81,15 +99,15 @@ def best_of(policy: Act, n: int, critic: StateValue | None = None) -> Act:
 
 
 def refine(
-    policy: Act,
+    policy: Policy | Act,
     steps: int,
     step_size: float,
     critic: StateValue | None = None,
     low: ArrayLike = -1.0,
     high: ArrayLike = 1.0,
 ) -> Act:
-    """Gradient steps on the finished action, a <- clip(a + step_size grad Q(a), low, high), `steps` times (GradStep)."""
-    act, critic = getattr(policy, "act", policy), critic or policy.critic
+    """Climb Q from the finished action, a <- clip(a + step_size grad Q(a), low, high), `steps` times (GradStep)."""
+    act, critic = _act_and_critic(policy, critic)
 
     def refined(obs, key):
         actions, info = act(obs, key)
@@ -115,9 +133,9 @@ class Policy(eqx.Module):
 
     velocity: StateVelocity
     critic: StateValue
-    weight: Array = eqx.field(converter=lambda w: jnp.asarray(w, float))
-    low: Array = eqx.field(converter=jnp.asarray)
-    high: Array = eqx.field(converter=jnp.asarray)
+    weight: ArrayLike = eqx.field(converter=lambda w: jnp.asarray(w, float))
+    low: ArrayLike = eqx.field(converter=jnp.asarray)
+    high: ArrayLike = eqx.field(converter=jnp.asarray)
     action_dim: int = eqx.field(static=True)
     horizon: int = eqx.field(static=True, default=1)
     guide: str | Estimator = eqx.field(static=True, default="qgf")
@@ -132,6 +150,7 @@ class Policy(eqx.Module):
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
 
     def __call__(self, obs, key: Array) -> Array:
+        """Actions [B, H, A] for obs [B, S]; `key` is one PRNG key, or one per observation."""
         return _actions(self, obs, key)
 
     def act(self, obs, key: Array) -> tuple[Array, Info]:
@@ -140,23 +159,23 @@ class Policy(eqx.Module):
         return act(obs, key)
 
     def _denoise(self, obs, key: Array) -> tuple[Array, Info]:
-        batch = len(jax.tree.leaves(obs)[0])
-        noise = jax.random.normal(key, (batch, self.horizon * self.action_dim))
+        keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
 
-        def one(o, a0):
+        def one(o, key):
+            a0 = jax.random.normal(key, (self.horizon * self.action_dim,))
             path = self.trace(o, a0)
             a = jnp.clip(path.a[-1], self.low, self.high)
             pushed, drifted = (jnp.linalg.norm(x, axis=-1) for x in (self.weight * path.g, path.v))
             ratio = jnp.mean(pushed / jnp.maximum(drifted, 1e-12))
             return a, Info(self.critic(o, a), ratio, jnp.sum(path.skipped))
 
-        flat, info = jax.vmap(one)(obs, noise)
-        return flat.reshape(batch, self.horizon, self.action_dim), info
+        flat, info = jax.vmap(one)(obs, keys)
+        return flat.reshape(len(keys), self.horizon, self.action_dim), info
 
     def trace(self, obs, a0: Array) -> Trace:
         """The denoising path of one observation obs[S] from the noise a0[d]."""
         v, q = lambda a, t: self.velocity(obs, a, t), lambda a: self.critic(obs, a)
-        return sample(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high, trace=True)
+        return denoise(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high)
 
     def guided(
         self,
@@ -174,12 +193,6 @@ class Policy(eqx.Module):
         weight = raw_weight(strength, weight, self.calibration, self.horizon * self.action_dim)
         fields = dict(guide=guide, steps=self.steps if steps is None else steps, samples=best_of)
         return _replace(self, weight=jnp.asarray(weight, float), **fields)
-
-    def save(self, directory: str | Path) -> None:
-        """Write config.json and model.safetensors (see `qgf.checkpoint`)."""
-        from qgf.checkpoint import save_policy
-
-        save_policy(self, directory)
 
     @staticmethod
     def load(directory: str | Path) -> Policy:

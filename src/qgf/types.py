@@ -20,10 +20,10 @@ Value: TypeAlias = Callable[[Array], Array]
 Estimator: TypeAlias = Callable[[Velocity, Value, Array, Array], Array]
 """(v, q, a[d], t[]) -> g[d]: a direction of increasing q, to be added to v(a, t)."""
 
-StateVelocity: TypeAlias = Callable[[Any, Array, Array], Array]
+StateVelocity: TypeAlias = Callable[..., Array]
 """velocity(obs[S], a[d], t[]) -> [d], for one observation; `obs` may be any pytree."""
 
-StateValue: TypeAlias = Callable[[Any, Array], Array]
+StateValue: TypeAlias = Callable[..., Array]
 """critic(obs[S], a[d]) -> [], for one observation; `obs` may be any pytree."""
 
 Act: TypeAlias = Callable[[Any, Array], tuple[Array, "Info"]]
@@ -54,3 +54,25 @@ class Calibration(NamedTuple):
 
     sigma: float  # mean per-dimension standard deviation of the reference policy's actions at a state
     grad_norm: float  # mean norm of the critic's gradient at those actions
+
+
+class Batch(NamedTuple):
+    """Training samples; one row is a chunk of H actions that lies inside one episode. gamma is the discount."""
+
+    obs: Array  # [B, S] normalised observation at the chunk's start
+    actions: Array  # [B, d] the chunk, flattened
+    returns: Array  # [B] R = sum_i gamma^i r_i, up to and including the first terminal step
+    bootstrap: Array  # [B] gamma^H times the product of the masks: 0 if the task ended inside the chunk
+    next_obs: Array  # [B, S] normalised observation H steps later
+
+
+class Spec(NamedTuple):
+    """Sizes that the networks need to know."""
+
+    obs_dim: int
+    action_dim: int
+    horizon: int
+
+    @property
+    def d(self) -> int:
+        return self.action_dim * self.horizon

@@ -1,0 +1,297 @@
+"""The command line. Every command is a thin layer over one public function."""
+
+import argparse
+import sys
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Optional
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from qgf.config import TrainConfig, to_json
+from qgf.errors import UserError, unknown
+from qgf.methods import METHODS
+from qgf.methods.iql import IQL
+from qgf.sampling import DEFAULT_STRENGTH
+
+console = Console(highlight=False)
+Positional = tyro.conf.Positional
+
+
+def collect(
+    env: Positional[str],
+    /,
+    transitions: Optional[int] = None,
+    seed: int = 0,
+    workers: Optional[int] = None,
+    data_dir: Optional[Path] = None,
+    overwrite: bool = False,
+):
+    """Make an OGBench dataset on this machine with the scripted oracles of its wheel.
+
+    Args:
+        env: Environment and kind of data: pointmaze-medium-navigate, cube-single-play, scene-noisy, ...
+        transitions: How many, default as published (one million for most); a tenth more is made for validation.
+        seed: Same seed, same data, whatever the number of workers.
+        workers: Processes, default one per core.
+        data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
+        overwrite: Replace a dataset that is there.
+    """
+    from qgf.data.collect import collect as run
+
+    with _bar("collecting", "transitions") as tell:
+        path = run(env, transitions, seed, workers, data_dir, overwrite, lambda done, total: tell(done, total))
+    kind = path.stem.rsplit("-", 1)[0]
+    _closing(f"wrote {path}", f"qgf train {kind}-singletask-task1-v0")
+
+
+def train(
+    dataset: Positional[str],
+    /,
+    config: tyro.conf.OmitArgPrefixes[TrainConfig] = TrainConfig(),
+    method: tyro.conf.OmitArgPrefixes[IQL] = IQL(),
+    out: Optional[Path] = None,
+    flow: Optional[Path] = None,
+    data_dir: Optional[Path] = None,
+    log: tuple[str, ...] = (),
+    overwrite: bool = False,
+):
+    """Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
+
+    Choose the training method with --method NAME (iql); its options are listed under --method NAME --help.
+
+    Args:
+        dataset: OGBench single-task name (pointmaze-medium-navigate-singletask-task1-v0) or an .npz file.
+        out: Run directory, default runs/NAME.
+        flow: A run whose cloned flow is reused, so that only a critic is trained for this task.
+        data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
+        log: Loggers besides metrics.csv: tensorboard, wandb.
+        overwrite: Delete what the run directory holds and start again.
+    """
+    from qgf.data import load_dataset
+
+    loaded = load_dataset(dataset, data_dir)
+    run = _train(
+        loaded, replace(config, method=method), out or Path("runs") / Path(loaded.name).stem, flow, log, overwrite
+    )
+    _closing(f"wrote {run.directory}", f"qgf evaluate {run.directory} --guide none ood qgf --best-of 1 4")
+
+
+def _train(dataset, config, out, flow=None, log=(), overwrite=False):
+    from qgf.loggers import make_loggers
+    from qgf.training import train as run
+
+    console.print(f"{dataset.name}: {dataset.transitions:,} transitions, {dataset.obs_dim} -> {dataset.action_dim}")
+    loggers = make_loggers(log, out, to_json(config)) if log else []
+    with _bar("training", "updates") as tell:
+
+        def progress(step, logs):
+            losses = "  ".join(f"{k.split('/')[1]} {v:.3f}" for k, v in logs.items() if k.startswith("loss/"))
+            tell(step, config.steps, f"{losses}  {logs['updates_per_second']:.0f}/s")
+            for logger in loggers:
+                logger(step, logs)
+
+        return run(dataset, config, out, flow, overwrite, progress)
+
+
+def evaluate(
+    run: Positional[Path],
+    /,
+    guide: tuple[str, ...] = ("none", "qgf"),
+    strength: tuple[float, ...] = (),
+    weight: tuple[float, ...] = (),
+    best_of: tuple[int, ...] = (1,),
+    steps: Optional[int] = None,
+    episodes: int = 50,
+    seed: int = 0,
+    env: Optional[str] = None,
+    video: bool = False,
+):
+    """Play episodes with every combination of guide, strength and best-of, on the same seeds; print and write a table.
+
+    Args:
+        run: Run directory.
+        guide: none, ood, bptt, chain, jacobian, qgf; or all.
+        strength: How hard to push, in standard deviations of the reference policy's actions (default 1).
+        weight: The paper's raw weight instead of strength.
+        best_of: Keep the best of this many guided samples per decision.
+        steps: Denoising steps, default 10.
+        episodes: Per arm.
+        seed: Of the episodes; the same for every arm.
+        env: Play another environment than the one trained on.
+        video: Also write a film of the first three episodes of each arm.
+    """
+    from qgf.guidance import ESTIMATORS
+    from qgf.training import Run
+
+    guides = tuple(ESTIMATORS) if guide == ("all",) else guide
+    scores = _evaluate(Run(run), guides, strength, weight, best_of, steps, episodes, seed, env, video)
+    _print_scores(scores)
+    _closing(f"wrote {run / 'evaluation.csv'}", f"qgf report {run}")
+
+
+def _evaluate(run, guides, strengths, weights, best_of, steps, episodes, seed, env=None, video=False):
+    from qgf.evaluation import arms, evaluate_run, write_scores
+
+    env = env or run.record["dataset"]
+    if env.endswith(".npz"):
+        raise UserError(f"{run.directory} was trained on {env}; say which environment to play with --env NAME")
+    chosen = arms(guides, strengths, weights, best_of, steps)
+    with _bar("evaluating", "episodes") as tell:
+
+        def progress(arm, policy_seed):
+            return lambda done, wins, total: tell(done, total, f"{wins} solved", name=arm.label)
+
+        scores = evaluate_run(run, chosen, env, episodes, seed, progress)
+    write_scores(run.directory / "evaluation.csv", scores)
+    _save_walks(run, scores, env)
+    if video:
+        from qgf.video import film
+
+        for arm in chosen:
+            name = arm.label.replace(" ", "-").replace("=", "")
+            console.print(f"wrote {film(arm.of(run.policy()), env, run.directory / 'videos' / name, seed=seed)}")
+    return scores
+
+
+def _save_walks(run, scores, env, keep=25):
+    """The walks of the first seed's policy, for the report's picture of the maze."""
+    from qgf.envs import parse_name
+    from qgf.maze import Maze, Walks
+
+    maze = Maze.of(parse_name(env).env)
+    if maze is not None:
+        first = {s.arm.label: s for s in scores if s.policy_seed == 0}
+        paths = {label: s.paths[:keep] for label, s in first.items()}
+        success = {label: s.success[:keep] for label, s in first.items()}
+        Walks(maze, scores[0].updates, paths, success).save(run.directory / "walks.npz")
+
+
+def _print_scores(scores):
+    table = Table(box=None, header_style="bold")
+    for column in ("arm", "success", "95 % interval", "return", "mean Q", "|w g|/|v|", "skipped", "ms/decision", "s"):
+        table.add_column(column, justify="left" if column == "arm" else "right")
+    several = len({s.policy_seed for s in scores}) > 1
+    for s in scores:
+        low, high = s.interval
+        label = f"{s.arm.label}, seed {s.policy_seed}" if several else s.arm.label
+        table.add_row(
+            label, f"{100 * s.rate:.0f} %", f"{100 * low:.0f}..{100 * high:.0f} %", f"{s.returns.mean():.1f}",
+            f"{s.value.mean():.2f}", f"{s.ratio.mean():.2f}", str(int(s.skipped.sum())), f"{s.decision_ms:.1f}",
+            f"{s.seconds:.0f}",
+        )  # fmt: skip
+    console.print(table)
+    console.print(f"{scores[0].episodes} episodes per arm, seed {scores[0].seed}, {scores[0].env}")
+
+
+def report(run: Positional[Path], /, open: bool = False):
+    """Write report.html and figures/ of a run.
+
+    Args:
+        run: Run directory.
+        open: Open the page in a browser.
+    """
+    from qgf.report import report as write
+
+    page = write(run)
+    if open:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+    _closing(f"wrote {page}", f"qgf report {run} --open")
+
+
+def demo(out: Path = Path("runs/demo"), open: bool = False):
+    """Everything once, in minutes: collect pointmaze-medium, train, guide, evaluate on 50 episodes, report.
+
+    Args:
+        out: Run directory; its data goes to a folder `data` beside it.
+        open: Open the report in a browser.
+    """
+    from qgf.data import load_dataset
+    from qgf.data.collect import collect as make_data
+    from qgf.report import report as write
+
+    began = perf_counter()
+    name, data = "pointmaze-medium-navigate", out.parent / "demo-data"
+    if not (data / f"{name}-v0.npz").exists():
+        with _bar("collecting", "transitions") as tell:
+            make_data(name, 100_000, directory=data, progress=lambda done, total: tell(done, total))
+    dataset = load_dataset(f"{name}-singletask-task1-v0", data)
+    run = _train(dataset, replace(TrainConfig(), steps=10_000, method=METHODS["iql"](width=128)), out)
+    scores = _evaluate(run, ("none", "ood", "qgf"), (DEFAULT_STRENGTH,), (), (1,), None, 50, 0)
+    scores += _evaluate(run, ("none",), (), (), (4,), None, 50, 0)
+    scores += _evaluate(run, ("qgf",), (0.1, 0.3, 3.0), (), (1,), None, 50, 0)
+    _print_scores(scores)
+    page = write(run.directory)
+    if open:
+        import webbrowser
+
+        webbrowser.open(page.resolve().as_uri())
+    _closing(
+        f"wrote {page} in {perf_counter() - began:.0f} s; open it in a browser",
+        f"qgf evaluate {out} --guide all --strength 0.5 1 2",
+    )
+
+
+COMMANDS = dict(demo=demo, collect=collect, train=train, evaluate=evaluate, report=report)
+
+
+@contextmanager
+def _bar(name, unit):
+    """A progress bar with time left; tell(done, total, note, name)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
+    times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, *times, console=console) as bar:
+        tasks = {}
+
+        def tell(done, total, note="", name=name):
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total, note="")
+            bar.update(tasks[name], completed=done, total=total, note=note)
+
+        yield tell
+
+
+def _closing(wrote, following):
+    """The last lines of a command: what it wrote, and what to try next."""
+    console.print(f"{escape(wrote)}\nnext: [bold]{escape(following)}[/bold]", soft_wrap=True)
+
+
+def _choose_method(arguments):
+    """Take `--method NAME` out of the arguments and let `train` offer that method's options."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--method", default="iql")
+    chosen, rest = parser.parse_known_args(arguments)
+    if chosen.method not in METHODS:
+        raise unknown("method", chosen.method, METHODS)
+    method = METHODS[chosen.method]
+    train.__annotations__["method"] = tyro.conf.OmitArgPrefixes[method]
+    train.__defaults__ = tuple(method() if isinstance(x, tuple(METHODS.values())) else x for x in train.__defaults__)
+    return rest
+
+
+def main(arguments=None):
+    """Entry point of `qgf`. A user's mistake is one line on stderr and exit status 2."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        arguments = _choose_method(arguments)
+        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="qgf", args=arguments, description=_DESCRIPTION)
+    except UserError as error:
+        print(f"qgf: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("\nqgf: interrupted; the same command continues where it stopped", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+_DESCRIPTION = "Q-guided flow: improve a flow policy at test time with a critic's gradient."
+
+if __name__ == "__main__":
+    main()

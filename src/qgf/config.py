@@ -1,0 +1,90 @@
+"""Configurations as frozen dataclasses, and their JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from qgf.errors import UserError, unknown
+from qgf.files import atomic_path
+from qgf.methods import METHODS
+from qgf.methods.iql import IQL
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. Defaults fit a laptop's CPU; the paper's values are in brackets."""
+
+    steps: int = 20_000
+    """Updates of every loss (500k)."""
+    batch_size: int = 256
+    """Chunks per update (1024)."""
+    learning_rate: float = 3e-4
+    """Adam's step size (3e-4)."""
+    horizon: int = 5
+    """Actions per chunk, executed open loop (5)."""
+    discount: float = 0.99
+    """Per environment step (0.999)."""
+    seed: int = 0
+    """Of networks, batches and noise."""
+    seeds: int = 1
+    """Independent policies trained side by side in one program."""
+    log_every: int = 500
+    """Updates per row of metrics.csv, and per compiled call."""
+    checkpoint_every: int = 2_000
+    """Updates between two exact checkpoints."""
+    method: tyro.conf.Suppress[Any] = field(default_factory=IQL)
+    """The training method with its own options (on the command line: --method)."""
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "horizon", "seeds", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if not 0 < self.discount < 1:
+            raise UserError(f"discount must lie between 0 and 1, got {self.discount}")
+        if self.checkpoint_every % self.log_every:
+            raise UserError(
+                f"checkpoint_every ({self.checkpoint_every}) must be a multiple of log_every ({self.log_every})"
+            )
+
+
+def to_json(config: TrainConfig) -> dict[str, Any]:
+    fields = dataclasses.asdict(config)
+    return fields | dict(method=method_to_json(config.method))
+
+
+def from_json(fields: dict[str, Any]) -> TrainConfig:
+    return TrainConfig(**fields | dict(method=method_from_json(fields["method"])))
+
+
+def method_to_json(method) -> dict[str, Any]:
+    return dict(name=method.name) | dataclasses.asdict(method)
+
+
+def method_from_json(fields: dict[str, Any]):
+    """The method of its JSON. Raises UserError for a name that is not in METHODS."""
+    options = dict(fields)
+    name = options.pop("name")
+    if name not in METHODS:
+        raise unknown("method", name, METHODS)
+    return METHODS[name](**options)
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """The content of a JSON file; UserError if it is missing or broken. `what` names its owner in the message."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path.parent}: not {what} (no {path.name})") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: broken JSON ({error})") from error

@@ -1,0 +1,43 @@
+"""Critics learned by temporal differences, as losses of one batch."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from qgf.types import Batch, StateValue
+
+
+def expectile_loss(error: Array, expectile: float) -> Array:
+    """|tau - 1(error < 0)| error^2, elementwise; error = target - prediction."""
+    return jnp.where(error > 0, expectile, 1 - expectile) * error**2
+
+
+def lowest(ensemble, obs: Array, a: Array) -> Array:
+    """The pessimistic value min_i Q_i(obs, a), []."""
+    return jnp.min(ensemble(obs, a))
+
+
+def polyak(target, online, rate: float):
+    """target <- target + rate (online - target), for every array of the two modules."""
+    return jax.tree.map(lambda t, o: t + rate * (o - t) if eqx.is_array(t) else t, target, online)
+
+
+def td_target(value: StateValue, batch: Batch) -> Array:
+    """R + gamma^H M V(s'), [B]: `batch` carries R and gamma^H M, where M = 0 after a terminal step inside the chunk."""
+    return batch.returns + batch.bootstrap * jax.lax.stop_gradient(jax.vmap(value)(batch.next_obs))
+
+
+def critic_loss(critic, target: Array, batch: Batch) -> tuple[Array, dict[str, Array]]:
+    """Mean over batch and ensemble of (Q_i(s, a) - target)^2."""
+    q = jax.vmap(critic)(batch.obs, batch.actions)
+    return jnp.mean((q - target[:, None]) ** 2), dict(q=jnp.mean(q), target=jnp.mean(target))
+
+
+def value_loss(value, target_critic, batch: Batch, expectile: float) -> tuple[Array, dict[str, Array]]:
+    """IQL's expectile regression of V(s) on min_i Q_i(s, a) of the target critics (Kostrikov et al. 2021, eq. 5)."""
+    q = jax.lax.stop_gradient(jax.vmap(lambda s, a: lowest(target_critic, s, a))(batch.obs, batch.actions))
+    v = jax.vmap(value)(batch.obs)
+    return jnp.mean(expectile_loss(q - v, expectile)), dict(v=jnp.mean(v))

@@ -1,0 +1,172 @@
+"""A dataset is flat arrays and the rows at which episodes end.
+
+File format (OGBench's, any `.npz`), one row per step, N rows:
+
+  observations [N, S]  float   state before the step
+  actions      [N, A]  float   in [-1, 1]
+  terminals    [N]     bool    marks the last row of each episode. That row only holds the final state; its action
+                               is not used. (With `next_observations`, every row is a full transition instead.)
+  rewards      [N]     float   optional for cloning, needed for a critic
+  masks        [N]     float   optional, 0 where the task has ended in that state, else 1. A time limit is no end.
+  next_observations [N, S]     optional, state after the step
+"""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from qgf.errors import UserError
+
+REQUIRED = ("observations", "actions", "terminals")
+OPTIONAL = ("rewards", "masks", "next_observations", "qpos", "qvel", "button_states")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Episodes laid end to end. `ends` marks each episode's last row, which holds its final state and no action."""
+
+    name: str
+    observations: np.ndarray  # [N, S] float32
+    actions: np.ndarray  # [N, A] float32
+    ends: np.ndarray  # [N] bool
+    rewards: np.ndarray | None = None  # [N] float32
+    masks: np.ndarray | None = None  # [N] float32
+    validation: Dataset | None = None
+
+    @property
+    def obs_dim(self) -> int:
+        return self.observations.shape[1]
+
+    @property
+    def action_dim(self) -> int:
+        return self.actions.shape[1]
+
+    @property
+    def transitions(self) -> int:
+        """Rows that have a next state."""
+        return len(self.ends) - int(self.ends.sum())
+
+    def starts(self, horizon: int) -> np.ndarray:
+        """Rows at which a chunk of `horizon` actions, and the state after it, lie inside one episode, [M].
+
+        Raises UserError if an episode has fewer than `horizon` transitions.
+        """
+        last = np.flatnonzero(self.ends)
+        lengths = np.diff(last, prepend=-1) - 1
+        if (short := np.flatnonzero(lengths < horizon)).size:
+            k = short[0]
+            raise UserError(
+                f"{self.name}: episode {k} (row {last[k] - lengths[k]}) has {lengths[k]} transitions, fewer than the "
+                f"action chunk of {horizon}; remove it or train with a shorter --horizon"
+            )
+        end_of_row = np.repeat(last, lengths + 1)
+        rows = np.arange(len(self.ends))
+        return rows[rows + horizon <= end_of_row]
+
+    def chunk_returns(self, starts: np.ndarray, horizon: int, discount: float) -> tuple[np.ndarray, np.ndarray]:
+        """R = sum_i gamma^i r_i up to and including the first terminal step, and gamma^H prod masks; [M] each.
+
+        Raises UserError if the dataset has no rewards.
+        """
+        if self.rewards is None:
+            raise UserError(
+                f"{self.name}: missing key 'rewards' (shape [{len(self.ends)}]), which a critic needs. For OGBench use "
+                "a single-task name such as pointmaze-medium-navigate-singletask-task1-v0"
+            )
+        masks = np.ones(len(self.ends), np.float32) if self.masks is None else self.masks
+        returns, alive = np.zeros(len(starts), np.float32), np.ones(len(starts), np.float32)
+        for i in range(horizon):
+            returns += discount**i * alive * self.rewards[starts + i]
+            alive = alive * masks[starts + i]
+        return returns, (discount**horizon * alive).astype(np.float32)
+
+    def normaliser(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of the observations, [S] each; a constant dimension gets deviation 1."""
+        mean, std = self.observations.mean(0, dtype=np.float64), self.observations.std(0, dtype=np.float64)
+        return mean.astype(np.float32), np.where(std < 1e-6, 1.0, std).astype(np.float32)
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, np.ndarray], name: str) -> Dataset:
+        """Check raw arrays against the file format and lay them out. UserError names file, key, shape and row."""
+        arrays = check(arrays, name)
+        ends = arrays["terminals"].copy()
+        ends[-1] = True
+        get = arrays.get
+        dataset = Dataset(name, arrays["observations"], arrays["actions"], ends, get("rewards"), get("masks"))
+        following = get("next_observations")
+        return dataset if following is None else _append_final_states(dataset, following)
+
+
+def read_npz(path: str | Path, keys: tuple[str, ...] | None = REQUIRED + OPTIONAL) -> dict[str, np.ndarray]:
+    """The arrays called `keys` (None: all) of a file. UserError if it is missing, empty, truncated or pickled."""
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    if path.stat().st_size == 0:
+        raise UserError(f"{path}: the file is empty")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files if keys is None or key in keys}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+        reason = "it holds pickled objects" if "pickle" in str(error) else "it is truncated or no .npz"
+        raise UserError(f"{path}: cannot be read, {reason} ({error})") from error
+
+
+def check(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
+    """The arrays with the types of the file format, or UserError naming key, shape and row of the first fault."""
+    for key in REQUIRED:
+        if key not in arrays:
+            raise UserError(f"{name}: missing key {key!r} (found: {', '.join(arrays) or 'nothing'})")
+    n = len(arrays["observations"]) if arrays["observations"].ndim else 0
+    ranks = dict(observations=2, next_observations=2, actions=2, terminals=1, rewards=1, masks=1)
+    checked = {}
+    for key, rank in ranks.items():
+        if key not in arrays:
+            continue
+        x = np.asarray(arrays[key])
+        if x.ndim != rank or len(x) != n:
+            wanted = f"[{n}]" if rank == 1 else f"[{n}, *]"
+            raise UserError(f"{name}: {key!r} has shape {list(x.shape)}, expected {wanted}")
+        if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
+            raise UserError(f"{name}: {key!r} has type {x.dtype}, expected numbers")
+        bad = np.flatnonzero(~np.isfinite(x.reshape(n, -1)).all(axis=1)) if n else np.array([])
+        if bad.size:
+            raise UserError(f"{name}: {key!r} holds NaN or Inf in {len(bad)} rows, the first is row {bad[0]}")
+        checked[key] = x.astype(bool) if key == "terminals" else np.ascontiguousarray(x, np.float32)
+    if n == 0:
+        raise UserError(f"{name}: 'observations' is empty")
+    outside = np.flatnonzero(np.abs(checked["actions"]).max(axis=1) > 1 + 1e-5)
+    if outside.size:
+        worst = checked["actions"][outside[0]]
+        raise UserError(
+            f"{name}: 'actions' leaves [-1, 1] in {outside.size} rows, the first is row {outside[0]} "
+            f"({np.array2string(worst, precision=3)}); rescale the actions"
+        )
+    following = checked.get("next_observations")
+    if following is not None and following.shape != checked["observations"].shape:
+        shapes = list(following.shape), list(checked["observations"].shape)
+        raise UserError(f"{name}: 'next_observations' has shape {shapes[0]}, expected {shapes[1]} like 'observations'")
+    return checked
+
+
+def _append_final_states(dataset: Dataset, following: np.ndarray) -> Dataset:
+    """Full transitions -> one more row at the end of every episode that holds its final state."""
+    after = np.flatnonzero(dataset.ends) + 1
+
+    def insert(x, value):
+        return None if x is None else np.insert(x, after, value, axis=0)
+
+    ends = np.insert(np.zeros_like(dataset.ends), after, True)
+    return replace(
+        dataset,
+        observations=insert(dataset.observations, following[after - 1]),
+        actions=insert(dataset.actions, 0),
+        rewards=insert(dataset.rewards, 0),
+        masks=insert(dataset.masks, 1),
+        ends=ends,
+    )

@@ -1,0 +1,119 @@
+"""Environments by name: what an OGBench name means, and vector environments that play chunks of actions."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from qgf.errors import UserError, unknown
+
+try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # GLFW complains on every machine without a display
+        import gymnasium
+        import ogbench  # noqa: F401  (registers its environments)
+except ImportError as error:
+    raise UserError(f"environments need {error.name}: pip install 'qgf[ogbench]'") from error
+
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+
+warnings.filterwarnings("ignore", module="glfw")  # MuJoCo asks for a display again when it first renders
+gymnasium.logger.min_level = gymnasium.logger.ERROR  # precision warnings of the simulators' spaces
+
+LANES = 16
+"""Episodes in flight. Fixed rather than read off the machine, so that results do not depend on its cores."""
+
+
+class EnvName(NamedTuple):
+    """An OGBench name taken apart, e.g. cube-single-play-singletask-task2-v0."""
+
+    full: str
+    env: str  # gymnasium id, cube-single-singletask-task2-v0
+    dataset: str  # file name, cube-single-play-v0
+    single_task: bool
+
+
+def parse_name(name: str) -> EnvName:
+    """Take an OGBench name apart. Raises UserError with the nearest known name if there is no such environment."""
+    name = name if re.search(r"-v\d+$", name) else f"{name}-v0"
+    parts = name.split("-")
+    if single := "singletask" in parts:
+        at = parts.index("singletask")
+        env, dataset = "-".join(parts[: at - 1] + parts[at:]), "-".join(parts[:at] + parts[-1:])
+    else:
+        env, dataset = "-".join(parts[:-2] + parts[-1:]), name
+    if env not in gymnasium.registry:
+        raise unknown("environment", name, _known_names(single))
+    return EnvName(name, env, dataset, single)
+
+
+def _known_names(single: bool) -> list[str]:
+    names = []
+    for env in gymnasium.registry:
+        base, *rest = re.split(r"-(?=singletask-task|v\d)", env, maxsplit=1)
+        if rest and ("singletask" in env) == single and re.match("pointmaze|cube|scene|puzzle", base):
+            names += [f"{base}-{kind}-{rest[0]}" for kind in (("navigate",) if "maze" in base else ("play",))]
+    return names
+
+
+def seed_globals(seed: int) -> None:
+    """Seed NumPy's global generator: OGBench's mazes and oracles draw from it."""
+    np.random.seed(seed % 2**32)
+
+
+class ChunkEnv(gymnasium.Wrapper):
+    """An environment whose step takes a chunk of actions [H, A], played open loop until the episode ends.
+
+    Returns the summed reward, and in `info` whether the task succeeded and how many actions were played. After the
+    end of its episode it stands still until it is reset.
+    """
+
+    def __init__(self, env: gymnasium.Env, horizon: int):
+        super().__init__(env)
+        box = env.action_space
+        self.action_space = gymnasium.spaces.Box(np.tile(box.low, (horizon, 1)), np.tile(box.high, (horizon, 1)))
+        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, env.observation_space.shape, np.float32)
+        self._last = np.zeros(self.observation_space.shape, np.float32)
+        self._over = True
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None):
+        if seed is not None:
+            seed_globals(seed)
+        obs, _ = self.env.reset(seed=seed)
+        self._over, self._last = False, obs.astype(np.float32)
+        return self._last, {}
+
+    def step(self, action):
+        total, steps, success, terminated, truncated = 0.0, 0, False, False, False
+        for one in action if not self._over else ():
+            obs, reward, terminated, truncated, info = self.env.step(one)
+            total, steps, success = total + float(reward), steps + 1, success or bool(info.get("success", False))
+            self._last, self._over = obs.astype(np.float32), terminated or truncated
+            if self._over:
+                break
+        return self._last, total, terminated, truncated, dict(success=success, steps=steps)
+
+
+def make_vector_env(env_id: str, horizon: int, lanes: int = LANES) -> AsyncVectorEnv:
+    """`lanes` processes, each with one chunked environment; episodes are started one by one with a reset mask."""
+    return AsyncVectorEnv(
+        [lambda: ChunkEnv(gymnasium.make(env_id), horizon)] * lanes,
+        context=process_context(),
+        autoreset_mode=AutoresetMode.DISABLED,
+    )
+
+
+def process_context() -> str:
+    """How worker processes start: from a clean server where there is one, as forking a process with JAX can hang."""
+    if sys.platform == "win32":
+        return "spawn"
+    import multiprocessing
+
+    multiprocessing.set_forkserver_preload(["qgf.envs"])
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core per process; read by the workers' linear algebra
+    return "forkserver"

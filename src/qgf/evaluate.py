@@ -1,0 +1,1 @@
+from qgf.evaluation import *  # noqa

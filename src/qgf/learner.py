@@ -1,0 +1,114 @@
+"""The learner: one compiled call runs many updates and knows nothing of the method."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from qgf.types import Batch, Spec
+
+
+class Chunks(NamedTuple):
+    """A dataset on the device, ready to be drawn from."""
+
+    obs: Array  # [N, S] normalised
+    actions: Array  # [N, A]
+    starts: Array  # [M] rows at which a chunk of H actions lies inside one episode
+    returns: Array  # [M] discounted reward inside the chunk
+    bootstrap: Array  # [M] gamma^H times the product of the masks
+
+
+class State(NamedTuple):
+    """All that an exact resume needs."""
+
+    nets: Any
+    optimiser: Any
+    key: Array
+    step: Array
+
+
+def with_part(nets, part: str, value):
+    """`nets` with its field `part` replaced."""
+    return eqx.tree_at(lambda n: getattr(n, part), nets, value)
+
+
+def batch_at(chunks: Chunks, rows: Array, horizon: int) -> Batch:
+    """The batch of the chunks number `rows` [B] of `chunks.starts`."""
+    first = chunks.starts[rows]
+    actions = chunks.actions[first[:, None] + jnp.arange(horizon)]
+    return Batch(
+        obs=chunks.obs[first],
+        actions=actions.reshape(len(rows), -1),
+        returns=chunks.returns[rows],
+        bootstrap=chunks.bootstrap[rows],
+        next_obs=chunks.obs[first + horizon],
+    )
+
+
+class Learner:
+    """Adam on a method's losses. `frozen` networks keep the values given and are not trained.
+
+    No gradient crosses between parts: each loss is differentiated in its own part alone.
+    """
+
+    def __init__(self, method, spec: Spec, learning_rate: float, batch_size: int, frozen: dict[str, Any] | None = None):
+        self.method, self.spec, self.batch_size = method, spec, batch_size
+        self.frozen = frozen or {}
+        self.losses = {part: loss for part, loss in method.losses().items() if part not in self.frozen}
+        self.adam = optax.adam(learning_rate)
+
+    def init(self, key: Array) -> State:
+        key, nets = jax.random.split(key)
+        nets = self.method.init(self.spec, nets)
+        for part, value in self.frozen.items():
+            nets = with_part(nets, part, value)
+        return State(nets, self.adam.init(self._trained(nets)), key, jnp.zeros((), jnp.int32))
+
+    def _trained(self, nets) -> dict[str, Any]:
+        return {part: getattr(nets, part) for part in self.losses}
+
+    def loss(self, trained: dict[str, Any], nets, batch: Batch, key: Array) -> tuple[Array, dict[str, Array]]:
+        """The sum of the losses, each a function of its own part only, and what they report."""
+        total, logs = jnp.zeros(()), dict[str, Array]()
+        for i, (part, loss) in enumerate(self.losses.items()):
+            value, extra = loss(trained[part], nets, batch, jax.random.fold_in(key, i))
+            total = total + value
+            logs |= {f"loss/{part}": value} | extra
+        return total, logs
+
+    def update(self, state: State, chunks: Chunks) -> tuple[State, dict[str, Array]]:
+        """Draw a batch, take one Adam step on every loss, then `method.after`."""
+        draw, noise = jax.random.split(jax.random.fold_in(state.key, state.step))
+        rows = jax.random.randint(draw, (self.batch_size,), 0, len(chunks.starts))
+        batch = batch_at(chunks, rows, self.spec.horizon)
+        trained = self._trained(state.nets)
+        grads, logs = jax.grad(self.loss, has_aux=True)(trained, state.nets, batch, noise)
+        steps, optimiser = self.adam.update(grads, state.optimiser)
+        nets = state.nets
+        for part, value in optax.apply_updates(trained, steps).items():
+            nets = with_part(nets, part, value)
+        return State(self.method.after(nets), optimiser, state.key, state.step + 1), logs
+
+    @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")
+    def run(self, state: State, chunks: Chunks, updates: int) -> tuple[State, dict[str, Array]]:
+        """`updates` updates in one compiled call; logs are their means. A leading axis on `state` is one of seeds."""
+
+        def many(state):
+            state, logs = jax.lax.scan(lambda s, _: self.update(s, chunks), state, length=updates, unroll=2)
+            return state, jax.tree.map(jnp.mean, logs)
+
+        return jax.vmap(many)(state) if state.step.ndim else many(state)
+
+    @partial(jax.jit, static_argnames=("self", "size"))
+    def validate(self, state: State, chunks: Chunks, size: int) -> dict[str, Array]:
+        """The losses on one fixed draw of `size` chunks that were not trained on."""
+        draw, noise = jax.random.split(jax.random.key(0))
+        batch = batch_at(chunks, jax.random.randint(draw, (size,), 0, len(chunks.starts)), self.spec.horizon)
+        logs = lambda nets: self.loss(self._trained(nets), nets, batch, noise)[1]
+        return jax.vmap(logs)(state.nets) if state.step.ndim else logs(state.nets)

@@ -1,0 +1,103 @@
+"""The networks: velocity field, critic ensemble and value net, for one sample each (vmap at the edge)."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+FREQUENCIES = 4
+
+
+@jax.custom_vjp
+def gelu_norm(z: Array) -> Array:
+    """LayerNorm(GELU(z)) over the last axis, without scale and shift (the linear layer that follows holds them).
+
+    Training is bound by memory between its matrix products, so the derivative is written out: with h = gelu(z) and
+    y = (h - mean h) / std h, dz = (g - mean(g) - y mean(g y)) gelu'(z) / std h. It keeps z, y and std, nothing else.
+    """
+    return _gelu_norm(z)[0]
+
+
+def _gelu_norm(z):
+    h = jax.nn.gelu(z)
+    mean = jnp.mean(h, axis=-1, keepdims=True)
+    variance = jnp.mean(h * h, axis=-1, keepdims=True) - mean * mean
+    scale = jax.lax.rsqrt(jnp.maximum(variance, 0) + 1e-5)
+    y = (h - mean) * scale
+    return y, (z, y, scale)
+
+
+def _gelu_norm_vjp(saved, g):
+    z, y, scale = saved
+    mean = lambda x: jnp.mean(x, axis=-1, keepdims=True)
+    inner = (g - mean(g) - y * mean(g * y)) * scale
+    return jax.vjp(jax.nn.gelu, jax.lax.optimization_barrier(z))[1](inner)
+
+
+gelu_norm.defvjp(_gelu_norm, _gelu_norm_vjp)
+
+
+class MLP(eqx.Module):
+    """`depth` hidden layers of `width` units, each linear -> GELU -> LayerNorm, then a linear read-out; [in] -> [out].
+
+    Weights are stored [in, out] and drawn uniformly with variance 2 / (in + out); biases start at zero.
+    """
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+
+    def __init__(self, size_in: int, size_out: int, width: int, depth: int, key: Array):
+        sizes = [size_in, *[width] * depth, size_out]
+        draw = jax.nn.initializers.glorot_uniform()
+        pairs = list(zip(jax.random.split(key, depth + 1), sizes[:-1], sizes[1:], strict=True))
+        self.weights = tuple(draw(k, (i, o)) for k, i, o in pairs)
+        self.biases = tuple(jnp.zeros(o) for _, _, o in pairs)
+
+    def __call__(self, x: Array) -> Array:
+        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
+            x = gelu_norm(x @ weight + bias)
+        return x @ self.weights[-1] + self.biases[-1]
+
+
+class VelocityField(eqx.Module):
+    """v(obs[S], a[d], t[]) -> [d].
+
+    The time enters as t and as sin, cos of pi 2^k t for k = 0..3: smooth between any two grid points, because a
+    flow is trained on all of [0, 1] and sampled on any number of steps.
+    """
+
+    net: MLP
+
+    def __init__(self, obs_dim: int, d: int, width: int, depth: int, key: Array):
+        self.net = MLP(obs_dim + d + 1 + 2 * FREQUENCIES, d, width, depth, key)
+
+    def __call__(self, obs: Array, a: Array, t: Array) -> Array:
+        phase = jnp.pi * 2.0 ** jnp.arange(FREQUENCIES) * t
+        return self.net(jnp.concatenate([obs, a, t[None], jnp.sin(phase), jnp.cos(phase)]))
+
+
+class CriticEnsemble(eqx.Module):
+    """`members` independent critics Q_i(obs[S], a[d]), returned together as [members]."""
+
+    nets: tuple[MLP, ...]
+
+    def __init__(self, obs_dim: int, d: int, width: int, depth: int, members: int, key: Array):
+        self.nets = tuple(MLP(obs_dim + d, 1, width, depth, k) for k in jax.random.split(key, members))
+
+    def __call__(self, obs: Array, a: Array) -> Array:
+        x = jnp.concatenate([obs, a])
+        return jnp.concatenate([net(x) for net in self.nets])
+
+
+class ValueNet(eqx.Module):
+    """V(obs[S]) -> []."""
+
+    net: MLP
+
+    def __init__(self, obs_dim: int, width: int, depth: int, key: Array):
+        self.net = MLP(obs_dim, 1, width, depth, key)
+
+    def __call__(self, obs: Array) -> Array:
+        return self.net(obs)[0]

@@ -1,0 +1,211 @@
+"""Train into a run directory: metrics, exact checkpoints, resume, calibration, portable policy."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qgf.checkpoint import Checkpoints, Trained, load_trained, save_trained
+from qgf.config import TrainConfig, from_json, read_json, to_json, write_json
+from qgf.data import Dataset
+from qgf.errors import UserError
+from qgf.files import atomic_path
+from qgf.learner import Chunks, Learner, State
+from qgf.sampling import Policy, calibrate
+from qgf.types import Spec
+
+CALIBRATION_STATES = 256
+VALIDATION_SIZE = 1024
+FREE = ("steps", "log_every", "checkpoint_every")  # may change when a run is resumed
+
+Progress = Callable[[int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory: config.json, metrics.csv, checkpoints/, policy/, and what evaluate and report add."""
+
+    directory: Path
+
+    @property
+    def config(self) -> TrainConfig:
+        return from_json(self.record["train"])
+
+    @property
+    def record(self) -> dict:
+        return read_json(self.directory / "config.json", "a run directory")
+
+    def policy_dirs(self) -> list[Path]:
+        """One folder per seed: policy/, or policy/seed0/ ... when several were trained together."""
+        policy = self.directory / "policy"
+        return sorted(policy.glob("seed*"), key=lambda p: int(p.name[4:])) or [policy]
+
+    def policy(self, seed: int = 0, **guidance) -> Policy:
+        """The trained policy under `Policy.guided(**guidance)`: guide, strength or weight, best_of, steps."""
+        folders = self.policy_dirs()
+        if not 0 <= seed < len(folders):
+            raise UserError(f"{self.directory}: no policy of seed {seed}, it has {len(folders)}")
+        return load_trained(folders[seed]).policy().guided(**guidance)
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """The columns of metrics.csv."""
+        with open(self.directory / "metrics.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]} if rows else {}
+
+
+def train(
+    dataset: Dataset,
+    config: TrainConfig = TrainConfig(),
+    directory: str | Path | None = None,
+    flow: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress = lambda step, logs: None,
+) -> Run:
+    """Train a flow by behaviour cloning and a critic by TD, into `directory` (default runs/NAME).
+
+    Continues exactly where an earlier call with the same configuration stopped, to the bit. `flow` is a run whose
+    cloned flow is used as it is (with its observation normalisation), so that only the critic is trained.
+    `progress(step, logs)` is called after every compiled call. Raises UserError if the directory holds another run.
+    """
+    directory = Path(directory or Path("runs") / Path(dataset.name).stem)
+    if overwrite and directory.exists():
+        shutil.rmtree(directory)
+    record = dict(dataset=dataset.name, flow=flow and str(flow), train=to_json(config))
+    donor = _donor(flow, dataset, config) if flow else None
+    mean, std = (np.asarray(donor.mean), np.asarray(donor.std)) if donor else dataset.normaliser()
+    chunks = to_device(dataset, config, mean, std)
+    held_out = dataset.validation and to_device(dataset.validation, config, mean, std)
+    _claim(directory, record)
+
+    spec = Spec(dataset.obs_dim, dataset.action_dim, config.horizon)
+    frozen = {"flow": donor.nets.flow} if donor else None
+    learner = Learner(config.method, spec, config.learning_rate, config.batch_size, frozen)
+    state = initial_state(learner, config)
+    checkpoints = Checkpoints(directory / "checkpoints")
+    latest = checkpoints.latest()
+    if latest is not None:
+        state = checkpoints.restore(latest, state)
+    table = Metrics(directory / "metrics.csv", keep=latest or 0)
+    step = int(jnp.ravel(state.step)[0])
+    while step < config.steps:
+        began, updates = time.perf_counter(), min(config.log_every - step % config.log_every, config.steps - step)
+        state, logs = learner.run(state, chunks, updates)
+        if held_out:
+            checked = learner.validate(state, held_out, VALIDATION_SIZE)
+            logs |= {f"val/{key.removeprefix('loss/')}": x for key, x in checked.items() if key.startswith("loss/")}
+        logs = {key: np.atleast_1d(np.asarray(x)) for key, x in logs.items()}
+        step += updates
+        _check_finite(logs, step, directory)
+        table.add(step, logs)
+        if step % config.checkpoint_every == 0 or step == config.steps:
+            checkpoints.save(step, state)
+        rate = updates / (time.perf_counter() - began)
+        progress(step, {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate))
+    checkpoints.close()
+    _export(learner, state, chunks, directory, dataset.name, mean, std, config)
+    return Run(directory)
+
+
+def to_device(dataset: Dataset, config: TrainConfig, mean: np.ndarray, std: np.ndarray) -> Chunks:
+    """The dataset as device arrays, observations normalised, with every chunk's return computed once."""
+    starts = dataset.starts(config.horizon)
+    returns, bootstrap = dataset.chunk_returns(starts, config.horizon, config.discount)
+    obs = (dataset.observations - mean) / std
+    return Chunks(*map(jnp.asarray, (obs, dataset.actions, starts.astype(np.int32), returns, bootstrap)))
+
+
+def initial_state(learner: Learner, config: TrainConfig) -> State:
+    """The first state of one seed, or of several with a leading axis."""
+    key = jax.random.key(config.seed)
+    return learner.init(key) if config.seeds == 1 else jax.vmap(learner.init)(jax.random.split(key, config.seeds))
+
+
+class Metrics:
+    """metrics.csv: one row per log interval and seed. Opening it drops what a killed run wrote after its checkpoint."""
+
+    def __init__(self, path: Path, keep: int):
+        self.path, self.columns = path, None
+        if not path.exists():
+            return
+        lines = path.read_text().splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]
+        kept = whole[:1] + [line for line in whole[1:] if int(line.split(",", 1)[0]) <= keep]
+        if len(kept) > 1:
+            self.columns = kept[0].strip().split(",")[2:]
+        with atomic_path(path) as temporary:
+            temporary.write_text("".join(kept) if self.columns else "")
+
+    def add(self, step: int, logs: dict[str, np.ndarray]) -> None:
+        text = io.StringIO()
+        if self.columns is None:
+            self.columns = sorted(logs)
+            print("step", "seed", *self.columns, sep=",", file=text)
+        for seed in range(len(next(iter(logs.values())))):
+            print(step, seed, *(repr(float(logs[key][seed])) for key in self.columns), sep=",", file=text)
+        try:
+            with open(self.path, "a") as file:
+                file.write(text.getvalue())
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
+
+
+def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:
+    """The run whose flow is reused, after checking that it fits."""
+    donor = load_trained(flow)
+    wanted = Spec(dataset.obs_dim, dataset.action_dim, config.horizon)
+    if donor.spec != wanted:
+        raise UserError(f"{flow}: its flow is for {donor.spec}, this run needs {wanted}")
+    sizes = [(m.width, m.depth) for m in (donor.method, config.method)]
+    if sizes[0] != sizes[1]:
+        (width, depth), _ = sizes
+        raise UserError(f"{flow}: its flow has width {width} and depth {depth}; pass --width {width} --depth {depth}")
+    return donor
+
+
+def _claim(directory: Path, record: dict) -> None:
+    """Write config.json, or make sure that the run that is there was made with the same settings."""
+    path = directory / "config.json"
+    if path.exists():
+        old = read_json(path, "a run directory")
+        flat = [{**r.get("train", {}), "dataset": r.get("dataset"), "flow": r.get("flow")} for r in (old, record)]
+        changed = [k for k in flat[1] if k not in FREE and flat[0].get(k) != flat[1][k]]
+        if changed:
+            differences = ", ".join(f"{k}={flat[0].get(k)} there, {flat[1][k]} now" for k in changed)
+            raise UserError(
+                f"{directory} holds a run with other settings ({differences}); use another --out or --overwrite"
+            )
+    elif directory.exists() and any(directory.iterdir()):
+        raise UserError(f"{directory} is not empty and is no run directory; use another --out")
+    write_json(path, record)
+
+
+def _check_finite(logs: dict[str, np.ndarray], step: int, directory: Path) -> None:
+    for key, x in logs.items():
+        if not np.isfinite(x).all():
+            raise UserError(
+                f"{directory}: {key} is {x[~np.isfinite(x)][0]} after {step} updates, training diverged; "
+                "try a smaller --learning-rate"
+            )
+
+
+def _export(learner: Learner, state: State, chunks: Chunks, directory: Path, name: str, mean, std, config) -> None:
+    """Calibrate and write the portable policy of every seed."""
+    rng = np.random.default_rng(config.seed)
+    rows = np.asarray(chunks.starts)[rng.choice(len(chunks.starts), CALIBRATION_STATES)]
+    observations = np.asarray(chunks.obs)[rows] * std + mean
+    for seed in range(config.seeds):
+        nets = state.nets if config.seeds == 1 else jax.tree.map(lambda x, seed=seed: x[seed], state.nets)
+        trained = Trained(nets, jnp.asarray(mean), jnp.asarray(std), learner.method, learner.spec, config.steps, name)
+        scales = calibrate(trained.policy(), observations, jax.random.key(config.seed)).calibration
+        trained = Trained(nets, trained.mean, trained.std, trained.method, trained.spec, config.steps, name, scales)
+        save_trained(trained, directory / "policy" if config.seeds == 1 else directory / "policy" / f"seed{seed}")

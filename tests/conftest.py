@@ -1,0 +1,66 @@
+"""Fixtures shared by the tests: precision, a small real dataset and a tiny run trained on it."""
+
+import os
+import tempfile
+from typing import Any, NamedTuple
+
+# Every run compiles its own learner; equal programs are compiled once per session, in subprocesses too.
+CACHE = tempfile.TemporaryDirectory(prefix="qgf-tests-")
+os.environ |= dict(JAX_COMPILATION_CACHE_DIR=CACHE.name, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0")
+
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import pytest  # noqa: E402
+
+from qgf.config import TrainConfig  # noqa: E402
+from qgf.data import load_dataset  # noqa: E402
+from qgf.data.collect import collect  # noqa: E402
+from qgf.methods.iql import IQL  # noqa: E402
+from qgf.training import train  # noqa: E402
+
+TASK = "pointmaze-medium-navigate-singletask-task1-v0"
+
+
+class Precision(NamedTuple):
+    dtype: Any
+    rtol: float
+
+
+@pytest.fixture
+def float64():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(params=["float32", "float64"])
+def precision(request):
+    """Run the test once in each precision, with the relative error that it must reach."""
+    with jax.enable_x64(request.param == "float64"):
+        yield Precision(jnp.dtype(request.param), 1e-5 if request.param == "float32" else 1e-9)
+
+
+@pytest.fixture(scope="session")
+def maze_folder(tmp_path_factory):
+    """A folder with pointmaze-medium-navigate-v0.npz (4 episodes) and its validation file (1 episode)."""
+    folder = tmp_path_factory.mktemp("data")
+    collect("pointmaze-medium-navigate", transitions=4000, workers=2, directory=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def maze(maze_folder):
+    """The small dataset with the rewards of task 1."""
+    return load_dataset(TASK, directory=maze_folder, download=False)
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """Settings of a run that takes a second or two."""
+    method = IQL(width=32, depth=1)
+    return TrainConfig(steps=400, batch_size=32, log_every=100, checkpoint_every=200, method=method)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(maze, tiny, tmp_path_factory):
+    """A finished run on the small dataset. Tests must not write into its directory."""
+    return train(maze, tiny, tmp_path_factory.mktemp("runs") / "tiny")

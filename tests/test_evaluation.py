@@ -1,0 +1,357 @@
+"""Rollouts: every arm meets the same episodes, however many run at a time."""
+
+import csv
+import dataclasses
+import itertools
+
+import gymnasium
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import TASK
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from numpy.testing import assert_allclose, assert_array_equal
+
+from qgf.envs import ChunkEnv, make_vector_env, parse_name, seed_globals
+from qgf.errors import UserError
+from qgf.evaluation import Arm, Score, arms, episode_seeds, evaluate, evaluate_run, read_scores, wilson, write_scores
+from qgf.sampling import guided_flow
+
+LIMIT, HORIZON = 23, 4
+
+
+class Corridor(gymnasium.Env):
+    """A point on a line that starts at a seeded place and has to pass 2; it gives up after a seeded number of steps."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x, self.drift = self.np_random.uniform(-1, 1, 2) * [1, 0.05]
+        self.left = self.limit = int(self.np_random.integers(3, LIMIT))
+        return self.obs(), {}
+
+    def obs(self):
+        return np.array([self.x, self.left / self.limit], np.float32)
+
+    def step(self, action):
+        assert self.left > 0, "stepped after its end"
+        self.x += 0.3 * float(action[0]) + self.drift
+        self.left -= 1
+        success = self.x > 2
+        return self.obs(), float(success) - 0.1, success, self.left == 0, dict(success=float(success))
+
+
+def corridors(lanes, horizon=HORIZON):
+    made = [lambda: ChunkEnv(Corridor(), horizon)] * lanes
+    return SyncVectorEnv(made, autoreset_mode=AutoresetMode.DISABLED)
+
+
+def walker(horizon=HORIZON, guide="qgf", weight=0.2, scale=1.0):
+    """Noisy steps to the right: the noise decides, so that a wrong key shows."""
+    v = lambda obs, a, t: scale * (0.3 + 0.5 * jnp.tanh(obs[0]) * obs[1] - 0.7 * a)
+    q = lambda obs, a: jnp.sum(a * (1 + obs[1]))
+    return guided_flow(v, q, action_dim=1, horizon=horizon, guide=guide, weight=weight, steps=5)
+
+
+def replay(policy, seed):
+    """One episode by itself, without chunk environment or vector environment, with the actions given by `policy`."""
+    env = Corridor()
+    obs, _ = env.reset(seed=seed)
+    total, steps, path, over = 0.0, 0, [obs], False
+    for chunk in policy:
+        for action in chunk:
+            obs, reward, terminated, truncated, info = env.step(action)
+            total, steps, over = total + reward, steps + 1, terminated or truncated
+            if over:
+                break
+        path.append(obs)
+        if over:
+            break
+    return total, steps, bool(info["success"]), np.stack(path)
+
+
+class Recorder:
+    """Passes calls on to a vector environment and keeps what was played."""
+
+    def __init__(self, envs):
+        self.envs, self.log = envs, []
+
+    def __getattr__(self, name):
+        return getattr(self.envs, name)
+
+    def reset(self, *, seed, options):
+        self.log.append(("reset", list(seed), None))
+        return self.envs.reset(seed=seed, options=options)
+
+    def step(self, actions):
+        self.log.append(("step", None, np.array(actions)))
+        return self.envs.step(actions)
+
+    def played(self, seeds):
+        """The chunks that each episode got, by its seed; repeated resets would show as a repeated seed."""
+        lanes, chunks = {}, {seed: [] for seed in seeds}
+        for kind, started, actions in self.log:
+            if kind == "reset":
+                for lane, seed in enumerate(started):
+                    if seed is not None:
+                        assert chunks[seed] == []
+                        lanes[lane] = seed
+            else:
+                for lane, seed in lanes.items():
+                    chunks[seed].append(actions[lane])
+        return chunks
+
+
+def same(a: Score, b: Score, **tolerance):
+    for name in ("success", "returns", "lengths", "value", "ratio", "skipped"):
+        assert_allclose(getattr(a, name), getattr(b, name), err_msg=name, **tolerance)
+    for x, y in zip(a.paths, b.paths, strict=True):
+        assert_allclose(x, y, **tolerance)
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 11])
+def test_every_episode_is_one_episode(lanes):
+    """Replay each episode alone, with the actions it was given: nothing leaks from lane to lane or past an end."""
+    envs, episodes, seeds = Recorder(corridors(lanes)), 11, episode_seeds(5, 11)
+    score = evaluate(walker(), TASK, episodes, seed=5, envs=envs)
+    played = envs.played(seeds)
+    for k, seed in enumerate(seeds):
+        total, steps, success, path = replay(played[seed], seed)
+        assert_allclose(score.returns[k], total, rtol=1e-6)
+        assert (score.lengths[k], score.success[k]) == (steps, success)
+        assert_allclose(score.paths[k], path, rtol=1e-6)
+    assert 0 < score.success.sum() < episodes
+    assert len(set(score.lengths)) > 3 and score.lengths.max() <= LIMIT
+
+
+def test_the_number_of_lanes_changes_nothing():
+    scores = [evaluate(walker(), TASK, 11, seed=2, envs=corridors(lanes)) for lanes in (1, 2, 5, 16)]
+    for other in scores[1:]:
+        same(scores[0], other, rtol=1e-4, atol=1e-5)
+
+
+def test_repeated_calls_on_shared_environments_are_equal_and_seeds_differ():
+    envs = corridors(3)
+    first, other, again = (evaluate(walker(), TASK, 7, seed=seed, envs=envs) for seed in (0, 1, 0))
+    same(first, again, rtol=0)
+    assert not np.array_equal(first.lengths, other.lengths)
+
+
+def test_episodes_do_not_depend_on_how_many_follow():
+    few, many = (evaluate(walker(), TASK, n, seed=4, envs=corridors(3)) for n in (4, 9))
+    assert_array_equal(many.lengths[:4], few.lengths)
+    assert_allclose(many.returns[:4], few.returns, rtol=1e-5)
+
+
+def test_every_arm_meets_the_same_episodes():
+    guided, plain = (evaluate(walker(guide=g, weight=w), TASK, 8, seed=3, envs=corridors(3)) for g, w in (("qgf", 2.0), ("none", 0)))
+    starts = [np.stack([path[0] for path in score.paths]) for score in (guided, plain)]
+    assert_array_equal(*starts)
+    assert len(np.unique(starts[0][:, 0])) == 8
+    assert guided.success.sum() > plain.success.sum()
+    assert (guided.ratio > 0).all() and (plain.ratio == 0).all()
+    assert (guided.weight, plain.weight) == (2.0, 0.0)
+
+
+def test_decisions_of_one_episode_have_their_own_noise():
+    envs = Recorder(corridors(2))
+    evaluate(walker(weight=0.0, scale=0.0), TASK, 6, seed=1, envs=envs)
+    chunks = [tuple(c.ravel().round(5)) for played in envs.played(episode_seeds(1, 6)).values() for c in played[:1]]
+    assert len(set(chunks)) == 6
+    first = [c for c in envs.log if c[0] == "step"]
+    lane = np.stack([actions[0].ravel() for _, _, actions in first])
+    assert len(np.unique(lane.round(5), axis=0)) == len(lane)
+
+
+def test_value_ratio_and_progress_are_means_over_an_episodes_decisions():
+    seen = []
+    policy = walker(weight=0.3)
+    broken = guided_flow(policy.velocity, lambda obs, a: jnp.nan * jnp.sum(a), 1, weight=1.0, steps=5, horizon=HORIZON)
+    score = evaluate(broken, TASK, 5, envs=corridors(2), progress=lambda *x: seen.append(x))
+    decisions = np.array([len(path) - 1 for path in score.paths])
+    assert_array_equal(score.skipped, 5 * decisions)
+    assert seen[-1] == (5, int(score.success.sum()), 5)
+    assert [done for done, _, _ in seen] == sorted(done for done, _, _ in seen)
+    constant = guided_flow(policy.velocity, lambda obs, a: 7.0 + 0 * jnp.sum(a), 1, weight=1.0, steps=5, horizon=HORIZON)
+    assert_allclose(evaluate(constant, TASK, 5, envs=corridors(2)).value, 7.0, rtol=1e-6)
+
+
+def test_a_chunk_stops_where_its_episode_ends():
+    env = ChunkEnv(Corridor(), 40)
+    start, _ = env.reset(seed=0)
+    limit = env.env.limit
+    obs, reward, terminated, truncated, info = env.step(np.full((40, 1), -1.0, np.float32))
+    assert (info["steps"], info["success"], terminated, truncated) == (limit, False, False, True)
+    assert_allclose(reward, -0.1 * limit)
+    assert_allclose(obs[0], start[0] + limit * (env.env.drift - 0.3), rtol=1e-5)
+    again = env.step(np.full((40, 1), 1.0, np.float32))
+    assert_array_equal(again[0], obs)
+    assert (again[1], again[4]) == (0.0, dict(success=False, steps=0))
+
+
+def test_episode_seeds_are_fixed_and_disjoint():
+    blocks = [episode_seeds(seed, 200) for seed in range(20)]
+    assert len(set(itertools.chain(*blocks))) == 4000
+    assert blocks[3][:50] == episode_seeds(3, 50)
+    assert all(0 <= s < 2**31 for s in blocks[0])
+
+
+# The real maze
+
+
+@pytest.fixture(scope="module")
+def maze_scores():
+    """The same policy in the maze on one and on three processes; long chunks, as every decision costs."""
+    policy = guided_flow(lambda obs, a, t: 0.2 - 0.5 * a, lambda obs, a: jnp.sum(a), action_dim=2, horizon=50, weight=0.3)
+    scores = {}
+    for lanes in (1, 3):
+        envs = make_vector_env(parse_name(TASK).env, 50, lanes)
+        try:
+            scores[lanes] = [evaluate(policy, TASK, 4, seed=6, envs=envs) for _ in range(2)]
+        finally:
+            envs.close()
+    return scores
+
+
+def test_maze_results_do_not_depend_on_lanes_or_on_what_was_played_before(maze_scores):
+    (first, again), (other, _) = maze_scores[1], maze_scores[3]
+    same(first, again, rtol=0)
+    same(first, other, rtol=1e-4, atol=1e-4)
+
+
+def test_maze_episodes_start_as_the_environment_seeded_alone(maze_scores):
+    env = gymnasium.make(parse_name(TASK).env)
+    score = maze_scores[3][0]
+    for seed, path, length, total in zip(episode_seeds(6, 4), score.paths, score.lengths, score.returns, strict=True):
+        seed_globals(seed)
+        obs, _ = env.reset(seed=seed)
+        assert_allclose(path[0], obs, rtol=1e-6)
+        assert length <= env.spec.max_episode_steps
+        assert len(path) - 1 == -(-length // 50)
+        assert -length <= total <= -length + 1  # minus one per step until success
+    env.close()
+
+
+def test_evaluate_run_scores_every_arm_and_seed(tiny_run):
+    chosen = arms(["none", "qgf"], strengths=[0.5], best_of=[1, 2])
+    scores = evaluate_run(tiny_run, chosen, TASK, episodes=1, seed=0)
+    assert [s.arm for s in scores] == chosen
+    assert {(s.updates, s.policy_seed, s.episodes) for s in scores} == {(400, 0, 1)}
+    assert_array_equal(scores[0].paths[0][0], scores[1].paths[0][0])
+    assert scores[0].weight == 0 < scores[1].weight
+
+
+# Refused
+
+
+def test_no_episodes_are_refused():
+    for episodes in (0, -3):
+        with pytest.raises(UserError, match=f"episodes must be at least 1, got {episodes}"):
+            evaluate(walker(), TASK, episodes)
+
+
+@pytest.mark.parametrize("horizon, action_dim", [(3, 1), (4, 2)])
+def test_a_policy_with_other_actions_is_refused(horizon, action_dim):
+    policy = guided_flow(lambda o, a, t: -a, lambda o, a: jnp.sum(a), action_dim, horizon=horizon, weight=0.1)
+    with pytest.raises(UserError, match=rf"takes actions \[4, 1\], the policy gives \[{horizon}, {action_dim}\]"):
+        evaluate(policy, TASK, 2, envs=corridors(2))
+
+
+def test_a_policy_for_other_observations_is_refused():
+    matrix = jnp.ones((7, HORIZON))
+    policy = guided_flow(lambda o, a, t: o @ matrix - a, lambda o, a: jnp.sum(a), 1, horizon=HORIZON, weight=0.1)
+    with pytest.raises(UserError, match=r"has observations \[2\], the policy was made for others"):
+        evaluate(policy, TASK, 2, envs=corridors(2))
+
+
+def test_a_trained_policy_is_refused_where_it_does_not_fit(tiny_run):
+    with pytest.raises(UserError, match=r"takes actions \[4, 1\], the policy gives \[5, 2\]"):
+        evaluate(tiny_run.policy(), TASK, 2, envs=corridors(2))
+
+
+def test_an_unknown_environment_names_the_nearest():
+    with pytest.raises(UserError, match="did you mean 'pointmaze-medium-navigate-singletask"):
+        evaluate(walker(), "pointmaze-medum-navigate-singletask-task1-v0", 2)
+
+
+# Arms and scores
+
+
+@pytest.mark.parametrize(
+    "successes, episodes, low, high",
+    [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (5, 10, 0.2366, 0.7634), (1, 2, 0.0945, 0.9055), (81, 263, 0.2553, 0.3662)],
+)
+def test_wilson_interval(successes, episodes, low, high):
+    assert_allclose(wilson(successes, episodes), (low, high), atol=6e-5)
+    p, z, n = successes / episodes, 1.959963984540054, episodes
+    centre, half = (p + z * z / (2 * n)) / (1 + z * z / n), z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    assert_allclose(wilson(successes, episodes), (centre - half, centre + half), atol=1e-9)
+
+
+def test_arms_are_all_combinations_and_none_stands_alone():
+    assert arms(["none", "qgf"]) == [Arm("none"), Arm("qgf", strength=1.0)]
+    assert arms(["qgf", "none"], strengths=[0.5, 2.0]) == [Arm("qgf", 0.5), Arm("qgf", 2.0), Arm("none")]
+    assert arms(["ood"], weights=[0.1], best_of=[1, 4], steps=5) == [
+        Arm("ood", weight=0.1, steps=5),
+        Arm("ood", weight=0.1, best_of=4, steps=5),
+    ]
+    with pytest.raises(UserError, match="not both"):
+        arms(["qgf"], strengths=[1.0], weights=[0.1])
+
+
+def test_labels_tell_arms_apart():
+    chosen = arms(["none", "qgf", "ood"], strengths=[0.5, 1.0], best_of=[1, 4]) + arms(["qgf"], weights=[0.5])
+    assert len({arm.label for arm in chosen}) == len(chosen)
+    assert Arm("qgf", strength=0.5, best_of=4).label == "qgf 0.5 best-of-4"
+    assert Arm("none").label == "none"
+
+
+def test_an_arm_without_amount_has_a_label_and_acts_at_the_default(tiny_run):
+    assert Arm("qgf").label.startswith("qgf")
+    assert_allclose(Arm("qgf").of(tiny_run.policy()).weight, tiny_run.policy(strength=1.0).weight)
+
+
+def score(rng_seed=0, episodes=6, **changes):
+    rng = np.random.default_rng(rng_seed)
+    numbers = {k: rng.uniform(1, 9, episodes) for k in ("returns", "lengths", "value", "ratio")}
+    base = dict(env=TASK, seed=0, success=rng.uniform(size=episodes) > 0.5, skipped=np.arange(episodes), seconds=1.0)
+    made = Score(**base, **numbers, decision_ms=2.0, weight=0.25, arm=Arm("qgf", strength=1.0))
+    return dataclasses.replace(made, **changes)
+
+
+def test_scores_are_written_as_they_are(tmp_path):
+    path, one = tmp_path / "evaluation.csv", score()
+    assert read_scores(path) == []
+    write_scores(path, [one])
+    (row,) = read_scores(path)
+    low, high = wilson(int(one.success.sum()), 6)
+    assert (one.rate, one.interval) == (one.success.mean(), (low, high))
+    numbers = {k: float(row[k]) for k in ("success", "low", "high", "returns", "lengths", "weight", "strength")}
+    expected = dict(success=one.rate, low=low, high=high, returns=one.returns.mean(), lengths=one.lengths.mean(), weight=0.25, strength=1)
+    assert_allclose(list(numbers.values()), list(expected.values()), atol=6e-5)
+    assert (row["successes"], row["episodes"], row["skipped"]) == (str(int(one.success.sum())), "6", "15")
+
+
+def test_an_arm_that_was_scored_again_is_replaced_and_others_stay(tmp_path):
+    path = tmp_path / "evaluation.csv"
+    first, plain = score(0), score(1, arm=Arm("none"), weight=0.0)
+    write_scores(path, [first, plain])
+    again = score(2)
+    distinct = [
+        score(3, arm=Arm("qgf", strength=2.0)),
+        score(4, arm=Arm("qgf", weight=0.25)),
+        score(5, arm=Arm("qgf", strength=1.0, best_of=4)),
+        score(6, arm=Arm("qgf", strength=1.0, steps=5)),
+        score(7, seed=1),
+        score(8, episodes=7),
+        score(9, policy_seed=1),
+        score(10, updates=100),
+        score(11, env="other"),
+    ]
+    write_scores(path, [again, *distinct])
+    rows = read_scores(path)
+    assert [row["returns"] for row in rows] == [f"{s.returns.mean():.4f}" for s in (again, plain, *distinct)]
+    with open(path, newline="") as file:
+        assert len({tuple(row) for row in csv.reader(file)}) == 12  # one header, no row twice
