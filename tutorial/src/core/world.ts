@@ -27,10 +27,18 @@ export interface World {
   /** Where the true return is highest. */
   best: number;
   steps: number;
+  /** The critic's spurious bump. */
+  bump: Bump;
+}
+
+export interface Bump {
+  height: number;
+  centre: number;
+  width: number;
 }
 
 /** Q(a) = -(a - best)^2 + height exp(-(a - centre)^2 / (2 width^2)), summed over the dimensions. */
-export function bumpy(best: number, { height, centre, width }: { height: number; centre: number; width: number }): Critic {
+export function bumpy(best: number, { height, centre, width }: Bump): Critic {
   const bump = (x: number) => height * Math.exp(-((x - centre) ** 2) / (2 * width ** 2));
   return {
     value: (a) => a.reduce((sum, x) => sum - (x - best) ** 2 + bump(x), 0),
@@ -42,11 +50,11 @@ export function world(name: 'landing' | 'gradients'): World {
   const spec = worlds[name];
   const mixture = new Mixture(spec.modes.map((m) => [m]), spec.weights, spec.std);
   const trueReturn = (a: Vec) => a.reduce((sum, x) => sum - (x - spec.best) ** 2, 0);
-  return { mixture, critic: bumpy(spec.best, spec.bump), trueReturn, best: spec.best, steps: spec.steps };
+  return { mixture, critic: bumpy(spec.best, spec.bump), trueReturn, best: spec.best, steps: spec.steps, bump: spec.bump };
 }
 
-/** The guidance weight's range in the landing world: { default, min, max }. */
-export const weightRange = worlds.landing.weight;
+/** The guidance weight's range in the landing world: { default, min, max }, wide enough to find where QGF is fooled, too. */
+export const weightRange = { ...worlds.landing.weight, max: 12 };
 
 /** n equal modes on a circle: the 2-D world of the demos in the plane. */
 export function ring(n: number, radius: number, std: number, turn = 0): Mixture {

@@ -1,30 +1,30 @@
-import { euler } from '../core/flow';
-import { estimators, type Guide } from '../core/guidance';
+import type { Guide } from '../core/guidance';
 import { histogram } from '../core/histogram';
+import { criticOf, FOOLED, landing, walk } from '../core/landing';
 import { memo } from '../core/memo';
 import { noise } from '../core/rng';
-import { sample } from '../core/sampling';
 import { linspace, mean, type Point } from '../core/vector';
-import { weightRange, world } from '../core/world';
+import { weightRange } from '../core/world';
 import { defineDemo } from '../ui/demo';
 import { GUIDE_NAMES } from '../ui/guides';
 import { choice, fixed, newSeed, number, percent, playhead, seed, type State } from '../ui/params';
 
-const landing = world('landing');
-const ESTIMATORS = estimators(euler(landing.steps));
 const DOMAIN: Point = [-3, 4.5];
 const BIN = 0.1;
 /** A landing this close to a peak belongs to it. */
 const NEAR = 0.35;
-/** Landing beyond this, a particle has believed the bump. */
-const FOOLED = 2;
 
-const ends = memo((guide: Guide, w: number, seed: number, n: number): number[] =>
-  noise(seed, n, 1).map((a0) => sample(landing.mixture, landing.critic, a0, ESTIMATORS[guide], w, landing.steps).end[0]!),
-);
+/** Where the particles end. */
+export const ends = memo((guide: Guide, w: number, height: number, seed: number, n: number): number[] => {
+  const critic = criticOf(height);
+  return noise(seed, n, 1).map((a0) => walk(guide, w, a0, landing.steps, critic).end[0]!);
+});
 
 const curve = (f: (a: number) => number): Point[] => linspace(...DOMAIN, 240).map((a) => [a, f(a)]);
-const critic = curve((a) => landing.critic.value([a]));
+const criticCurve = memo((height: number) => {
+  const critic = criticOf(height);
+  return { critic, curve: curve((a) => critic.value([a])), top: critic.value([landing.bump.centre]) };
+});
 const trueReturn = curve((a) => landing.trueReturn([a]));
 const peaks = landing.mixture.means.map(([mu]) => mu!);
 /** What an unguided flow would fill, as shares of the same bins. */
@@ -33,19 +33,22 @@ const data = curve((a) => landing.mixture.cdf(a + BIN / 2, 1) - landing.mixture.
 const params = {
   guide: choice({ label: { en: 'Guidance', zh: '引导方式' }, value: 'ood', options: GUIDE_NAMES }),
   w: number({ label: { en: 'Weight *w*', zh: '权重 *w*' }, value: weightRange.default, min: weightRange.min, max: weightRange.max, step: 0.1 }),
+  height: number({ label: { en: 'Height of the bump', zh: '假包的高度' }, value: landing.bump.height, min: 0, max: 16, step: 0.1, slider: false }),
   n: choice({ label: { en: 'Particles', zh: '粒子数' }, value: '400', options: { 400: '400', 2000: '2000' } }),
   seed: seed(),
   time: playhead({ value: 1, seconds: 4, steps: 20 }),
 };
 
-function compute({ guide, w, n, seed, time }: State<typeof params>) {
-  const all = ends(guide, w, seed, Number(n));
+function compute({ guide, w, height, n, seed, time }: State<typeof params>) {
+  const all = ends(guide, w, height, seed, Number(n));
   const landed = all.slice(0, Math.round(time * all.length));
   const share = (hit: (a: number) => boolean) => (landed.length ? landed.filter(hit).length / landed.length : 0);
   const average = (f: (a: number) => number) => (landed.length ? mean(landed.map(f)) : 0);
+  const { critic, curve, top } = criticCurve(height);
   const bars = histogram(landed, DOMAIN, BIN);
   return {
     guide,
+    scores: { curve, top },
     bars,
     top: Math.max(0.4, ...bars.map(([, share]) => 1.15 * share)),
     landed: landed.length,
@@ -53,7 +56,7 @@ function compute({ guide, w, n, seed, time }: State<typeof params>) {
     peaks: peaks.map((mu) => share((a) => Math.abs(a - mu) < NEAR)),
     fooled: share((a) => a > FOOLED),
     trueReturn: average((a) => landing.trueReturn([a])),
-    critic: average((a) => landing.critic.value([a])),
+    critic: average((a) => critic.value([a])),
   };
 }
 type Model = ReturnType<typeof compute>;
@@ -84,6 +87,15 @@ export default defineDemo({
       narrow: 1.5,
     },
   },
+  handles: [
+    {
+      stage: 'scores',
+      label: { en: 'Top of the false bump: its height', zh: '假包的顶：它的高度' },
+      role: 'critic',
+      y: 'height',
+      at: ({ scores }) => [landing.bump.centre, scores.top],
+    },
+  ],
   notes: [
     ...peaks.map((mu, i) => ({
       key: `peak${i + 1}`,
@@ -113,8 +125,8 @@ export default defineDemo({
     peaks.forEach((mu) => scores.vertical(mu, { role: 'data', dash: [], width: 6, alpha: 0.25 }));
     scores.horizontal(0, { role: 'muted', width: 0.75, dash: [] });
     scores.line(trueReturn, { role: 'truth' });
-    scores.line(critic, { role: 'critic' });
-    scores.text([3.3, 6.7], { en: '*Q*, with a bump', zh: '*Q*，带一个假包' }, { role: 'critic', align: 'center', dy: -7 });
+    scores.line(model.scores.curve, { role: 'critic' });
+    scores.text([2.7, 6.7], { en: '*Q*, with a bump', zh: '*Q*，带一个假包' }, { role: 'critic', align: 'right', dy: 4 });
     scores.text([2.7, -2.9], { en: 'true return', zh: '真实回报' }, { role: 'truth', dy: 22, align: 'right' });
 
     landings.rect([FOOLED, -Infinity], [Infinity, Infinity], { role: 'critic', alpha: 0.08 });

@@ -36,6 +36,38 @@ describe('D4, 2,000 particles', () => {
     expect(at({ guide: 'bptt', w: 4 }).trueReturn).toBeLessThan(at({ guide: 'qgf', w: 4 }).trueReturn);
   });
 
+  test('QGF has its edge, too: the weight reaches it', () => {
+    const qgf = (w: number) => at({ guide: 'qgf', w });
+    expect(qgf(1).mean).toBeCloseTo(1.05, 1);
+    expect(qgf(5).mean).toBeCloseTo(1.41, 1);
+    expect(qgf(7.5).fooled).toBe(0);
+    expect(qgf(8).fooled).toBeGreaterThan(0);
+    expect(qgf(8).fooled).toBeLessThan(0.01);
+    expect(qgf(10).fooled).toBe(1);
+    expect(demo.params.w.max).toBeGreaterThanOrEqual(10);
+    expect(at({ guide: 'jacobian', w: 10 }).mean).toBeCloseTo(1.21, 1);
+  });
+
+  test('beyond w = 8 the steps of OOD overshoot the bump', () => {
+    expect(at({ guide: 'ood', w: 8 }).fooled).toBe(1);
+    expect(at({ guide: 'ood', w: 12 }).fooled).toBeLessThan(0.5);
+    expect(at({ guide: 'ood', w: 12 }).trueReturn).toBeLessThan(-1);
+  });
+
+  test('a lower bump fools nobody', () => {
+    expect(at({ guide: 'ood', w: 4, height: 0 }).mean).toBeCloseTo(1.03, 1);
+    expect(at({ guide: 'ood', w: 4, height: 6 }).fooled).toBeLessThan(0.05);
+    expect(at({ guide: 'ood', w: 4, height: 16 }).fooled).toBe(1);
+    expect(at({ guide: 'qgf', w: 4, height: 16 }).fooled).toBe(0);
+  });
+
+  test('BPTT: most seeds return about -0.27, in some a particle at a watershed is flung far away', () => {
+    const returns = [1, 2, 3, 4, 5].map((seed) => at({ guide: 'bptt', w: 4, seed }).trueReturn);
+    expect(Math.max(...returns)).toBeLessThan(at({ guide: 'qgf', w: 4 }).trueReturn);
+    expect(returns.filter((r) => r > -0.4).length).toBeGreaterThanOrEqual(3);
+    expect(Math.min(...returns)).toBeLessThan(-5);
+  });
+
   test('the run counts up', () => {
     expect(at({ time: 0 }).landed).toBe(0);
     expect(at({ time: 0.25 }).landed).toBe(500);
