@@ -2,20 +2,26 @@
 
 import type { Point } from './vector';
 
-/** The largest |g(a') - g(a)| over all pairs of samples with |a' - a| <= reach; samples sorted by a. One pass. */
+/** The largest |g(a') - g(a)| over all pairs of points of the polyline with |a' - a| <= reach; points sorted by a. One pass. */
 export function worstJitter(curve: readonly Point[], reach: number): number {
   const [highs, lows]: [number[], number[]] = [[], []];
   let [start, highHead, lowHead, worst] = [0, 0, 0, 0];
+  const a = (i: number) => curve[i]![0];
   const g = (i: number) => curve[i]![1];
+  const between = (i: number, at: number) => g(i) + ((at - a(i)) / (a(i + 1) - a(i))) * (g(i + 1) - g(i));
+  const consider = (jump: number) => {
+    if (jump > worst) worst = jump;
+  };
   for (let end = 0; end < curve.length; end++) {
     while (highs.length > highHead && g(highs.at(-1)!) <= g(end)) highs.pop();
     while (lows.length > lowHead && g(lows.at(-1)!) >= g(end)) lows.pop();
     highs.push(end);
     lows.push(end);
-    while (curve[end]![0] - curve[start]![0] > reach) start++;
+    for (; a(end) - a(start) > reach; start++) consider(Math.abs(between(end - 1, a(start) + reach) - g(start)));
+    if (start > 0) consider(Math.abs(between(start - 1, a(end) - reach) - g(end)));
     while (highs[highHead]! < start) highHead++;
     while (lows[lowHead]! < start) lowHead++;
-    worst = Math.max(worst, g(highs[highHead]!) - g(lows[lowHead]!));
+    consider(g(highs[highHead]!) - g(lows[lowHead]!));
   }
   return worst;
 }
