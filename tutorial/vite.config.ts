@@ -24,6 +24,13 @@ function content(): Plugin {
   };
 }
 
+/** The trained policy as text in the page, where `qgf tutorial --policy RUN` puts another one. */
+function policy(): Plugin {
+  const file = new URL('src/assets/policy.json', import.meta.url);
+  const slot = () => `<script type="application/json" id="policy">${readFileSync(file, 'utf8').trim()}</script>`;
+  return { name: 'policy', transformIndexHtml: { order: 'pre', handler: (html) => html.replace('<!-- policy -->', slot) } };
+}
+
 /** Of KaTeX's fonts keep the modern format and the families that the text uses. */
 function katexFonts(): Plugin {
   const unused = /@font-face\{[^}]*KaTeX_(Fraktur|SansSerif|Script|Typewriter)[^}]*\}/g;
@@ -36,8 +43,8 @@ function katexFonts(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [content(), katexFonts(), viteSingleFile({ removeViteModuleLoader: true })],
+  plugins: [content(), policy(), katexFonts(), viteSingleFile({ removeViteModuleLoader: true })],
   build: { assetsInlineLimit: Infinity, target: 'es2022' },
   server: { fs: { allow: ['..'] } },
-  test: { include: ['tests/**/*.test.ts'] },
+  test: { include: ['tests/**/*.test.ts'], testTimeout: 60_000 },
 });

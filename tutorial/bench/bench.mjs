@@ -1,4 +1,7 @@
-/** Prints the page's size, the time until its first demo can be used, and the median redraw of every demo. Build first. */
+/**
+ * Prints the page's size, the time until its first demo can be used, and the median redraw of every demo, or of those
+ * named: `npm run bench -- d11`. Build first.
+ */
 
 import { readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
@@ -14,9 +17,11 @@ const report = (name, value, unit, budget) =>
   console.log(`${name.padEnd(28)}${value.toFixed(1).padStart(8)} ${unit}${value > budget ? `   over the budget of ${budget}` : ''}`);
 
 const text = readFileSync(page, 'utf8');
-const withoutFonts = text.replace(/url\((["']?)data:font\/woff2;base64,[^)]*\1\)/g, 'url()');
+const bare = text
+  .replace(/url\((["']?)data:font\/woff2;base64,[^)]*\1\)/g, 'url()')
+  .replace(/(<script type="application\/json" id="policy">)[^<]*/, '$1');
 report('size, gzip', gzipSync(text).length / 1000, 'kB', Infinity);
-report('size without fonts, gzip', gzipSync(withoutFonts).length / 1000, 'kB', BUDGET.kilobytes);
+report('without fonts and weights', gzipSync(bare).length / 1000, 'kB', BUDGET.kilobytes);
 
 const browser = await chromium.launch(launchOptions);
 const ready = [];
@@ -32,7 +37,9 @@ report('first demo interactive', median(ready), 'ms', BUDGET.ready);
 const tab = await browser.newPage({ reducedMotion: 'reduce', viewport: { width: 1200, height: 1000 } });
 await tab.goto(page.href);
 await tab.waitForTimeout(1500);
-for (const id of await tab.$$eval('figure.demo', (figures) => figures.map(({ id }) => id))) {
+const named = process.argv.slice(2);
+const all = await tab.$$eval('figure.demo', (figures) => figures.map(({ id }) => id));
+for (const id of named.length ? named : all) {
   /** For every slider and handle, the times of its changes. */
   const times = await tab.locator(`#${id}`).evaluate((figure, changes) => {
     const move = (control, i) => {

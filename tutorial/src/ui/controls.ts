@@ -60,7 +60,7 @@ function control(id: string, key: string, params: Params, change: Change): Contr
     case 'number':
       return param.slider === false ? undefined : slider(key, param, change);
     case 'choice':
-      return segments(id, key, param, change);
+      return param.hidden ? undefined : segments(id, key, param, change);
     case 'toggle':
       return checkbox(key, param, change);
     case 'playhead':

@@ -88,7 +88,8 @@ export interface DemoSpec<P extends Params, M, Stage extends string, S = State<P
   handles?: readonly HandleSpec<S, NoInfer<M>, NoInfer<Stage>>[];
   readouts?: readonly ReadoutSpec<S, NoInfer<M>>[];
   notes?: readonly NoteSpec<S, NoInfer<M>, NoInfer<Stage>>[];
-  actions?: readonly { label: Text; run: (state: S) => Partial<S> }[];
+  /** Buttons; `restart` plays the film from its beginning. */
+  actions?: readonly { label: Text; run: (state: S) => Partial<S>; restart?: boolean }[];
   /** A picture that is not a stage, built once; `set` changes the state. */
   body?: (set: (patch: Partial<S>) => void) => HTMLElement;
   draw: (view: View<S, NoInfer<M>, NoInfer<Stage>>) => void;

@@ -2,7 +2,7 @@
 
 import { invalidate } from './clock';
 import { button, controls } from './controls';
-import type { AnyDemo, HandleSpec, NoteSpec, ReadoutSpec, StageSpec } from './demo';
+import type { AnyDemo, DemoSpec, HandleSpec, NoteSpec, ReadoutSpec, StageSpec } from './demo';
 import { html } from './dom';
 import { handle } from './handle';
 import { label, onLang } from './i18n';
@@ -55,8 +55,13 @@ export function mount(demo: AnyDemo): Mounted {
   const film = playhead && playback(playhead, params, () => state, set, change, () => linked);
   const body: HTMLElement | undefined = demo.body?.(set);
 
-  const actions = (demo.actions ?? []) as { label: Record<'en' | 'zh', string>; run: (state: AnyState) => AnyState }[];
-  const buttons = actions.map(({ label, run }) => button(label, () => set(run(state))));
+  const actions = (demo.actions ?? []) as NonNullable<DemoSpec<Params, unknown, string, AnyState>['actions']>;
+  const buttons = actions.map(({ label, run, restart }) =>
+    button(label, () => {
+      set(run(state) as AnyState);
+      if (restart && film) film.restart();
+    }),
+  );
   const reset = button({ en: 'Reset', zh: '重置' }, () => {
     if (film) film.stop();
     set(demo.defaults);

@@ -23,6 +23,8 @@ export interface ChoiceParam<K extends string = string> extends Common {
   kind: 'choice';
   value: K;
   options: Readonly<Record<K, Text>>;
+  /** True for a value that only a button changes. */
+  hidden?: boolean;
 }
 
 export interface ToggleParam extends Common {
@@ -52,7 +54,7 @@ type ValueOf<P> = P extends { kind: 'choice'; options: Readonly<Record<infer K, 
 export type State<P> = { readonly [K in keyof P]: ValueOf<P[K]> };
 
 export const number = (spec: Omit<NumberParam, 'kind'>): NumberParam => ({ kind: 'number', ...spec });
-export const choice = <K extends string>(spec: { label: Text; value: NoInfer<K>; options: Readonly<Record<K, Text>> }): ChoiceParam<K> => ({
+export const choice = <K extends string>(spec: { label: Text; value: NoInfer<K>; options: Readonly<Record<K, Text>>; hidden?: boolean }): ChoiceParam<K> => ({
   kind: 'choice',
   ...spec,
 });

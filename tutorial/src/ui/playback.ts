@@ -30,6 +30,7 @@ export interface Playback {
   /** Off screen nothing moves. */
   visible(yes: boolean): void;
   stop(): void;
+  restart(): void;
 }
 
 export function playback(
@@ -70,6 +71,10 @@ export function playback(
     const at = now() * n;
     seek((by > 0 ? Math.floor(at + 1e-4) + 1 : Math.ceil(at - 1e-4) - 1) / n);
   };
+  const restart = () => {
+    set({ [key]: 0 });
+    run(!reducedMotion());
+  };
   const press = (name: keyof typeof ICONS, click: () => void) => {
     const element = attribute(html('button', { type: 'button', class: 'icon', 'data-press': name }, icon(name)), 'aria-label', NAMES[name]);
     element.addEventListener('click', click);
@@ -94,10 +99,7 @@ export function playback(
   const element = html(
     'div',
     { class: 'playback' },
-    press('restart', () => {
-      set({ [key]: 0 });
-      run(!reducedMotion());
-    }),
+    press('restart', restart),
     press('back', () => hop(-1)),
     toggle,
     press('step', () => hop(1)),
@@ -126,5 +128,6 @@ export function playback(
       else pause(tick);
     },
     stop: () => run(false),
+    restart,
   };
 }
