@@ -134,6 +134,7 @@ export default defineDemo({
     arrows(after, model.image, model.axes);
     after.dots([model.image], { role: 'ink', size: 60 });
     model.axes.forEach((tip, k) => {
+      if (norm(sub(tip, model.image)) < 0.08) return;
       const left = tip[0] < model.image[0];
       after.text(tip, k ? '*r σ*_2' : '*r σ*_1', { role: 'jacobian', dx: left ? -6 : 6, dy: -4, align: left ? 'right' : 'left' });
     });

@@ -133,8 +133,8 @@ function compute({ width, steps, logEps, a, view }: State<typeof params>) {
       .map((x): Point => [x, (chain.end(x + eps / 2) - chain.end(x - eps / 2)) / eps]),
   };
 }
-const x = { domain: [-REACH, REACH] as Point, ticks: [-2, -1, 0, 1, 2] };
 const TOP = 10_000;
+const toWatershed = (k: number) => ({ width, steps }: { width: Width; steps: string }) => ({ a: chainOf(width, Number(steps)).sheds[k]!.at });
 
 export default defineDemo({
   id: 'd8',
@@ -148,7 +148,7 @@ export default defineDemo({
         en: 'Paths from noise at the bottom to three peaks at the top; two paths that start close together are drawn strongly.',
         zh: '路径从底部的噪声流向顶部的三个峰；两条起点相近的路径画得更醒目。',
       },
-      x,
+      x: { domain: [-REACH, REACH] },
       y: { domain: [-0.16, 1.16], ticks: [0, 0.5, 1], label: { en: 'time *t*', zh: '时间 *t*' } },
       ratio: 2.6,
       narrow: 1.25,
@@ -198,6 +198,10 @@ export default defineDemo({
         { key: 'exact-right', label: { en: 'right watershed', zh: '右分水岭' }, value: (m) => m.exact.sheds[1]!.amplification, format: power },
       ],
     },
+  ],
+  actions: [
+    { label: { en: 'To the left watershed', zh: '到左分水岭' }, run: toWatershed(0) },
+    { label: { en: 'To the right watershed', zh: '到右分水岭' }, run: toWatershed(1) },
   ],
   note: {
     en: 'Orange: two starts *ε* apart, *a*_0 ± *ε*/2, and the ratio of their distances; at the left watershed it stops near 2/*ε* when the peaks are narrow and clearly below when they are wide. Red: its limit for *ε* → 0, the product along the chain. Purple: the exact flow. Each chain has its own watersheds, where a start ends halfway between two peaks; a start closer than 0.006 is put on it. Dotted: the paths from there. Compressed axis; what is higher than 10,000 runs out of the picture. Beyond 10¹⁴ the next floating-point start ends at another peak, so the product is not resolved.',

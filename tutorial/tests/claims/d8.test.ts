@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { world } from '../../src/core/world';
 import { linspace } from '../../src/core/vector';
 import demo from '../../src/demos/d8';
+import { snap } from '../../src/ui/params';
 
 const at = (patch: Partial<typeof demo.defaults>) => demo.compute({ ...demo.defaults, ...patch });
 const STEPS = ['10', '20', '50', '100', '200', '400'] as const;
@@ -105,6 +106,18 @@ describe('D8', () => {
       for (const [x, value] of ratios.filter((_, i) => i % 11 === 0)) {
         const known = (end(x + eps / 2) - end(x - eps / 2)) / eps;
         expect(Math.abs(value / known - 1)).toBeLessThan(0.05);
+      }
+    }
+  });
+
+  test('the buttons take the start onto the watersheds of any chain', () => {
+    for (const width of ['wide', 'narrow'] as const) {
+      for (const steps of STEPS) {
+        demo.actions!.forEach(({ run }, k) => {
+          const patch = run({ ...demo.defaults, width, steps });
+          const model = at({ width, steps, a: Number(snap(demo.params.a, patch.a!)) });
+          expect(model.start).toBe(model.chain.sheds[k]!.at);
+        });
       }
     }
   });
