@@ -1,0 +1,11 @@
+import { defineConfig } from '@playwright/test';
+import { launchOptions } from './e2e/launch.mjs';
+
+export default defineConfig({
+  testDir: 'e2e',
+  workers: 2,
+  fullyParallel: true,
+  timeout: 60_000,
+  reporter: 'list',
+  use: { viewport: { width: 1200, height: 1000 }, launchOptions },
+});

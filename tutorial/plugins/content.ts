@@ -1,0 +1,123 @@
+/** Markdown with formulas and demo slots, to HTML, at build time. The conventions are in the README. */
+
+import katex from 'katex';
+import createMarkdown, { type MarkdownIt, type Token } from 'markdown-it';
+import cjkFriendly from 'markdown-it-cjk-friendly';
+
+export type Lang = 'en' | 'zh';
+
+export interface Page {
+  title: string;
+  html: string;
+  /** Level and text of every heading below the title, with the id it has on the page. */
+  headings: { level: number; id: string; text: string }[];
+  demos: string[];
+  formulas: { tex: string; display: boolean }[];
+}
+
+const DEMO = /^::demo\{(\w+)\}$/;
+const CALLOUTS = { try: /^(Try\.|动手试。)$/, notice: /^(Notice\.|留意。)$/ };
+
+const formula = (tex: string, display: boolean) =>
+  katex.renderToString(tex, { displayMode: display, throwOnError: true, strict: 'ignore' });
+
+/** `$tex$` within a line; `\$` is a dollar. */
+function inlineMath(md: MarkdownIt): void {
+  md.inline.ruler.after('escape', 'math', (state, silent) => {
+    if (state.src[state.pos] !== '$') return false;
+    const match = /^\$((?:[^$\\\n]|\\.|\n(?!\n))+?)\$/.exec(state.src.slice(state.pos));
+    if (!match) return false;
+    if (!silent) state.push('math', '', 0).content = match[1]!;
+    state.pos += match[0].length;
+    return true;
+  });
+  md.renderer.rules.math = (tokens, i) => formula(tokens[i]!.content, false);
+}
+
+/** `$$` on its own line, the formula, `$$` on its own line; or `$$tex$$` on one line. */
+function displayMath(md: MarkdownIt): void {
+  md.block.ruler.before(
+    'fence',
+    'display',
+    (state, start, end, silent) => {
+      const line = (n: number) => state.src.slice(state.bMarks[n]! + state.tShift[n]!, state.eMarks[n]!).trim();
+      if (!line(start).startsWith('$$')) return false;
+      if (silent) return true;
+      const lines = [line(start).slice(2)];
+      let next = start + 1;
+      while (!lines.at(-1)!.endsWith('$$') && next < end) lines.push(line(next++));
+      if (!lines.at(-1)!.endsWith('$$')) throw new Error(`a formula does not end: ${lines[0] || lines[1]}`);
+      state.push('display', '', 0).content = lines.join('\n').slice(0, -2).trim();
+      state.line = next;
+      return true;
+    },
+    { alt: ['paragraph', 'blockquote', 'list'] },
+  );
+  md.renderer.rules.display = (tokens, i) =>
+    `<div class="formula" tabindex="0" role="group">${formula(tokens[i]!.content, true)}</div>\n`;
+}
+
+/** `::demo{d4}` on its own line becomes the place where the demo is mounted. */
+function demoSlots(md: MarkdownIt): void {
+  md.block.ruler.before(
+    'paragraph',
+    'demo',
+    (state, start, _end, silent) => {
+      const match = DEMO.exec(state.src.slice(state.bMarks[start]! + state.tShift[start]!, state.eMarks[start]!).trim());
+      if (!match) return false;
+      if (!silent) state.push('demo', '', 0).content = match[1]!;
+      state.line = start + 1;
+      return true;
+    },
+    { alt: ['paragraph'] },
+  );
+  md.renderer.rules.demo = (tokens, i) => `<div class="slot" data-demo="${tokens[i]!.content}"></div>\n`;
+}
+
+/** A blockquote that opens with a bold "Try." or "Notice." gets that class. */
+function callouts(md: MarkdownIt): void {
+  md.core.ruler.push('callouts', ({ tokens }) => {
+    tokens.forEach((token, i) => {
+      if (token.type !== 'blockquote_open') return;
+      const first = tokens[i + 2]?.children?.filter((child) => child.content).at(0)?.content ?? '';
+      for (const [name, pattern] of Object.entries(CALLOUTS)) if (pattern.test(first)) token.attrSet('class', `callout ${name}`);
+    });
+  });
+}
+
+/** Headings get the same ids in every language: s1, s2, ..., and s7-1, s7-2, ... below a section. */
+function headingIds(tokens: Token[]): Page['headings'] {
+  const headings: Page['headings'] = [];
+  let [section, part] = [0, 0];
+  tokens.forEach((token, i) => {
+    if (token.type !== 'heading_open' || token.tag === 'h1') return;
+    if (token.tag === 'h2') [section, part] = [section + 1, 0];
+    else part++;
+    const id = token.tag === 'h2' ? `s${section}` : `s${section}-${part}`;
+    token.attrSet('id', id);
+    headings.push({ level: Number(token.tag[1]), id, text: tokens[i + 1]!.content });
+  });
+  return headings;
+}
+
+const CJK = '[\\u3000-\\u303f\\u3400-\\u9fff\\uff00-\\uffef]';
+const BROKEN_LINE = new RegExp(`(${CJK})\\n(?=${CJK})`, 'g');
+
+export function render(markdown: string): Page {
+  const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(demoSlots).use(callouts);
+  const fence = md.renderer.rules.fence!;
+  md.renderer.rules.fence = (...rule) => fence(...rule).replace('<pre>', '<pre tabindex="0">');
+  md.renderer.rules.table_open = () => '<div class="table" tabindex="0" role="group"><table>\n';
+  md.renderer.rules.table_close = () => '</table></div>\n';
+  const tokens = md.parse(markdown.replace(BROKEN_LINE, '$1'), {});
+  const all = tokens.flatMap((token) => [token, ...(token.children ?? [])]);
+  return {
+    title: tokens[tokens.findIndex((token) => token.tag === 'h1') + 1]?.content ?? '',
+    headings: headingIds(tokens),
+    demos: all.filter((token) => token.type === 'demo').map((token) => token.content),
+    formulas: all
+      .filter((token) => token.type === 'math' || token.type === 'display')
+      .map((token) => ({ tex: token.content, display: token.type === 'display' })),
+    html: md.renderer.render(tokens, md.options, {}),
+  };
+}

@@ -1,0 +1,97 @@
+/** A trained pointmaze policy as `qgf tutorial --export-policy` writes it. */
+
+import type { Guide } from './guidance';
+import { Maze, type MazeSpec } from './maze';
+import { MLP, StatePolicy } from './network';
+import type { Vec } from './vector';
+
+interface Net {
+  sizes: number[];
+  /** Per layer its weights [in, out] and biases, as little-endian halves in base64. */
+  data: string;
+}
+
+export interface PolicyFile {
+  dataset: string;
+  updates: number;
+  horizon: number;
+  mean: number[];
+  std: number[];
+  calibration: { sigma: number; grad_norm: number };
+  maze: MazeSpec;
+  flow: Net;
+  critics: Net[];
+  /** What Python answers, in double precision. */
+  checks: { obs: number[]; noise: number[]; strength: number; ends: Record<Guide, number[]> }[];
+}
+
+const ACTION_DIM = 2;
+/** Euler steps from noise to action (`flow.STEPS`), and the range of actions. */
+export const STEPS = 10;
+const RANGE = [-1, 1] as const;
+
+/** The number that sixteen bits stand for. */
+function half(bits: number): number {
+  const [exponent, fraction] = [(bits >> 10) & 31, bits & 1023];
+  const size = exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -24 * fraction;
+  return bits & 0x8000 ? -size : size;
+}
+
+function decode({ sizes, data }: Net): MLP {
+  const bytes = atob(data);
+  let at = 0;
+  const next = () => half(bytes.charCodeAt(at++) | (bytes.charCodeAt(at++) << 8));
+  const layers = sizes.slice(1).map((outs, k) => {
+    const ins = sizes[k]!;
+    const rows = new Float64Array(ins * outs);
+    for (let i = 0; i < ins; i++) for (let o = 0; o < outs; o++) rows[o * ins + i] = next();
+    return { rows, bias: Float64Array.from({ length: outs }, next) };
+  });
+  return new MLP(layers);
+}
+
+export class Policy {
+  readonly maze: Maze;
+  readonly horizon: number;
+  /** Numbers in an action chunk. */
+  readonly d: number;
+  private readonly flow: MLP;
+  private readonly critics: MLP[];
+
+  constructor(private readonly file: PolicyFile) {
+    this.maze = new Maze(file.maze);
+    this.horizon = file.horizon;
+    this.d = file.horizon * ACTION_DIM;
+    this.flow = decode(file.flow);
+    this.critics = file.critics.map(decode);
+  }
+
+  at(obs: Vec): StatePolicy {
+    const { mean, std } = this.file;
+    return new StatePolicy(this.flow, this.critics, obs.map((x, i) => (x - mean[i]!) / std[i]!), STEPS, ...RANGE);
+  }
+
+  /** w = strength sigma_a sqrt(d) / E|g| (`sampling.raw_weight`). */
+  weight(strength: number): number {
+    const { sigma, grad_norm } = this.file.calibration;
+    return (strength * sigma * Math.sqrt(this.d)) / Math.max(grad_norm, 1e-12);
+  }
+
+  /** The largest difference between what these networks answer and what Python wrote into the file. */
+  difference(): number {
+    return Math.max(
+      ...this.file.checks.flatMap(({ obs, noise, strength, ends }) =>
+        (Object.keys(ends) as Guide[]).flatMap((guide) => {
+          const { end } = this.at(obs).denoise(Float64Array.from(noise), guide, this.weight(strength));
+          return ends[guide].map((x, i) => Math.abs(x - end[i]!));
+        }),
+      ),
+    );
+  }
+}
+
+/** The policy in the page; where there is no page, the one that it ships with. */
+export async function loadPolicy(): Promise<Policy> {
+  const text = import.meta.env.MODE === 'test' ? (await import('../assets/policy.json?raw')).default : document.querySelector('#policy')!.textContent;
+  return new Policy(JSON.parse(text) as PolicyFile);
+}

@@ -1,0 +1,125 @@
+import { exact } from '../core/flow';
+import { funnel } from '../core/funnel';
+import { linspace, type Point } from '../core/vector';
+import { world } from '../core/world';
+import { zones, type Zone } from '../core/zones';
+import { defineDemo } from '../ui/demo';
+import type { Text } from '../ui/i18n';
+import { number, percent, type State } from '../ui/params';
+
+const { mixture } = world('gradients');
+const DOMAIN: Point = [-3.2, 3.2];
+const density = (a: number): number => Math.exp(mixture.logProb([a], 1));
+const samples = linspace(...DOMAIN, 321);
+const HIGHEST = Math.max(...samples.map(density));
+/** Below this share of the highest density, the critic has seen next to nothing. */
+export const LOW = 0.1;
+const { near, of: zoneOf } = zones(density, LOW * HIGHEST, -4, 4);
+const gaps = near.slice(1).map(([start], i): Point => [near[i]![1], start]);
+
+/** The strip of p_1 above the plane: from t = 1.06 up. */
+const FLOOR = 1.06;
+const CEILING = 1.5;
+const raised = (a: number): Point => [a, FLOOR + ((CEILING - FLOOR) * density(a)) / HIGHEST];
+const strip = samples.map(raised);
+const backdrop = funnel(mixture, DOMAIN);
+
+/** Unguided paths, for the look of the flow. */
+const streams = [-1.9, -1.2, -0.8, -0.55, -0.3, 0, 0.3, 0.55, 0.8, 1.2, 1.9].map((a0) =>
+  linspace(0, 1, 25).map((s): Point => [mixture.quantileOf(a0, 0, s), s]),
+);
+
+const BADGES: Record<Zone, Text> = {
+  near: { en: 'near the data', zh: '靠近数据' },
+  gap: { en: 'in range, no data', zh: '范围内，但没有数据' },
+  outside: { en: 'out of range', zh: '超出范围' },
+};
+
+const params = {
+  t: number({ label: { en: 'Time *t*', zh: '时间 *t*' }, value: 0.25, min: 0, max: 1, step: 0.01 }),
+  a: number({ label: { en: 'Noisy action *a*_t', zh: '带噪动作 *a*_t' }, value: -0.6, min: -2.5, max: 2.5, step: 0.01 }),
+};
+
+/** A place where Q may be asked, and what the data say about it. */
+const place = (a: number) => ({ a, on: raised(a), density: density(a) / HIGHEST, zone: zoneOf(a) });
+
+function compute({ t, a }: State<typeof params>) {
+  const here: Point = [a, t];
+  const noisy = place(a);
+  const clean = place(mixture.clean([a], t)[0]!);
+  const end = place(exact(mixture, [a], t).end[0]!);
+  const all = [noisy.a, clean.a, end.a];
+  return {
+    here,
+    noisy,
+    clean,
+    end,
+    path: linspace(t, 1, 40).map((s): Point => [mixture.quantileOf(a, t, s), s]),
+    apart: Math.max(...all) - Math.min(...all),
+  };
+}
+type Model = ReturnType<typeof compute>;
+type Asked = 'noisy' | 'clean' | 'end';
+
+const card = (role: 'ood' | 'qgf' | 'jacobian', which: Asked, label: Text) => ({
+  role,
+  label,
+  items: [
+    { key: which, label: { en: 'at', zh: '位置' }, value: (m: Model) => m[which].a },
+    { key: `${which}-density`, label: { en: 'density there', zh: '那里的密度' }, value: (m: Model) => m[which].density, format: percent },
+    { key: `${which}-zone`, label: { en: 'trust', zh: '可信否' }, value: (m: Model) => BADGES[m[which].zone] },
+  ],
+});
+
+export default defineDemo({
+  id: 'd3',
+  title: { en: 'Where is Q asked?', zh: '在哪里问 Q？' },
+  params,
+  compute,
+  stages: {
+    plane: {
+      label: {
+        en: 'Actions across, time upwards, the density of the data on top. From the noisy action, a vertical line, a slanted jump to the one-step estimate, and a curved path to the endpoint.',
+        zh: '横轴是动作，纵轴是时间，顶上是数据的密度。从带噪动作出发：一条竖线，一条斜向一步估计的跳线，一条弯到终点的路径。',
+      },
+      x: { domain: DOMAIN, ticks: [-3, -2, -1, 0, 1, 2, 3], label: { en: 'action *a*', zh: '动作 *a*' } },
+      y: { domain: [-0.07, CEILING + 0.2], ticks: [0, 0.25, 0.5, 0.75, 1], label: { en: 'time *t*', zh: '时间 *t*' } },
+      ratio: 1.85,
+      narrow: 0.85,
+    },
+  },
+  handles: [
+    { stage: 'plane', label: { en: 'Noisy action', zh: '带噪动作' }, role: 'ood', x: 'a', at: ({ here }) => here },
+    { stage: 'plane', label: { en: 'Time', zh: '时间' }, role: 'muted', y: 't', at: ({ here }) => [DOMAIN[1] - 0.2, here[1]] },
+  ],
+  readouts: [
+    card('ood', 'noisy', { en: 'noisy action *a*_t', zh: '带噪动作 *a*_t' }),
+    card('qgf', 'clean', { en: 'one-step guess *â*_1', zh: '一步猜测 *â*_1' }),
+    card('jacobian', 'end', { en: 'endpoint ODE_t(*a*_t)', zh: '终点 ODE_t(*a*_t)' }),
+    { items: [{ key: 'apart', label: { en: 'the three lie within', zh: '三点相距至多' }, value: (m) => m.apart }] },
+  ],
+  note: {
+    en: 'Top: the density *p*_1 of the data, three peaks of standard deviation 0.25. Shaded: zones of low density, below 10 % of the highest; lightly where they lie between the data, strongly beyond them. Grey paths: the unguided flow. The cyan jump keeps the velocity at *a*_t, so it leaves along the purple path.',
+    zh: '顶上：数据的密度 *p*_1，三个标准差 0.25 的峰。涂色：低密度区，不到最高密度的 10 %；浅色在数据之间，深色在数据之外。灰线：无引导的流。青色跳线保持 *a*_t 处的速度不变，所以起步时与紫色路径同向。',
+  },
+  draw({ model, pens: { plane } }) {
+    const { here, noisy, clean, end } = model;
+    plane.field(backdrop, { role: 'data', levels: 7, alpha: 0.05, lines: 0 });
+    plane.lines(streams, { role: 'muted', alpha: 0.3, width: 1 });
+    for (const [from, to] of gaps) plane.rect([from, FLOOR], [to, Infinity], { role: 'bptt', alpha: 0.09 });
+    plane.rect([-Infinity, FLOOR], [near[0]![0], Infinity], { role: 'bptt', alpha: 0.22 });
+    plane.rect([near.at(-1)![1], FLOOR], [Infinity, Infinity], { role: 'bptt', alpha: 0.22 });
+    plane.area(strip, { role: 'data', alpha: 0.45, base: FLOOR });
+    plane.line(strip, { role: 'data', width: 1.25 });
+    plane.horizontal(1, { role: 'muted', width: 1, dash: [] });
+    plane.horizontal(here[1], { role: 'muted', width: 1, dash: [2, 4], alpha: 0.8 });
+
+    plane.line([here, [noisy.a, 1], noisy.on], { role: 'ood' });
+    plane.line(model.path, { role: 'jacobian', width: 2 });
+    plane.line([[end.a, 1], end.on], { role: 'jacobian', width: 2 });
+    plane.line([here, [clean.a, 1], clean.on], { role: 'qgf', dash: [5, 4] });
+    plane.dots([noisy.on], { role: 'ood', size: 90 });
+    plane.dots([end.on], { role: 'jacobian', size: 90 });
+    plane.dots([clean.on], { role: 'qgf', size: 110 });
+  },
+});

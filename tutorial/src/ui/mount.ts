@@ -1,0 +1,127 @@
+/** Puts a demo on the page: its figure, and the loop from a change of state to the picture. */
+
+import { invalidate } from './clock';
+import { button, controls } from './controls';
+import type { AnyDemo, DemoSpec, HandleSpec, NoteSpec, ReadoutSpec, StageSpec } from './demo';
+import { html } from './dom';
+import { handle } from './handle';
+import { label, onLang } from './i18n';
+import { snap, type AnyState, type Params } from './params';
+import type { Pen } from './pen';
+import { playback } from './playback';
+import { note, readouts } from './readouts';
+import { Stage } from './stage';
+import { colours, onTheme } from './theme';
+import { linkOf, remember, splitLink, stateOf } from './urlState';
+
+export interface Mounted {
+  figure: HTMLElement;
+  /** Brings back the state of a link's query. */
+  restore(query: string): void;
+}
+
+const COPY = { en: 'Copy link', zh: '复制链接' };
+const COPIED = { en: 'Copied', zh: '已复制' };
+
+export function mount(demo: AnyDemo): Mounted {
+  const params: Params = demo.params;
+  const here = splitLink(location.hash);
+  let linked = here.id === demo.id && here.query !== undefined;
+  let state: AnyState = linked ? stateOf(demo, here.query!) : demo.defaults;
+  let onScreen = false;
+  let drawn = false;
+
+  const change = (patch: AnyState) => {
+    const snapped = Object.entries(patch).map(([key, value]) => [key, snap(params[key]!, value)]);
+    state = { ...state, ...Object.fromEntries(snapped) };
+    if (onScreen) invalidate(redraw);
+  };
+  /** A change by the reader's hand. */
+  const set = (patch: AnyState) => {
+    change(patch);
+    numbers.announce();
+    remember(linkOf(demo, state));
+  };
+
+  const stages = Object.entries<StageSpec<unknown>>(demo.stages).map(([name, spec]) => [name, new Stage(spec, () => onScreen && redraw())] as const);
+  const stage = (name: string) => stages.find(([known]) => known === name)![1];
+  const handles = ((demo.handles ?? []) as HandleSpec<AnyState, unknown, string>[]).flatMap((spec) =>
+    [spec.stage].flat().map((name) => handle(spec, params, stage(name), () => state, set)),
+  );
+  const notes = ((demo.notes ?? []) as NoteSpec<AnyState, unknown, string>[]).map((spec) => note(spec, stage(spec.stage)));
+  const numbers = readouts((demo.readouts ?? []) as ReadoutSpec<AnyState, unknown>[]);
+  const panel = controls(demo.id, params, set);
+  const playhead = Object.keys(params).find((key) => params[key]!.kind === 'playhead');
+  const film = playhead && playback(playhead, params, () => state, set, change, () => linked);
+  const body: HTMLElement | undefined = demo.body?.(set);
+
+  const actions = (demo.actions ?? []) as NonNullable<DemoSpec<Params, unknown, string, AnyState>['actions']>;
+  const buttons = actions.map(({ label, run, restart }) =>
+    button(label, () => {
+      set(run(state) as AnyState);
+      if (restart && film) film.restart();
+    }),
+  );
+  const reset = button({ en: 'Reset', zh: '重置' }, () => {
+    if (film) film.stop();
+    set(demo.defaults);
+  });
+  const copy = button(COPY, () => {
+    const link = new URL(linkOf(demo, state), location.href).href;
+    history.replaceState(null, '', link);
+    void navigator.clipboard?.writeText(link).catch(() => undefined);
+    copied.textContent = '';
+    label(copied, COPIED);
+  });
+  const copied = html('span', { class: 'copied', role: 'status' });
+
+  const heading = html('h3', { id: `${demo.id}-title` }, html('span', { class: 'tag' }, demo.id.toUpperCase()), label(html('span'), demo.title));
+  const figure = html(
+    'figure',
+    { class: 'demo', id: demo.id, tabindex: -1, 'aria-labelledby': `${demo.id}-title` },
+    html('div', { class: 'head' }, heading, html('div', { class: 'tools' }, copied, copy, reset)),
+    ...(body ? [body] : []),
+    html('div', { class: 'stages', style: `--wide: ${demo.columns?.wide ?? 1}; --narrow: ${demo.columns?.narrow ?? 1}` }, ...stages.map(([, { element }]) => element)),
+    ...(film ? [film.element] : []),
+    html('div', { class: 'controls' }, ...panel.elements, ...(buttons.length ? [html('div', { class: 'buttons' }, ...buttons)] : [])),
+    numbers.element,
+    ...(demo.note ? [label(html('figcaption'), demo.note)] : []),
+  );
+
+  function redraw(): void {
+    const model: unknown = demo.compute(state);
+    const pens = Object.fromEntries(stages.map(([name, stage]) => [name, stage.prepare(model, colours())])) as Record<string, Pen>;
+    const picture = () => demo.draw({ state, model, pens, body });
+    Object.values(pens).reduceRight((inner, pen) => () => pen.draw(inner), picture)();
+    handles.forEach((handle) => handle.update(model, state));
+    notes.forEach((update) => update(model, state));
+    numbers.update(model, state);
+    panel.sync(state);
+    if (film) film.sync(state);
+    if (!drawn) performance.mark(`drawn ${demo.id}`);
+    drawn = true;
+  }
+
+  new IntersectionObserver(
+    ([entry]) => {
+      onScreen = entry!.isIntersecting;
+      if (onScreen) invalidate(redraw);
+      if (film) film.visible(onScreen);
+    },
+    { rootMargin: '100px' },
+  ).observe(figure);
+  onLang(() => onScreen && invalidate(redraw));
+  onTheme(() => onScreen && invalidate(redraw));
+  // Draws at once, on screen or not: for paper, and for whoever measures.
+  figure.addEventListener('redraw', redraw);
+
+  return {
+    figure,
+    restore(query) {
+      linked = true;
+      if (film) film.stop();
+      state = stateOf(demo, query);
+      redraw();
+    },
+  };
+}

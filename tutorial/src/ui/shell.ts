@@ -1,0 +1,96 @@
+/** The page around the demos: title bar, contents, the text in one of two languages, links. */
+
+import { html } from './dom';
+import { attribute, label, LANGS, lang, onLang, setLang, type Lang, type Text } from './i18n';
+import type { Mounted } from './mount';
+import { themeButton, wear } from './theme';
+import { setSearch, splitLink } from './urlState';
+
+const CONTENTS: Text = { en: 'Contents', zh: '目录' };
+const page = document.querySelector<HTMLElement>('#page')!;
+
+function preferred(): Lang {
+  const asked = new URLSearchParams(location.search).get('lang');
+  if (asked !== null && asked in LANGS) return asked as Lang;
+  return navigator.languages[0]?.startsWith('zh') ? 'zh' : 'en';
+}
+
+/** The block of text under the top of the window, and how far it is scrolled: the same in both languages. */
+function reading(): { block: number; fraction: number } {
+  const blocks = [...page.children];
+  const block = Math.max(0, blocks.findIndex((element) => element.getBoundingClientRect().bottom > 0));
+  const { top, height } = blocks[block]?.getBoundingClientRect() ?? { top: 0, height: 1 };
+  return { block, fraction: -top / Math.max(height, 1) };
+}
+
+function goTo({ block, fraction }: ReturnType<typeof reading>): void {
+  const element = page.children[Math.min(block, page.children.length - 1)];
+  if (!element) return;
+  const { top, height } = element.getBoundingClientRect();
+  scrollBy({ top: top + fraction * height, behavior: 'instant' });
+}
+
+function showText(demos: Map<string, Mounted>): void {
+  const template = document.querySelector<HTMLTemplateElement>(`#content-${lang()}`)!;
+  const text = template.content.cloneNode(true) as DocumentFragment;
+  for (const slot of text.querySelectorAll<HTMLElement>('.slot')) {
+    const demo = demos.get(slot.dataset.demo!);
+    if (demo) slot.append(demo.figure);
+  }
+  page.replaceChildren(text);
+  document.title = template.dataset.title!;
+}
+
+function showContents(list: HTMLElement): void {
+  const links = [...page.querySelectorAll('h2')].map((heading) => html('li', {}, html('a', { href: `#${heading.id}` }, heading.textContent)));
+  list.replaceChildren(...links);
+}
+
+/** Follows the link in the address bar: to a heading, or to a demo and the state it asks for. */
+function follow(demos: Map<string, Mounted>): void {
+  const { id, query } = splitLink(location.hash);
+  const demo = demos.get(id);
+  if (demo && query !== undefined) demo.restore(query);
+  document.getElementById(id)?.scrollIntoView();
+}
+
+export function shell(demos: Map<string, Mounted>): void {
+  const switches = (Object.keys(LANGS) as Lang[]).map((choice) => {
+    const button = html('button', { type: 'button', lang: LANGS[choice].tag }, LANGS[choice].name);
+    button.addEventListener('click', () => {
+      const place = reading();
+      setLang(choice);
+      goTo(place);
+      setSearch('lang', choice);
+    });
+    onLang(() => button.setAttribute('aria-pressed', String(lang() === choice)));
+    return button;
+  });
+  const languages = attribute(html('div', { class: 'languages', role: 'group' }, ...switches), 'aria-label', { en: 'Language', zh: '语言' });
+  const home = label(html('a', { href: '#page', class: 'home' }), { en: 'Q-Guided Flow', zh: 'Q 引导流' });
+  document.querySelector('.bar')!.append(home, languages, themeButton());
+
+  const list = html('ol');
+  const wide = matchMedia('(min-width: 1240px)');
+  const details = html('details', {}, label(html('summary'), CONTENTS), list);
+  const unfold = () => (details.open = wide.matches);
+  wide.addEventListener('change', unfold);
+  unfold();
+  attribute(document.querySelector('.contents')!, 'aria-label', CONTENTS).append(details);
+
+  onLang(() => {
+    showText(demos);
+    showContents(list);
+  });
+  setLang(preferred());
+  follow(demos);
+  addEventListener('hashchange', () => follow(demos));
+
+  let worn: ReturnType<typeof wear>;
+  addEventListener('beforeprint', () => {
+    worn = wear('light');
+    demos.forEach(({ figure }) => figure.dispatchEvent(new Event('redraw')));
+  });
+  addEventListener('afterprint', () => wear(worn));
+}
+
