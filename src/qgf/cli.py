@@ -51,36 +51,41 @@ def collect(
     _closing(f"wrote {path}", f"qgf train {kind}-singletask-task1-v0")
 
 
-def train(
-    dataset: Positional[str],
-    /,
-    config: tyro.conf.OmitArgPrefixes[TrainConfig] = TrainConfig(),
-    method: tyro.conf.OmitArgPrefixes[IQL] = IQL(),
-    out: Optional[Path] = None,
-    flow: Optional[Path] = None,
-    data_dir: Optional[Path] = None,
-    log: tuple[str, ...] = (),
-    overwrite: bool = False,
-):
-    """Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
+def _train_command(method):
+    """`qgf train` for one training method, whose own options it offers."""
 
-    Choose the training method with --method NAME (iql); its options are listed under --method NAME --help.
+    def train(
+        dataset: Positional[str],
+        /,
+        config: tyro.conf.OmitArgPrefixes[TrainConfig] = TrainConfig(),
+        method: tyro.conf.OmitArgPrefixes[method] = method(),
+        out: Optional[Path] = None,
+        flow: Optional[Path] = None,
+        data_dir: Optional[Path] = None,
+        log: tuple[str, ...] = (),
+        overwrite: bool = False,
+    ):
+        """Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
 
-    Args:
-        dataset: OGBench single-task name (pointmaze-medium-navigate-singletask-task1-v0) or an .npz file.
-        out: Run directory, default runs/NAME.
-        flow: A run whose cloned flow is reused, so that only a critic is trained for this task.
-        data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
-        log: Loggers besides metrics.csv: tensorboard, wandb.
-        overwrite: Delete what the run directory holds and start again.
-    """
-    from qgf.data import load_dataset
+        Choose the training method with --method NAME (iql); its options are listed under --method NAME --help.
 
-    loaded = load_dataset(dataset, data_dir)
-    run = _train(
-        loaded, replace(config, method=method), out or Path("runs") / Path(loaded.name).stem, flow, log, overwrite
-    )
-    _closing(f"wrote {run.directory}", f"qgf evaluate {run.directory} --guide none ood qgf --best-of 1 4")
+        Args:
+            dataset: OGBench single-task name (pointmaze-medium-navigate-singletask-task1-v0) or an .npz file.
+            out: Run directory, default runs/NAME.
+            flow: A run whose cloned flow is reused, so that only a critic is trained for this task.
+            data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
+            log: Loggers besides metrics.csv: tensorboard, wandb.
+            overwrite: Delete what the run directory holds and start again.
+        """
+        from qgf.data import load_dataset
+
+        loaded = load_dataset(dataset, data_dir)
+        run = _train(
+            loaded, replace(config, method=method), out or Path("runs") / Path(loaded.name).stem, flow, log, overwrite
+        )
+        _closing(f"wrote {run.directory}", f"qgf evaluate {run.directory} --guide none ood qgf --best-of 1 4")
+
+    return train
 
 
 def _train(dataset, config, out, flow=None, log=(), overwrite=False):
@@ -276,7 +281,9 @@ def tutorial(
     serve(page(policy), port, tell)
 
 
-COMMANDS = dict(demo=demo, collect=collect, train=train, evaluate=evaluate, report=report, tutorial=tutorial)
+COMMANDS = dict(
+    demo=demo, collect=collect, train=_train_command(IQL), evaluate=evaluate, report=report, tutorial=tutorial
+)
 
 
 @contextmanager
@@ -301,24 +308,22 @@ def _closing(wrote, following):
 
 
 def _choose_method(arguments):
-    """Take `--method NAME` out of the arguments and let `train` offer that method's options."""
+    """Take `--method NAME` out of the arguments: (that method, the other arguments)."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--method", default="iql")
-    chosen, rest = parser.parse_known_args(arguments)
+    chosen, others = parser.parse_known_args(arguments)
     if chosen.method not in METHODS:
         raise unknown("method", chosen.method, METHODS)
-    method = METHODS[chosen.method]
-    train.__annotations__["method"] = tyro.conf.OmitArgPrefixes[method]
-    train.__defaults__ = tuple(method() if isinstance(x, tuple(METHODS.values())) else x for x in train.__defaults__)
-    return rest
+    return METHODS[chosen.method], others
 
 
 def main(arguments=None):
     """Entry point of `qgf`. A user's mistake is one line on stderr and exit status 2."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        arguments = _choose_method(arguments)
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="qgf", args=arguments, description=_DESCRIPTION)
+        method, arguments = _choose_method(arguments)
+        commands = COMMANDS | dict(train=_train_command(method))
+        tyro.extras.subcommand_cli_from_dict(commands, prog="qgf", args=arguments, description=_DESCRIPTION)
     except UserError as error:
         print(f"qgf: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -70,7 +70,8 @@ def policy_json(run: str | Path) -> str:
     maze = Maze.of(parse_name(trained.dataset).env) if trained.dataset.startswith("pointmaze") else None
     if maze is None or trained.spec.obs_dim != 2 or trained.spec.action_dim != 2:
         raise UserError(f"{run}: the tutorial draws pointmaze policies, this one was trained on {trained.dataset}")
-    if trained.calibration is None:
+    scales = trained.calibration
+    if scales is None:
         raise UserError(f"{run}: its policy was never calibrated; train it again")
     trained = rounded(trained)
     flow, critics = _networks(trained, run)
@@ -80,7 +81,7 @@ def policy_json(run: str | Path) -> str:
         horizon=trained.spec.horizon,
         mean=_plain(trained.mean),
         std=_plain(trained.std),
-        calibration=trained.calibration._asdict(),
+        calibration=scales._asdict(),
         maze=dict(
             walls=["".join(map(str, row)) for row in np.asarray(maze.walls, int)],
             unit=maze.unit,
