@@ -1,5 +1,6 @@
 import { exact } from '../core/flow';
 import { funnel } from '../core/funnel';
+import { memo } from '../core/memo';
 import { linspace, type Point } from '../core/vector';
 import { world } from '../core/world';
 import { zones, type Zone } from '../core/zones';
@@ -22,12 +23,14 @@ const FLOOR = 1.06;
 const CEILING = 1.5;
 const raised = (a: number): Point => [a, FLOOR + ((CEILING - FLOOR) * density(a)) / HIGHEST];
 const strip = samples.map(raised);
-const backdrop = funnel(mixture, DOMAIN);
 
-/** Unguided paths, for the look of the flow. */
-const streams = [-1.9, -1.2, -0.8, -0.55, -0.3, 0, 0.3, 0.55, 0.8, 1.2, 1.9].map((a0) =>
-  linspace(0, 1, 25).map((s): Point => [mixture.quantileOf(a0, 0, s), s]),
-);
+/** The look of the flow, computed when first seen: where a_t is likely, and some unguided paths. */
+const look = memo(() => ({
+  funnel: funnel(mixture, DOMAIN),
+  streams: [-1.9, -1.2, -0.8, -0.55, -0.3, 0, 0.3, 0.55, 0.8, 1.2, 1.9].map((a0) =>
+    linspace(0, 1, 25).map((s): Point => [mixture.quantileOf(a0, 0, s), s]),
+  ),
+}));
 
 const BADGES: Record<Zone, Text> = {
   near: { en: 'data here', zh: '有数据' },
@@ -57,6 +60,7 @@ function compute({ t, a }: State<typeof params>) {
   const end = place(exact(mixture, [a], t).end[0]!);
   const all = [noisy.a, clean.a, end.a];
   return {
+    ...look(),
     here,
     noisy,
     clean,
@@ -111,8 +115,8 @@ export default defineDemo({
   },
   draw({ model, pens: { plane } }) {
     const { here, noisy, clean, end } = model;
-    plane.field(backdrop, { role: 'data', levels: 7, alpha: 0.05, lines: 0 });
-    plane.lines(streams, { role: 'muted', alpha: 0.3, width: 1 });
+    plane.field(model.funnel, { role: 'data', levels: 7, alpha: 0.05, lines: 0 });
+    plane.lines(model.streams, { role: 'muted', alpha: 0.3, width: 1 });
     for (const [from, to] of gaps) plane.rect([from, FLOOR], [to, Infinity], { role: 'ink', alpha: 0.06 });
     plane.rect([-Infinity, FLOOR], [near[0]![0], Infinity], { role: 'ink', alpha: 0.16 });
     plane.rect([near.at(-1)![1], FLOOR], [Infinity, Infinity], { role: 'ink', alpha: 0.16 });

@@ -17,7 +17,8 @@ const q = (a: number): number => critic.value([a]);
 const [FLOOR, CEILING] = [1.07, 1.6];
 const raised = (a: number, score = q(a)): Point => [a, FLOOR + ((CEILING - FLOOR) * (score + 17)) / 28];
 const strip = linspace(...DOMAIN, 241).map((a) => raised(a));
-const backdrop = funnel(mixture, DOMAIN, 160, 80);
+/** Where a_t is likely, computed when first seen. */
+const backdrop = memo(() => funnel(mixture, DOMAIN, 160, 80));
 const peaks = mixture.means.map(([mu]) => mu!);
 
 /** The arrow's length in actions: direction exact, large pushes compressed. */
@@ -75,6 +76,7 @@ function compute({ guide, w, T, a0, time }: State<typeof params>) {
   const slope = asked === undefined ? 0 : critic.gradient([asked])[0]!;
   const reach = 0.45 / Math.hypot(1, slope / 12);
   return {
+    backdrop: backdrop(),
     guide,
     steps,
     path: path.slice(0, taken + 1),
@@ -126,7 +128,7 @@ export default defineDemo({
   },
   draw({ model, pens: { plane } }) {
     const { guide, here, now, asked } = model;
-    plane.field(backdrop, { role: 'data', levels: 7, alpha: 0.05, lines: 0 });
+    plane.field(model.backdrop, { role: 'data', levels: 7, alpha: 0.05, lines: 0 });
     plane.rect([FOOLED, -Infinity], [Infinity, Infinity], { role: 'critic', alpha: 0.07 });
     for (const mu of peaks) plane.line([[mu, 1], [mu, CEILING + 1]], { role: 'data', dash: [], width: 6, alpha: 0.3 });
     plane.line(strip, { role: 'critic' });
