@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+MODULES := tutorial/node_modules/.package-lock.json
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test lint bench tutorial node setup clean
 
 demo: $(READY)  ## collect, train, guide, evaluate and report a real task, in minutes
 	$(BIN)/qgf demo
 
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest
+	tutorial/check.sh
 
 lint: $(READY)  ## style and types
 	$(BIN)/ruff check .
@@ -20,6 +22,18 @@ lint: $(READY)  ## style and types
 bench: $(READY)  ## speed of training and of acting
 	$(BIN)/python benchmarks/train_speed.py
 	$(BIN)/python benchmarks/latency.py
+
+tutorial: node $(MODULES)  ## build the interactive tutorial into the package: `qgf tutorial` shows it
+	cd tutorial && npm run -s build
+	cp tutorial/dist/index.html src/qgf/tutorial.html
+
+node:
+	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' \
+	  2>/dev/null || { echo "The tutorial needs Node 20.19 or newer: install nodejs and npm, then run make tutorial"; exit 1; }
+
+$(MODULES): tutorial/package-lock.json | node
+	cd tutorial && npm ci --no-audit --no-fund
+	@touch $@
 
 setup: $(READY)
 
@@ -31,4 +45,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs build dist
+	rm -rf $(VENV) runs build dist tutorial/node_modules tutorial/dist src/qgf/tutorial.html

@@ -70,8 +70,8 @@ def policy_json(run: str | Path) -> str:
     maze = Maze.of(parse_name(trained.dataset).env) if trained.dataset.startswith("pointmaze") else None
     if maze is None or trained.spec.obs_dim != 2 or trained.spec.action_dim != 2:
         raise UserError(f"{run}: the tutorial draws pointmaze policies, this one was trained on {trained.dataset}")
-    scales = trained.calibration
-    if scales is None:
+    calibration = trained.calibration
+    if calibration is None:
         raise UserError(f"{run}: its policy was never calibrated; train it again")
     trained = rounded(trained)
     flow, critics = _networks(trained, run)
@@ -81,7 +81,7 @@ def policy_json(run: str | Path) -> str:
         horizon=trained.spec.horizon,
         mean=_plain(trained.mean),
         std=_plain(trained.std),
-        calibration=scales._asdict(),
+        calibration=calibration._asdict(),
         maze=dict(
             walls=["".join(map(str, row)) for row in np.asarray(maze.walls, int)],
             unit=maze.unit,
@@ -119,20 +119,26 @@ def _encode(net: MLP) -> dict[str, object]:
 def checks(trained: Trained, maze: Maze, seed: int = 0) -> list[dict[str, object]]:
     """Observation, noise and strength, and per guide the end of the path before the final clip, in double precision."""
     rng = np.random.default_rng(seed)
-    free = np.argwhere(np.asarray(maze.walls) == 0)
+    cells = rng.choice(np.argwhere(np.asarray(maze.walls) == 0), CHECKS)[:, ::-1]
+    obs = cells * maze.unit - maze.offset + rng.uniform(-1, 1, (CHECKS, 2))
+    noise = rng.normal(size=(CHECKS, trained.spec.d))
     with jax.enable_x64(True):
-        double = lambda x: jnp.asarray(np.asarray(x), float) if eqx.is_array(x) else x
-        policy = jax.tree.map(double, trained).policy()
-        rows = []
-        for _ in range(CHECKS):
-            cell = rng.choice(free)[::-1] * maze.unit - maze.offset
-            obs, noise = cell + rng.uniform(-1, 1, 2), rng.normal(size=trained.spec.d)
-            end = lambda guide, obs=obs, noise=noise: (
-                policy.guided(guide, DEFAULT_STRENGTH).trace(jnp.asarray(obs), jnp.asarray(noise)).a[-1]
-            )
-            ends = {guide: _plain(jax.jit(end, static_argnums=0)(guide)) for guide in ESTIMATORS}
-            rows.append(dict(obs=_plain(obs), noise=_plain(noise), strength=DEFAULT_STRENGTH, ends=ends))
-    return rows
+        policy = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), float), trained).policy()
+
+        def ends(guide):
+            path = lambda o, a0: policy.guided(guide, DEFAULT_STRENGTH).trace(o, a0).a[-1]
+            return np.asarray(jax.jit(jax.vmap(path))(jnp.asarray(obs), jnp.asarray(noise)))
+
+        answers = {guide: ends(guide) for guide in ESTIMATORS}
+    return [
+        dict(
+            obs=_plain(obs[k]),
+            noise=_plain(noise[k]),
+            strength=DEFAULT_STRENGTH,
+            ends={guide: _plain(answers[guide][k]) for guide in ESTIMATORS},
+        )
+        for k in range(CHECKS)
+    ]
 
 
 def _plain(x) -> list[float]:

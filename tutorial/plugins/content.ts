@@ -103,13 +103,27 @@ function headingIds(tokens: Token[]): Page['headings'] {
 const CJK = '[\\u3000-\\u303f\\u3400-\\u9fff\\uff00-\\uffef]';
 const BROKEN_LINE = new RegExp(`(${CJK})\\n(?=${CJK})`, 'g');
 
-export function render(markdown: string): Page {
+/** The tables of a report, each below the heading that it stands under. */
+function tablesOf(report: string): string {
+  const blocks = report.split(/\n{2,}/).map((block) => block.trim());
+  return blocks
+    .flatMap((block, i) => {
+      if (!block.startsWith('|')) return [];
+      const heading = blocks.slice(0, i).findLast((above) => above.startsWith('#'));
+      return heading ? [`**${heading.replace(/^#+\s*/, '')}**`, block] : [block];
+    })
+    .join('\n\n');
+}
+
+/** `::results{}` on its own line becomes the tables of `report`, the project's own measurements. */
+export function render(markdown: string, report = ''): Page {
   const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(demoSlots).use(callouts);
   const fence = md.renderer.rules.fence!;
   md.renderer.rules.fence = (...rule) => fence(...rule).replace('<pre>', '<pre tabindex="0">');
   md.renderer.rules.table_open = () => '<div class="table" tabindex="0" role="group"><table>\n';
   md.renderer.rules.table_close = () => '</table></div>\n';
-  const tokens = md.parse(markdown.replace(BROKEN_LINE, '$1'), {});
+  const text = markdown.replace(/^::results\{\}$/m, () => tablesOf(report));
+  const tokens = md.parse(text.replace(BROKEN_LINE, '$1'), {});
   const all = tokens.flatMap((token) => [token, ...(token.children ?? [])]);
   return {
     title: tokens[tokens.findIndex((token) => token.tag === 'h1') + 1]?.content ?? '',

@@ -47,6 +47,15 @@ describe('the markdown', () => {
     expect(html).toContain('data-demo="d4"');
   });
 
+  test('results: the tables of the report, or nothing', () => {
+    const text = 'before\n\n::results{}\n\nafter';
+    const table = '| arm | success |\n|---|---|\n| qgf | 96 % |';
+    const { html } = render(text, `# Results\n\nwords\n\n## Maze\n\n${table}\n\nmore words\n`);
+    expect(html).toMatch(/before.*<strong>Maze<\/strong>.*<td>96 %<\/td>.*after/s);
+    expect(html).not.toContain('words');
+    expect(render(text).html).toBe('<p>before</p>\n<p>after</p>\n');
+  });
+
   test('a Chinese line break leaves no space', () => {
     expect(render('甲乙\n丙丁').html).toContain('甲乙丙丁');
     expect(render('left\nright').html).toContain('left\nright');

@@ -1,5 +1,6 @@
 import { exact } from '../core/flow';
 import { funnel } from '../core/funnel';
+import { memo } from '../core/memo';
 import { linspace, type Point } from '../core/vector';
 import { world } from '../core/world';
 import { zones, type Zone } from '../core/zones';
@@ -22,17 +23,19 @@ const FLOOR = 1.06;
 const CEILING = 1.5;
 const raised = (a: number): Point => [a, FLOOR + ((CEILING - FLOOR) * density(a)) / HIGHEST];
 const strip = samples.map(raised);
-const backdrop = funnel(mixture, DOMAIN);
 
-/** Unguided paths, for the look of the flow. */
-const streams = [-1.9, -1.2, -0.8, -0.55, -0.3, 0, 0.3, 0.55, 0.8, 1.2, 1.9].map((a0) =>
-  linspace(0, 1, 25).map((s): Point => [mixture.quantileOf(a0, 0, s), s]),
-);
+/** The look of the flow, computed when first seen: where a_t is likely, and some unguided paths. */
+const look = memo(() => ({
+  funnel: funnel(mixture, DOMAIN),
+  streams: [-1.9, -1.2, -0.8, -0.55, -0.3, 0, 0.3, 0.55, 0.8, 1.2, 1.9].map((a0) =>
+    linspace(0, 1, 25).map((s): Point => [mixture.quantileOf(a0, 0, s), s]),
+  ),
+}));
 
 const BADGES: Record<Zone, Text> = {
-  near: { en: 'near the data', zh: '靠近数据' },
-  gap: { en: 'in range, no data', zh: '范围内，但没有数据' },
-  outside: { en: 'out of range', zh: '超出范围' },
+  near: { en: 'data here', zh: '有数据' },
+  gap: { en: 'few data', zh: '数据稀少' },
+  outside: { en: 'outside', zh: '超出范围' },
 };
 
 const params = {
@@ -43,6 +46,13 @@ const params = {
 /** A place where Q may be asked, and what the data say about it. */
 const place = (a: number) => ({ a, on: raised(a), density: density(a) / HIGHEST, zone: zoneOf(a) });
 
+/** Where the endpoint's name does not cover the other two markers. */
+function nameAt(end: number, noisy: number, clean: number): { align: 'left' | 'right' | 'center'; dx: number; dy: number } {
+  if (end <= Math.min(noisy, clean)) return { align: 'right', dx: -10, dy: 4 };
+  if (end >= Math.max(noisy, clean)) return { align: 'left', dx: 10, dy: 4 };
+  return { align: 'center', dx: 0, dy: Math.abs(end - clean) > 0.35 ? -13 : 23 };
+}
+
 function compute({ t, a }: State<typeof params>) {
   const here: Point = [a, t];
   const noisy = place(a);
@@ -50,11 +60,13 @@ function compute({ t, a }: State<typeof params>) {
   const end = place(exact(mixture, [a], t).end[0]!);
   const all = [noisy.a, clean.a, end.a];
   return {
+    ...look(),
     here,
     noisy,
     clean,
     end,
     path: linspace(t, 1, 40).map((s): Point => [mixture.quantileOf(a, t, s), s]),
+    endName: nameAt(end.a, noisy.a, clean.a),
     apart: Math.max(...all) - Math.min(...all),
   };
 }
@@ -66,7 +78,7 @@ const card = (role: 'ood' | 'qgf' | 'jacobian', which: Asked, label: Text) => ({
   label,
   items: [
     { key: which, label: { en: 'at', zh: '位置' }, value: (m: Model) => m[which].a },
-    { key: `${which}-density`, label: { en: 'density there', zh: '那里的密度' }, value: (m: Model) => m[which].density, format: percent },
+    { key: `${which}-density`, label: { en: 'density', zh: '密度' }, value: (m: Model) => m[which].density, format: percent },
     { key: `${which}-zone`, label: { en: 'trust', zh: '可信否' }, value: (m: Model) => BADGES[m[which].zone] },
   ],
 });
@@ -93,22 +105,21 @@ export default defineDemo({
     { stage: 'plane', label: { en: 'Time', zh: '时间' }, role: 'muted', y: 't', at: ({ here }) => [DOMAIN[1] - 0.2, here[1]] },
   ],
   readouts: [
-    card('ood', 'noisy', { en: 'noisy action *a*_t', zh: '带噪动作 *a*_t' }),
-    card('qgf', 'clean', { en: 'one-step guess *â*_1', zh: '一步猜测 *â*_1' }),
-    card('jacobian', 'end', { en: 'endpoint ODE_t(*a*_t)', zh: '终点 ODE_t(*a*_t)' }),
-    { items: [{ key: 'apart', label: { en: 'the three lie within', zh: '三点相距至多' }, value: (m) => m.apart }] },
+    card('ood', 'noisy', { en: 'noisy *a*_t', zh: '带噪动作 *a*_t' }),
+    card('qgf', 'clean', { en: 'guess *â*_1', zh: '一步猜测 *â*_1' }),
+    card('jacobian', 'end', { en: 'end ODE_t(*a*_t)', zh: '终点 ODE_t(*a*_t)' }),
   ],
   note: {
-    en: 'Top: the density *p*_1 of the data, three peaks of standard deviation 0.25. Shaded: zones of low density, below 10 % of the highest; lightly where they lie between the data, strongly beyond them. Grey paths: the unguided flow. The cyan jump keeps the velocity at *a*_t, so it leaves along the purple path.',
-    zh: '顶上：数据的密度 *p*_1，三个标准差 0.25 的峰。涂色：低密度区，不到最高密度的 10 %；浅色在数据之间，深色在数据之外。灰线：无引导的流。青色跳线保持 *a*_t 处的速度不变，所以起步时与紫色路径同向。',
+    en: 'Top: the density *p*_1 of the data, three peaks of standard deviation 0.25. Shaded: below 10 % of the highest density, lightly between the data, strongly beyond them; densities below are shares of the highest. Grey paths: the unguided flow. The cyan jump keeps the velocity at *a*_t, so it leaves along the purple path.',
+    zh: '顶上：数据的密度 *p*_1，三个标准差 0.25 的峰。涂色：不到最高密度的 10 %，浅色在数据之间，深色在数据之外；下面的密度都是与最高处之比。灰线：无引导的流。青色跳线保持 *a*_t 处的速度不变，所以起步时与紫色路径同向。',
   },
   draw({ model, pens: { plane } }) {
     const { here, noisy, clean, end } = model;
-    plane.field(backdrop, { role: 'data', levels: 7, alpha: 0.05, lines: 0 });
-    plane.lines(streams, { role: 'muted', alpha: 0.3, width: 1 });
-    for (const [from, to] of gaps) plane.rect([from, FLOOR], [to, Infinity], { role: 'bptt', alpha: 0.09 });
-    plane.rect([-Infinity, FLOOR], [near[0]![0], Infinity], { role: 'bptt', alpha: 0.22 });
-    plane.rect([near.at(-1)![1], FLOOR], [Infinity, Infinity], { role: 'bptt', alpha: 0.22 });
+    plane.field(model.funnel, { role: 'data', levels: 7, alpha: 0.05, lines: 0 });
+    plane.lines(model.streams, { role: 'muted', alpha: 0.3, width: 1 });
+    for (const [from, to] of gaps) plane.rect([from, FLOOR], [to, Infinity], { role: 'ink', alpha: 0.06 });
+    plane.rect([-Infinity, FLOOR], [near[0]![0], Infinity], { role: 'ink', alpha: 0.16 });
+    plane.rect([near.at(-1)![1], FLOOR], [Infinity, Infinity], { role: 'ink', alpha: 0.16 });
     plane.area(strip, { role: 'data', alpha: 0.45, base: FLOOR });
     plane.line(strip, { role: 'data', width: 1.25 });
     plane.horizontal(1, { role: 'muted', width: 1, dash: [] });
@@ -118,6 +129,14 @@ export default defineDemo({
     plane.line(model.path, { role: 'jacobian', width: 2 });
     plane.line([[end.a, 1], end.on], { role: 'jacobian', width: 2 });
     plane.line([here, [clean.a, 1], clean.on], { role: 'qgf', dash: [5, 4] });
+    plane.text([-2, raised(-2)[1]], '*p*_1', { role: 'muted', align: 'center', dy: -9 });
+    const [gap] = gaps;
+    plane.text([(gap![0] + gap![1]) / 2, CEILING + 0.2], BADGES.gap, { role: 'muted', align: 'center', dy: 18, size: 12 });
+    plane.text([(near.at(-1)![1] + DOMAIN[1]) / 2, CEILING + 0.2], BADGES.outside, { role: 'muted', align: 'center', dy: 18, size: 12 });
+    plane.text(here, '*a*_t', { role: 'ood', dx: 17, dy: 18 });
+    plane.text([DOMAIN[1] - 0.2, here[1]], '*t*', { role: 'muted', align: 'center', dy: -19 });
+    plane.text(clean.on, '*â*_1', { role: 'qgf', align: 'center', dy: -14 });
+    plane.text(end.on, 'ODE_t', { role: 'jacobian', ...model.endName });
     plane.dots([noisy.on], { role: 'ood', size: 90 });
     plane.dots([end.on], { role: 'jacobian', size: 90 });
     plane.dots([clean.on], { role: 'qgf', size: 110 });

@@ -48,7 +48,7 @@ function compute({ guide, w, height, n, seed, time }: State<typeof params>) {
   const bars = histogram(landed, DOMAIN, BIN);
   return {
     guide,
-    scores: { curve, top },
+    scores: { curve, top, stem: [[landing.bump.centre, top - height], [landing.bump.centre, top]] as Point[] },
     bars,
     top: Math.max(0.4, ...bars.map(([, share]) => 1.15 * share)),
     landed: landed.length,
@@ -117,13 +117,14 @@ export default defineDemo({
   ],
   actions: [newSeed],
   note: {
-    en: 'Three equal peaks of standard deviation 0.04 at −2, 0 and 1; 50 Euler steps. Grey: where the unguided flow lands. BPTT differentiates the remaining Euler steps, as a program would. Percentages in the picture: landings within 0.35 of a peak, and beyond 2.',
-    zh: '三个等高的峰在 −2、0、1，标准差 0.04；50 个欧拉步。灰：无引导的流落在哪里。BPTT 像程序那样，对余下的欧拉步求导。图中百分数：离某个峰不到 0.35 的落点，以及越过 2 的落点。',
+    en: 'Three equal peaks of standard deviation 0.04 at −2, 0 and 1; 50 Euler steps. Grey: where the unguided flow lands. BPTT differentiates the remaining Euler steps, as a program would: it takes 25 times the steps of the others, on this page, too. The dashed stem is the height of the bump. Percentages in the picture: landings within 0.35 of a peak, and beyond 2.',
+    zh: '三个等高的峰在 −2、0、1，标准差 0.04；50 个欧拉步。灰：无引导的流落在哪里。BPTT 像程序那样，对余下的欧拉步求导：步数是别人的 25 倍，在这一页上也是。虚线立柱是假包的高度。图中百分数：离某个峰不到 0.35 的落点，以及越过 2 的落点。',
   },
   draw({ model, pens: { scores, landings } }) {
     scores.rect([FOOLED, -Infinity], [Infinity, Infinity], { role: 'critic', alpha: 0.08 });
     peaks.forEach((mu) => scores.vertical(mu, { role: 'data', dash: [], width: 6, alpha: 0.25 }));
     scores.horizontal(0, { role: 'muted', width: 0.75, dash: [] });
+    scores.line(model.scores.stem, { role: 'critic', width: 1, dash: [3, 3] });
     scores.line(trueReturn, { role: 'truth' });
     scores.line(model.scores.curve, { role: 'critic' });
     scores.text([2.7, 6.7], { en: '*Q*, with a bump', zh: '*Q*，带一个假包' }, { role: 'critic', align: 'right', dy: 4 });

@@ -17,11 +17,12 @@ const q = (a: number): number => critic.value([a]);
 const [FLOOR, CEILING] = [1.07, 1.6];
 const raised = (a: number, score = q(a)): Point => [a, FLOOR + ((CEILING - FLOOR) * (score + 17)) / 28];
 const strip = linspace(...DOMAIN, 241).map((a) => raised(a));
-const backdrop = funnel(mixture, DOMAIN, 160, 80);
+/** Where a_t is likely, computed when first seen. */
+const backdrop = memo(() => funnel(mixture, DOMAIN, 160, 80));
 const peaks = mixture.means.map(([mu]) => mu!);
 
 /** The arrow's length in actions: direction exact, large pushes compressed. */
-const arrowTo = ([a, t]: Point, push: number): Point => [a + 1.1 * Math.tanh(push / 12), t];
+const arrowTo = ([a, t]: Point, push: number): Point => [a + 1.4 * Math.tanh(push / 5), t];
 
 /** Where a guide asks Q, and the slope there; no guidance asks nowhere. */
 function asks(guide: Guide, a: number, t: number, T: number): number | undefined {
@@ -73,8 +74,9 @@ function compute({ guide, w, T, a0, time }: State<typeof params>) {
   const asked = asks(guide, now.a, now.t, T);
   const every = Math.max(1, Math.round(T / 12));
   const slope = asked === undefined ? 0 : critic.gradient([asked])[0]!;
-  const reach = 0.3 / Math.hypot(1, slope / 12);
+  const reach = 0.45 / Math.hypot(1, slope / 12);
   return {
+    backdrop: backdrop(),
     guide,
     steps,
     path: path.slice(0, taken + 1),
@@ -113,12 +115,12 @@ export default defineDemo({
   },
   handles: [{ stage: 'plane', label: { en: 'Start: the noise', zh: '起点：噪声' }, role: 'ood', x: 'a0', at: (_, { a0 }) => [a0, 0] }],
   readouts: [
-    { role: 'ood', items: [{ key: 'a', label: '*a*_t', value: (m) => m.now.a, format: compact }] },
-    { role: 'qgf', items: [{ key: 'clean', label: '*â*_1', value: (m) => m.now.clean, format: compact }] },
+    { role: 'ood', items: [{ key: 'a', label: '*a*_t', value: (m) => m.now.a }] },
+    { role: 'qgf', items: [{ key: 'clean', label: '*â*_1', value: (m) => m.now.clean }] },
     { items: [{ key: 'v', label: { en: 'velocity *v*', zh: '速度 *v*' }, value: (m) => m.now.v, format: compact }] },
     { items: [{ key: 'push', label: { en: 'push *w g*', zh: '推力 *w g*' }, value: (m) => m.push, format: compact }] },
-    { items: [{ key: 'next', label: { en: 'next *a*', zh: '下一个 *a*' }, value: (m) => m.now.next, format: compact }] },
-    { role: 'critic', items: [{ key: 'end', label: { en: 'where it will end', zh: '最终落在' }, value: (m) => m.end, format: compact }] },
+    { items: [{ key: 'next', label: { en: 'next *a*', zh: '下一个 *a*' }, value: (m) => m.now.next }] },
+    { items: [{ key: 'end', label: { en: 'final *a*', zh: '最终 *a*' }, value: (m) => m.end }] },
   ],
   note: {
     en: `The world of D4: the same start ends at the same place. Each step is *a* + (*v* + *w g*)/*T*; the numbers are those of the step about to be taken, at the end of the last one. The bold arrow is the push *w g* (direction exact, length compressed); the short one on *Q* is the slope where *Q* is asked. Dotted: the same start without guidance. Shaded: beyond ${FOOLED}.`,
@@ -126,7 +128,7 @@ export default defineDemo({
   },
   draw({ model, pens: { plane } }) {
     const { guide, here, now, asked } = model;
-    plane.field(backdrop, { role: 'data', levels: 7, alpha: 0.05, lines: 0 });
+    plane.field(model.backdrop, { role: 'data', levels: 7, alpha: 0.05, lines: 0 });
     plane.rect([FOOLED, -Infinity], [Infinity, Infinity], { role: 'critic', alpha: 0.07 });
     for (const mu of peaks) plane.line([[mu, 1], [mu, CEILING + 1]], { role: 'data', dash: [], width: 6, alpha: 0.3 });
     plane.line(strip, { role: 'critic' });
@@ -139,8 +141,6 @@ export default defineDemo({
     plane.line(model.drop, { role: 'ood', width: 1.5 });
     if (guide === 'bptt') plane.line([...model.rollout, ...(asked ? [asked.on] : [])], { role: 'bptt' });
     plane.line(model.jump, { role: 'qgf', dash: [5, 4], width: 2 });
-    if (guide !== 'none') plane.arrow(here, model.arrow, { role: guide, width: 3 });
-
     plane.dots([raised(now.a)], { role: 'ood', size: 70 });
     plane.dots([raised(now.clean)], { role: 'qgf', size: 80 });
     if (asked) {
@@ -148,5 +148,9 @@ export default defineDemo({
       plane.dots([asked.on], { role: guide, size: 110 });
     }
     plane.dots([model.ball], { role: 'ood', size: 110 });
+    if (guide !== 'none') plane.arrow(here, model.arrow, { role: guide, width: 3 });
+    if (model.arrived) plane.text(model.ball, '*a*_1', { role: 'ood', dx: 10, dy: -9 });
+    else plane.text(model.ball, '*a*_t', { role: 'ood', align: 'right', dx: -11, dy: 5 });
+    plane.text(raised(now.clean), '*â*_1', { role: 'qgf', align: 'center', dy: -15 });
   },
 });

@@ -103,7 +103,7 @@ export default defineDemo({
         { key: 'sigma2', label: { en: 'smallest, *σ*_2', zh: '最小，*σ*_2' }, value: (m) => m.sigma[1] },
         { key: 'ratio', label: '*σ*_1 / *σ*_2', value: (m) => m.ratio ?? { en: 'a line', zh: '成线段' }, format: compact },
         { key: 'product', label: '*σ*_1 · *σ*_2', value: (m) => m.product },
-        { key: 'det', label: { en: 'determinant', zh: '行列式' }, value: (m) => m.det },
+        { key: 'det', label: 'det *J*', value: (m) => m.det },
       ],
     },
     {
@@ -117,8 +117,8 @@ export default defineDemo({
     },
   ],
   note: {
-    en: '*f*(*x*, *y*) = (*x* + *κ* sin 2*y*, *y* + *κ* sin 2*x*). Solid: the circle, and what *f* really makes of it. Purple, dash-dotted: the ellipse that *J* predicts, with its half-axes; on the left, the two pushes that become them. Both panels have the same scale. The error is the largest distance between curve and ellipse. A negative determinant: the picture is also turned over.',
-    zh: '*f*(*x*, *y*) = (*x* + *κ* sin 2*y*, *y* + *κ* sin 2*x*)。实线：圆，以及 *f* 真正把它变成的样子。紫色点划线：*J* 预测的椭圆和它的两个半轴；左图画出变成半轴的那两个推力。两图比例尺相同。误差是曲线与椭圆之间的最大距离。行列式为负，表示图形还翻了个面。',
+    en: '*f*(*x*, *y*) = (*x* + *κ* sin 2*y*, *y* + *κ* sin 2*x*). Solid: the circle, and what *f* really makes of it. Purple, dash-dotted: the ellipse that *J* predicts, with its half-axes; on the left, the two pushes that become them. Both panels have the same scale. The error is the largest distance between curve and ellipse. det *J* < 0: the picture is also turned over.',
+    zh: '*f*(*x*, *y*) = (*x* + *κ* sin 2*y*, *y* + *κ* sin 2*x*)。实线：圆，以及 *f* 真正把它变成的样子。紫色点划线：*J* 预测的椭圆和它的两个半轴；左图画出变成半轴的那两个推力。两图比例尺相同。误差是曲线与椭圆之间的最大距离。det *J* < 0 表示图形还翻了个面。',
   },
   draw({ model, pens: { before, after } }) {
     const arrows = (pen: Pen, from: Point, tips: readonly Point[]) =>

@@ -200,8 +200,8 @@ export default defineDemo({
     },
   ],
   actions: [
-    { label: { en: 'To the left watershed', zh: '到左分水岭' }, run: toWatershed(0) },
-    { label: { en: 'To the right watershed', zh: '到右分水岭' }, run: toWatershed(1) },
+    { label: { en: 'Left watershed', zh: '到左分水岭' }, run: toWatershed(0) },
+    { label: { en: 'Right watershed', zh: '到右分水岭' }, run: toWatershed(1) },
   ],
   note: {
     en: 'Orange: two starts *ε* apart, *a*_0 ± *ε*/2, and the ratio of their distances; at the left watershed it stops near 2/*ε* when the peaks are narrow and clearly below when they are wide. Red: its limit for *ε* → 0, the product along the chain. Purple: the exact flow. Each chain has its own watersheds, where a start ends halfway between two peaks; a start closer than 0.006 is put on it. Dotted: the paths from there. Compressed axis; what is higher than 10,000 runs out of the picture. Beyond 10¹⁴ the next floating-point start ends at another peak, so the product is not resolved.',
