@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +92,8 @@ def collect(
     todo = [job for job in jobs if not _shard(partial, *job).exists()]
     done = len(jobs) - len(todo)
     progress(done * length, len(jobs) * length)
-    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context(process_context())) as pool:
+    context = get_context(process_context())
+    with ProcessPoolExecutor(workers or os.cpu_count(), context, initializer=_end_with_parent) as pool:
         pending = [pool.submit(_collect_one, dataset, seed, split, k, str(partial)) for split, k in todo]
         try:
             for future in as_completed(pending):
@@ -106,6 +109,18 @@ def collect(
             np.savez_compressed(file, **{key: np.concatenate([e[key] for e in episodes]) for key in episodes[0]})  # type: ignore[arg-type]
     shutil.rmtree(partial)
     return target
+
+
+def _end_with_parent() -> None:
+    """Let this worker end when the process that started it is killed: nothing else would tell it."""
+    parent = parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            wait([parent.sentinel])
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def _claim(partial: Path, plan: dict) -> None:
