@@ -179,3 +179,9 @@ def test_placebo_is_deterministic_and_differs_by_point_and_seed():
     assert_array_equal(first, again)
     for other in (first[::-1], nearby, reseeded):
         assert np.abs(first - other).max(axis=-1).min() > 1e-3
+
+
+def test_the_placebo_of_opposite_actions_is_not_the_same():
+    a = jnp.array([0.3, -0.7])
+    guide = placebo(lambda v, q, a, t: jnp.ones_like(a))
+    assert not np.allclose(guide(None, None, a, 0.5), guide(None, None, -a, 0.5))

@@ -116,6 +116,9 @@ def _fill(skeleton, path: Path):
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path}: truncated or not a safetensors file ({error})") from error
     leaves, structure = jax.tree_util.tree_flatten_with_path(skeleton)
+    names = {jax.tree_util.keystr(place, simple=True, separator=".") for place, _ in leaves}
+    if extra := sorted(set(arrays) - names):
+        raise UserError(f"{path}: belongs to another policy, {extra[0]} is not in its config.json")
     filled = []
     for place, leaf in leaves:
         name = jax.tree_util.keystr(place, simple=True, separator=".")
@@ -164,7 +167,7 @@ class Checkpoints:
                 f"{where}: checkpoint is truncated or of another run ({_first_line(error)}); "
                 "delete it to resume from the one before, or pass --overwrite to start again"
             ) from error
-        return like._replace(**restored._asdict(), key=jax.random.wrap_key_data(restored.key))
+        return restored._replace(key=jax.random.wrap_key_data(restored.key))
 
     def close(self) -> None:
         self._manager.close()

@@ -31,10 +31,10 @@ class Arm:
 
     @property
     def label(self) -> str:
-        amount = (
-            "" if self.guide == "none" else f" w={self.weight:g}" if self.weight is not None else f" {self.strength:g}"
-        )
-        return f"{self.guide}{amount}" + (f" best-of-{self.best_of}" if self.best_of > 1 else "")
+        strength = DEFAULT_STRENGTH if self.strength is None else self.strength
+        amount = f" {strength:g}" if self.weight is None else f" w={self.weight:g}"
+        several = f" best-of-{self.best_of}" if self.best_of > 1 else ""
+        return f"{self.guide}{'' if self.guide == 'none' else amount}{several}"
 
     def of(self, policy: Policy) -> Policy:
         """The policy acting this way."""
@@ -137,8 +137,9 @@ def evaluate(
 
     `envs` may be shared between calls (`make_vector_env`). `progress(done, successes, total)`.
     """
+    _check_episodes(episodes)
     own = envs is None
-    envs = envs or _environments(env_name, policy.horizon, episodes)
+    envs = envs or make_vector_env(parse_name(env_name).env, policy.horizon, min(LANES, episodes))
     try:
         _check_fit(policy, envs, env_name)
         return _play(policy, env_name, envs, episodes, seed, progress)
@@ -147,10 +148,9 @@ def evaluate(
             envs.close()
 
 
-def _environments(env_name: str, horizon: int, episodes: int):
+def _check_episodes(episodes: int) -> None:
     if episodes < 1:
         raise UserError(f"episodes must be at least 1, got {episodes}")
-    return make_vector_env(parse_name(env_name).env, horizon, min(LANES, episodes))
 
 
 def _check_fit(policy: Policy, envs, env_name: str) -> None:
@@ -236,7 +236,8 @@ def evaluate_run(run, chosen: list[Arm], env_name: str, episodes: int, seed: int
 
     policies = [load_trained(folder) for folder in run.policy_dirs()]
     ways = [[arm.of(trained.policy()) for arm in chosen] for trained in policies]  # fails early on a bad option
-    envs = _environments(env_name, policies[0].spec.horizon, episodes)
+    _check_episodes(episodes)
+    envs = make_vector_env(parse_name(env_name).env, policies[0].spec.horizon, min(LANES, episodes))
     scores = []
     try:
         for policy_seed, trained in enumerate(policies):

@@ -57,6 +57,7 @@ def placebo(estimator: Estimator, seed: int = 0) -> Estimator:
 
     def guide(v, q, a, t):
         bits = jax.lax.bitcast_convert_type(a.astype(jnp.float32), jnp.uint32)
+        bits = bits ^ (bits >> 16)  # or the signs would cancel in the sum, and a and -a get the same direction
         mixed = jnp.sum(bits * (2 * jnp.arange(a.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32)
         u = jax.random.normal(jax.random.fold_in(jax.random.key(seed), mixed), a.shape, a.dtype)
         return jnp.linalg.norm(estimator(v, q, a, t)) * u / jnp.linalg.norm(u)

@@ -78,13 +78,13 @@ def train(
     `progress(step, logs)` is called after every compiled call. Raises UserError if the directory holds another run.
     """
     directory = Path(directory or Path("runs") / Path(dataset.name).stem)
-    if overwrite and directory.exists():
-        shutil.rmtree(directory)
     record = dict(dataset=dataset.name, flow=flow and str(flow), train=to_json(config))
     donor = _donor(flow, dataset, config) if flow else None
     mean, std = (np.asarray(donor.mean), np.asarray(donor.std)) if donor else dataset.normaliser()
     chunks = to_device(dataset, config, mean, std)
     held_out = dataset.validation and to_device(dataset.validation, config, mean, std)
+    if overwrite and (directory / "config.json").exists():
+        shutil.rmtree(directory)  # only now that nothing else can be wrong, and only if it is a run
     _claim(directory, record)
 
     spec = Spec(dataset.obs_dim, dataset.action_dim, config.horizon)
@@ -127,7 +127,9 @@ def to_device(dataset: Dataset, config: TrainConfig, mean: np.ndarray, std: np.n
 def initial_state(learner: Learner, config: TrainConfig) -> State:
     """The first state of one seed, or of several with a leading axis."""
     key = jax.random.key(config.seed)
-    return learner.init(key) if config.seeds == 1 else jax.vmap(learner.init)(jax.random.split(key, config.seeds))
+    if config.seeds == 1:
+        return learner.init(key)
+    return jax.jit(jax.vmap(learner.init))(jax.random.split(key, config.seeds))
 
 
 class Metrics:

@@ -109,6 +109,8 @@ def read_npz(path: str | Path, keys: tuple[str, ...] | None = REQUIRED + OPTIONA
         raise UserError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise UserError(f"{path}: the file is empty")
+    if not zipfile.is_zipfile(path):
+        raise UserError(f"{path}: cannot be read, it is truncated or no .npz")
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files if keys is None or key in keys}
@@ -129,7 +131,7 @@ def check(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
         if key not in arrays:
             continue
         x = np.asarray(arrays[key])
-        if x.ndim != rank or len(x) != n:
+        if x.ndim != rank or len(x) != n or 0 in x.shape[1:]:
             wanted = f"[{n}]" if rank == 1 else f"[{n}, *]"
             raise UserError(f"{name}: {key!r} has shape {list(x.shape)}, expected {wanted}")
         if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):

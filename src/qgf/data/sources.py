@@ -56,7 +56,9 @@ def _labelled(path: Path, env_id: str, env) -> Dataset:
 
         if "qpos" not in arrays:
             raise UserError(f"{path}: missing key 'qpos', needed to compute the rewards of {env_id}")
-        relabel_dataset(env_id, env, arrays)
+        state = np.random.get_state()
+        relabel_dataset(env_id, env, arrays)  # resets the environment, which draws from the global generator
+        np.random.set_state(state)
     return Dataset.from_arrays({k: v for k, v in arrays.items() if k not in _INFO}, str(path))
 
 
