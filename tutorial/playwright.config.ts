@@ -6,6 +6,7 @@ export default defineConfig({
   workers: 2,
   fullyParallel: true,
   timeout: 60_000,
+  retries: 1,
   reporter: 'list',
   use: { viewport: { width: 1200, height: 1000 }, launchOptions },
 });

@@ -1,6 +1,6 @@
 /** Opens the built page from disk and watches its console. */
 
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test as base, type Locator, type Page } from '@playwright/test';
 
 const PAGE = new URL('../dist/index.html', import.meta.url).href;
@@ -9,6 +9,10 @@ export const DEMOS = readdirSync(new URL('../src/demos', import.meta.url))
   .map((file) => /^(d\d+)\.ts$/.exec(file)?.[1])
   .filter((id) => id !== undefined)
   .sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
+
+/** Whether the demo's record has this part. */
+export const has = (id: string, part: 'handles:' | 'playhead('): boolean =>
+  readFileSync(new URL(`../src/demos/${id}.ts`, import.meta.url), 'utf8').includes(part);
 
 export const test = base.extend<{ open: (link?: string, lang?: string) => Promise<Page> }>({
   open: async ({ page }, use) => {

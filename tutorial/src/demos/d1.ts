@@ -123,7 +123,7 @@ export default defineDemo({
     zh: '蓝色带：*Q*(*a*) = −¼‖*a* − *a*⋆‖²，在星处最高。灰色短线：此刻的场 *v* + *w g*，其中 *g* = ∇*Q*(*â*_1)。橙色：300 个粒子。离簇中心不超过 3.5 个标准差，就算落在这一簇。',
   },
   draw({ model, pens: { plane } }) {
-    plane.field(model.landscape, { role: 'critic', levels: 16, alpha: 0.035 });
+    plane.field(model.landscape, { role: 'critic', levels: 10, lowest: -8, alpha: 0.05 });
     plane.lines(model.streaks, { role: 'muted', alpha: 0.4, width: 1 });
     plane.dots(model.modes, { role: 'data', size: 1400, alpha: 0.3 });
     plane.lines(model.tails, { role: 'ood', alpha: 0.22, width: 1, dash: [] });

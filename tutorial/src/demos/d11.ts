@@ -25,7 +25,7 @@ const roleOf = (guide: Guide): Role => (guide === 'chain' ? 'ink' : guide);
 /** A chunk as a point of the plane: the mean of its actions. */
 const middle = (chunk: Numbers): Point => [mean(chunk.filter((_, i) => i % 2 === 0)), mean(chunk.filter((_, i) => i % 2 === 1))];
 
-const heat = chebyshevGrid(6, 24);
+const heat = chebyshevGrid(5, 20);
 /** The critic at a state, over chunks that repeat one action. */
 const landscape = memo((x: number, y: number) => {
   const at = policy.at([x, y]);
@@ -64,8 +64,8 @@ const up = { en: 'State up', zh: '状态纵坐标' };
 const hidden = { slider: false } as const;
 
 const params = {
-  x: number({ label: across, value: 8, min: left, max: right, step: 0.25, ...hidden }),
-  y: number({ label: up, value: 8, min: bottom, max: top, step: 0.25, ...hidden }),
+  x: number({ label: across, value: 8, min: left, max: right, step: 0.2, ...hidden }),
+  y: number({ label: up, value: 8, min: bottom, max: top, step: 0.2, ...hidden }),
   guide: choice({ label: { en: 'Guidance', zh: '引导方式' }, value: 'qgf', options: OPTIONS }),
   strength: number({ label: { en: 'Strength', zh: '强度' }, value: 1, min: 0, max: 4, step: 0.1 }),
   t: number({ label: { en: 'Flow time *t*', zh: '流的时间 *t*' }, value: 0.4, min: 0, max: 1, step: 1 / STEPS }),
@@ -73,8 +73,8 @@ const params = {
   seed: seed(),
   time: playhead({ value: 1, seconds: 16, steps: DECISIONS }),
   // Where, how and with which noise the episode was started.
-  startX: number({ label: across, value: 0, min: left, max: right, step: 0.25, ...hidden }),
-  startY: number({ label: up, value: 0, min: bottom, max: top, step: 0.25, ...hidden }),
+  startX: number({ label: across, value: 0, min: left, max: right, step: 0.2, ...hidden }),
+  startY: number({ label: up, value: 0, min: bottom, max: top, step: 0.2, ...hidden }),
   walker: choice({ label: { en: 'Guidance', zh: '引导方式' }, value: 'qgf', options: OPTIONS, hidden: true }),
   push: number({ label: { en: 'Strength', zh: '强度' }, value: 1, min: 0, max: 4, step: 0.1, ...hidden }),
   episode: seed(),
@@ -168,8 +168,8 @@ export default defineDemo({
     newSeed,
   ],
   note: {
-    en: 'Trained on *pointmaze*; five actions are chosen at a time, and a point stands for the mean of the five. Blue bands: the critic at chunks that repeat one action, interpolated between 36 of them. Thin lines: from noise to action in ten steps; circles: the noisy actions at *t*; diamonds: their one-step estimates; arrows: the push *w g*, a third as long; black dots: the actions. The square holds all actions from −1 to 1. BPTT and QGF-chain show a quarter of the particles. Walks: the ball moves by a fifth of each action and slides along the walls; the simulator’s contacts are softer, so this is close to it, not equal. “Largest difference” compares this page’s actions with those of the Python library, for every guidance.',
-    zh: '在 *pointmaze* 上训练；一次选定五个动作，图中一点代表这五个的平均。蓝色带：评论家对「同一动作重复五次」的评价，由其中 36 处插值而成。细线：从噪声到动作的十步；圆：*t* 时刻的带噪动作；菱形：它们的一步估计；箭头：推力 *w g*，画成三分之一长；黑点：最终动作。正方形是从 −1 到 1 的全部动作。BPTT 与 QGF-chain 只画四分之一的粒子。路线：小球每步移动动作的五分之一，沿墙滑动；仿真器里的接触要软一些，所以这里只是接近，并不相等。「最大差异」把本页算出的动作与 Python 库的动作逐一比较，每种引导都算在内。',
+    en: 'Trained on *pointmaze*; five actions are chosen at a time, and a point stands for the mean of the five. Blue bands: the critic at chunks that repeat one action, interpolated between 25 of them. Thin lines: from noise to action in ten steps; circles: the noisy actions at *t*; diamonds: their one-step estimates; arrows: the push *w g*, a third as long; small dots: the actions. The square holds all actions from −1 to 1. BPTT and QGF-chain show a quarter of the particles. Walks: the ball moves by a fifth of each action and slides along the walls; the simulator’s contacts are softer, so this is close to it, not equal. “Largest difference” compares this page’s actions with those of the Python library, for every guidance.',
+    zh: '在 *pointmaze* 上训练；一次选定五个动作，图中一点代表这五个的平均。蓝色带：评论家对「同一动作重复五次」的评价，由其中 25 处插值而成。细线：从噪声到动作的十步；圆：*t* 时刻的带噪动作；菱形：它们的一步估计；箭头：推力 *w g*，画成三分之一长；小点：最终动作。正方形是从 −1 到 1 的全部动作。BPTT 与 QGF-chain 只画四分之一的粒子。路线：小球每步移动动作的五分之一，沿墙滑动；仿真器里的接触要软一些，所以这里只是接近，并不相等。「最大差异」把本页算出的动作与 Python 库的动作逐一比较，每种引导都算在内。',
   },
   draw({ model, pens: { maze: ground, actions } }) {
     const { half } = maze;
@@ -181,7 +181,7 @@ export default defineDemo({
     ground.dots([model.cloned.path.at(-1)!], { role: 'none', size: 110 });
     ground.dots([model.guided.path.at(-1)!], { role: roleOf(model.walker), size: 110 });
 
-    actions.field(model.landscape, { role: 'critic', levels: 10, alpha: 0.05 });
+    actions.field(model.landscape, { role: 'critic', levels: 9, alpha: 0.055 });
     actions.line(SQUARE, { role: 'muted', dash: [], width: 1 });
     actions.lines(model.paths, { role: 'ood', dash: [], width: 1, alpha: 0.5 });
     actions.lines(model.noisy.map((from, i) => [from, model.cleans[i]!]), { role: 'qgf', dash: [3, 3], width: 1 });

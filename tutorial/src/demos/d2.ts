@@ -191,7 +191,7 @@ export default defineDemo({
   },
   draw({ model, pens }) {
     const ground = (pen: Pen) => {
-      pen.field(model.landscape, { role: 'critic', levels: 16, alpha: 0.025, lines: 0.3 });
+      pen.field(model.landscape, { role: 'critic', levels: 9, lowest: -5, alpha: 0.045, lines: 0.3 });
       pen.dots(model.modes, { role: 'data', size: 700, alpha: 0.35 });
       pen.line(model.walked, { role: 'ood', dash: [], width: 2 });
     };

@@ -37,17 +37,18 @@ type ScaleOf = (value: number) => number;
 const FONT = 'ui-sans-serif, system-ui, sans-serif';
 
 /** Bands in a grid's own cell coordinates; the same values are contoured once. */
-const bands = new WeakMap<Grid['values'], Map<number, Path2D[]>>();
+const bands = new WeakMap<Grid['values'], Map<string, Path2D[]>>();
 
-function contourPaths(grid: Grid, levels: number): Path2D[] {
-  const known = bands.get(grid.values) ?? new Map<number, Path2D[]>();
-  bands.set(grid.values, known);
-  let paths = known.get(levels);
+function contourPaths({ nx, ny, values }: Grid, levels: number, lowest: number): Path2D[] {
+  const known = bands.get(values) ?? new Map<string, Path2D[]>();
+  bands.set(values, known);
+  const key = `${levels} ${lowest}`;
+  let paths = known.get(key);
   if (!paths) {
-    const low = grid.values.reduce((a, b) => Math.min(a, b));
-    const high = grid.values.reduce((a, b) => Math.max(a, b));
+    const low = Math.max(values.reduce((a, b) => Math.min(a, b)), lowest);
+    const high = values.reduce((a, b) => Math.max(a, b));
     const thresholds = Array.from({ length: levels }, (_, i) => low + ((i + 1) / (levels + 1)) * (high - low));
-    paths = contours().size([grid.nx, grid.ny]).thresholds(thresholds)(grid.values).map(({ coordinates }) => {
+    paths = contours().size([nx, ny]).thresholds(thresholds)(values).map(({ coordinates }) => {
       const path = new Path2D();
       for (const ring of coordinates.flat()) {
         ring.forEach(([x, y], i) => (i ? path.lineTo(x!, y!) : path.moveTo(x!, y!)));
@@ -55,7 +56,7 @@ function contourPaths(grid: Grid, levels: number): Path2D[] {
       }
       return path;
     });
-    known.set(levels, paths);
+    known.set(key, paths);
   }
   return paths;
 }
@@ -164,12 +165,12 @@ export class Pen {
     });
   }
 
-  /** A grid as stacked translucent bands (`alpha` each), with hairlines between them. */
-  field(grid: Grid, style: Style & { levels?: number; lines?: number }): void {
+  /** A grid as stacked translucent bands (`alpha` each) above the value `lowest`, with hairlines between them. */
+  field(grid: Grid, style: Style & { levels?: number; lines?: number; lowest?: number }): void {
     const { nx, ny, x, y } = grid;
     const [left, bottom] = [this.x(x[0]), this.y(y[0])];
     const toPixels = new DOMMatrix([(this.x(x[1]) - left) / nx, 0, 0, (this.y(y[1]) - bottom) / ny, left, bottom]);
-    for (const cells of contourPaths(grid, style.levels ?? 9)) {
+    for (const cells of contourPaths(grid, style.levels ?? 9, style.lowest ?? -Infinity)) {
       const path = new Path2D();
       path.addPath(cells, toPixels);
       this.fill({ ...style, alpha: style.alpha ?? 0.06 }, () => undefined, path);

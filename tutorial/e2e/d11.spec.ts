@@ -1,0 +1,33 @@
+/** What only D11 does in a browser. */
+
+import { readFileSync, writeFileSync } from 'node:fs';
+import { expect, test } from './open';
+
+test('an episode starts where the state is, and plays', async ({ open }) => {
+  const figure = (await open('#d11')).locator('#d11');
+  const scrub = figure.locator('.playback input');
+  const steps = figure.locator('[data-key=cloned-steps]');
+  await figure.locator('.handle').press('Shift+ArrowRight');
+  await figure.getByRole('button', { name: 'Start an episode here' }).click();
+  await expect.poll(async () => Number(await scrub.inputValue())).toBeLessThan(0.5);
+  await expect.poll(async () => Number(await steps.textContent())).toBeGreaterThan(10);
+  await figure.locator('[data-press=play]').click();
+  await figure.locator('.tools button').first().click();
+  expect(figure.page().url()).toContain('startX=10');
+});
+
+test('the page runs the policy that stands in its one slot', async ({ open }, info) => {
+  const page = await open('#d11');
+  const difference = async () => Number((await page.locator('#d11 [data-key=difference]').textContent())!.replace('−', '-'));
+  await expect.poll(difference).toBeLessThan(1e-5);
+  const [before, policy, after, ...more] = readFileSync(new URL('../dist/index.html', import.meta.url), 'utf8').split(
+    /(?<=<script type="application\/json" id="policy">)([^<]*)(?=<\/script>)/,
+  ) as [string, string, string];
+  expect(more).toEqual([]);
+  const other = JSON.parse(policy) as { mean: number[] };
+  other.mean[0]! += 1;
+  const path = info.outputPath('page.html');
+  writeFileSync(path, before + JSON.stringify(other) + after);
+  await page.goto(`file://${path}#d11`);
+  await expect.poll(difference).toBeGreaterThan(1e-3);
+});
