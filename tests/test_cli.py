@@ -251,3 +251,12 @@ def test_import_is_quick_and_touches_no_simulator():
     code = "import sys, qgf; print('jax' in sys.modules)"
     bare = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert bare.stdout.strip() == "False"
+
+
+def test_a_report_needs_no_simulator(tiny_run, tmp_path):
+    shutil.copytree(tiny_run.directory, tmp_path / "run")
+    block = "import sys; sys.modules |= dict.fromkeys(('gymnasium', 'ogbench', 'mujoco')); from qgf.cli import main; "
+    code = block + f"main(['report', {str(tmp_path / 'run')!r}])"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "run" / "report.html").exists()

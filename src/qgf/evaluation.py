@@ -11,7 +11,6 @@ from time import perf_counter
 import jax
 import numpy as np
 
-from qgf.envs import LANES, make_vector_env, parse_name
 from qgf.errors import UserError
 from qgf.files import atomic_path
 from qgf.sampling import DEFAULT_STRENGTH, Policy, act_jit
@@ -139,13 +138,19 @@ def evaluate(
     """
     _check_episodes(episodes)
     own = envs is None
-    envs = envs or make_vector_env(parse_name(env_name).env, policy.horizon, min(LANES, episodes))
+    envs = envs or _environments(env_name, policy.horizon, episodes)
     try:
         _check_fit(policy, envs, env_name)
         return _play(policy, env_name, envs, episodes, seed, progress)
     finally:
         if own:
             envs.close()
+
+
+def _environments(env_name: str, horizon: int, episodes: int):
+    from qgf.envs import LANES, make_vector_env, parse_name  # simulators: needed to play, not to read results
+
+    return make_vector_env(parse_name(env_name).env, horizon, min(LANES, episodes))
 
 
 def _check_episodes(episodes: int) -> None:
@@ -237,7 +242,7 @@ def evaluate_run(run, chosen: list[Arm], env_name: str, episodes: int, seed: int
     policies = [load_trained(folder) for folder in run.policy_dirs()]
     ways = [[arm.of(trained.policy()) for arm in chosen] for trained in policies]  # fails early on a bad option
     _check_episodes(episodes)
-    envs = make_vector_env(parse_name(env_name).env, policies[0].spec.horizon, min(LANES, episodes))
+    envs = _environments(env_name, policies[0].spec.horizon, episodes)
     scores = []
     try:
         for policy_seed, trained in enumerate(policies):
