@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import webbrowser
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,6 @@ from qgf.config import TrainConfig, to_json
 from qgf.errors import UserError, unknown
 from qgf.methods import METHODS
 from qgf.methods.iql import IQL
-from qgf.sampling import DEFAULT_STRENGTH
 
 console = Console(highlight=False)
 Positional = tyro.conf.Positional
@@ -130,22 +130,22 @@ def evaluate(
         env: Play another environment than the one trained on.
         video: Also write a film of the first three episodes of each arm.
     """
+    from qgf.evaluation import arms
     from qgf.guidance import ESTIMATORS
     from qgf.training import Run
 
-    guides = tuple(ESTIMATORS) if guide == ("all",) else guide
-    scores = _evaluate(Run(run), guides, strength, weight, best_of, steps, episodes, seed, env, video)
+    chosen = arms(ESTIMATORS if guide == ("all",) else guide, strength, weight, best_of, steps)
+    scores = _evaluate(Run(run), chosen, episodes, seed, env, video)
     _print_scores(scores)
     _closing(f"wrote {run / 'evaluation.csv'}", f"qgf report {run}")
 
 
-def _evaluate(run, guides, strengths, weights, best_of, steps, episodes, seed, env=None, video=False):
-    from qgf.evaluation import arms, evaluate_run, write_scores
+def _evaluate(run, chosen, episodes=50, seed=0, env=None, video=False):
+    from qgf.evaluation import evaluate_run, write_scores
 
     env = env or run.record["dataset"]
     if env.endswith(".npz"):
         raise UserError(f"{run.directory} was trained on {env}; say which environment to play with --env NAME")
-    chosen = arms(guides, strengths, weights, best_of, steps)
     with _bar("evaluating", "episodes") as tell:
 
         def progress(arm, policy_seed):
@@ -205,8 +205,6 @@ def report(run: Positional[Path], /, open: bool = False):
 
     page = write(run)
     if open:
-        import webbrowser
-
         webbrowser.open(page.resolve().as_uri())
     _closing(f"wrote {page}", f"qgf report {run} --open")
 
@@ -215,11 +213,12 @@ def demo(out: Path = Path("runs/demo"), open: bool = False):
     """Everything once, in minutes: collect pointmaze-medium, train, guide, evaluate on 50 episodes, report.
 
     Args:
-        out: Run directory; its data goes to a folder `data` beside it.
+        out: Run directory; its data goes to a folder demo-data beside it.
         open: Open the report in a browser.
     """
     from qgf.data import load_dataset
     from qgf.data.collect import collect as make_data
+    from qgf.evaluation import arms
     from qgf.report import report as write
 
     began = perf_counter()
@@ -229,14 +228,11 @@ def demo(out: Path = Path("runs/demo"), open: bool = False):
             make_data(name, 100_000, directory=data, progress=lambda done, total: tell(done, total))
     dataset = load_dataset(f"{name}-singletask-task1-v0", data)
     run = _train(dataset, replace(TrainConfig(), steps=10_000, method=METHODS["iql"](width=128)), out)
-    scores = _evaluate(run, ("none", "ood", "qgf"), (DEFAULT_STRENGTH,), (), (1,), None, 50, 0)
-    scores += _evaluate(run, ("none",), (), (), (4,), None, 50, 0)
-    scores += _evaluate(run, ("qgf",), (0.1, 0.3, 3.0), (), (1,), None, 50, 0)
+    chosen = arms(("none", "ood", "qgf")) + arms(("none",), best_of=(4,)) + arms(("qgf",), (0.1, 0.3, 3.0))
+    scores = _evaluate(run, chosen)
     _print_scores(scores)
     page = write(run.directory)
     if open:
-        import webbrowser
-
         webbrowser.open(page.resolve().as_uri())
     _closing(
         f"wrote {page} in {perf_counter() - began:.0f} s; open it in a browser",
@@ -274,8 +270,6 @@ def tutorial(
     def tell(url):
         console.print(f"serving {url} on this machine only; Ctrl-C stops")
         if open:
-            import webbrowser
-
             webbrowser.open(url)
 
     serve(page(policy), port, tell)

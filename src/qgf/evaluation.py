@@ -183,7 +183,7 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
     free = np.ones(lanes, bool)
     began, thinking, calls, done = perf_counter(), 0.0, 0, 0
     act_jit(
-        policy, np.zeros(envs.observation_space.shape, np.float32), _keys(base, np.zeros((2, lanes), int))
+        policy, np.zeros(envs.observation_space.shape, np.float32), decision_keys(base, np.zeros((2, lanes), int))
     )  # compile
 
     while True:
@@ -199,7 +199,7 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
             break
         clock = perf_counter()
         counts = np.where(playing >= 0, decisions[playing], 0).astype(int)
-        keys = _keys(base, np.stack([np.maximum(playing, 0), counts]))
+        keys = decision_keys(base, np.stack([np.maximum(playing, 0), counts]))
         actions, info = jax.tree.map(np.asarray, act_jit(policy, obs, keys))
         thinking, calls = thinking + perf_counter() - clock, calls + 1
         for lane in active:
@@ -226,7 +226,7 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
 
 
 @jax.jit
-def _keys(base, episode_and_count):
+def decision_keys(base, episode_and_count):
     """The noise key of each lane: a function of its episode and decision number only."""
     fold = jax.random.fold_in
     return jax.vmap(lambda k, c: fold(fold(base, k), c))(*episode_and_count)

@@ -50,18 +50,20 @@ class Mixture(NamedTuple):
         gain = t * self.std**2 / self._sigma(t) ** 2
         return self.responsibilities(a, t) @ (self.means + gain * (a - t * self.means))
 
+    def _covariance(self, a: Array, t: Array) -> Array:
+        """Cov_r(mu), the covariance of the means under the responsibilities, [d, d]."""
+        r = self.responsibilities(a, t)
+        centred = self.means - r @ self.means
+        return (r[:, None] * centred).T @ centred
+
     def jacobian(self, a: Array, t: Array) -> Array:
         """J = d a1_hat / d a = (t s^2 / sigma^2) I + (t (1 - t)^2 / sigma^4) Cov_r(mu), [d, d]; J(0) = 0, J(1) = I."""
-        r, variance = self.responsibilities(a, t), self._sigma(t) ** 2
-        centred = self.means - r @ self.means
-        covariance = (r[:, None] * centred).T @ centred
+        variance, covariance = self._sigma(t) ** 2, self._covariance(a, t)
         return (t * self.std**2 / variance) * jnp.eye(a.size) + (t * (1 - t) ** 2 / variance**2) * covariance
 
     def velocity_jacobian(self, a: Array, t: Array) -> Array:
         """dv/da = (J - I) / (1 - t), written so that it stays finite at t = 1, [d, d]."""
-        r, variance = self.responsibilities(a, t), self._sigma(t) ** 2
-        centred = self.means - r @ self.means
-        covariance = (r[:, None] * centred).T @ centred
+        variance, covariance = self._sigma(t) ** 2, self._covariance(a, t)
         slope = (t * self.std**2 - (1 - t)) / variance
         return slope * jnp.eye(a.size) + (t * (1 - t) / variance**2) * covariance
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from qgf.envs import ChunkEnv, gymnasium, parse_name
 from qgf.errors import UserError
-from qgf.evaluation import _keys, episode_seeds
+from qgf.evaluation import decision_keys, episode_seeds
 from qgf.files import atomic_path
 from qgf.maze import Maze
 from qgf.sampling import Policy, act_jit
@@ -32,7 +32,7 @@ def film(policy: Policy, env_name: str, path: Path, episodes: int = 3, seed: int
         obs, _ = chunked.reset(seed=episode_seed)
         over, count = False, 0
         while not over:
-            key = _keys(jax.random.key(seed), np.array([[k], [count]]))
+            key = decision_keys(jax.random.key(seed), np.array([[k], [count]]))
             chunk = np.asarray(act_jit(policy, obs[None], key)[0][0])
             obs, _, terminated, truncated, _ = chunked.step(chunk)
             over, count = terminated or truncated, count + 1
