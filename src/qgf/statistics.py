@@ -1,0 +1,103 @@
+"""What a set of episodes says about a method: intervals, paired tests and aggregates over tasks and runs.
+
+A run is one trained policy (one training seed). Scores are fractions between 0 and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import scipy  # its submodules load on first use: commands that need no statistics start fast
+from numpy.typing import ArrayLike
+
+from qgf.errors import UserError
+
+
+def wilson(successes: int, episodes: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a proportion: (p̂ + z²/2n ± z √(p̂(1-p̂)/n + z²/4n²)) / (1 + z²/n), z = 1.96.
+
+    Wilson 1927; never empty, even at 0 or n successes. It knows only the episodes, not the spread between runs.
+    """
+    interval = scipy.stats.binomtest(successes, episodes).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
+    """Exact two-sided McNemar test of paired booleans, P(|B - n/2| >= |b₁₀ - n/2|), B ~ Binomial(n, 1/2).
+
+    n counts the pairs that differ, b₁₀ those with a and not b; 1.0 if none differ. McNemar 1947. Raises UserError if
+    the two are not of one length.
+    """
+    a, b = np.asarray(a, bool).ravel(), np.asarray(b, bool).ravel()
+    if a.shape != b.shape:
+        raise UserError(f"a paired test needs the same episodes on both sides, got {a.size} and {b.size}")
+    only_a, only_b = int(np.sum(a & ~b)), int(np.sum(b & ~a))
+    return float(scipy.stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
+
+
+def mean(scores: np.ndarray) -> float:
+    """Mean over runs and tasks of scores [runs, tasks]; every task counts the same."""
+    return float(np.mean(scores))
+
+
+def iqm(scores: np.ndarray) -> float:
+    """Interquartile mean: the mean of the middle half of all runs x tasks (⌊n/4⌋ cut at each end).
+
+    Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice", §4.3; `rliable`'s aggregate_iqm.
+    """
+    ordered = np.sort(scores, axis=None)
+    cut = ordered.size // 4
+    return float(np.mean(ordered[cut : ordered.size - cut]))
+
+
+def probability_of_improvement(x: np.ndarray, y: np.ndarray) -> float:
+    """P(X > Y) + P(X = Y)/2 for a run of each, averaged over tasks; x [runs, tasks], y [other runs, tasks].
+
+    Per task the Mann-Whitney U divided by the number of pairs. Agarwal et al. 2021, §4.3.
+    """
+    x, y = x[:, None], y[None]
+    return float(np.mean((x > y) + 0.5 * (x == y)))
+
+
+def rates(scores: ArrayLike) -> np.ndarray:
+    """[runs, tasks, episodes] of 0 and 1, nan where a run has fewer episodes -> the fraction solved [runs, tasks]."""
+    return np.nanmean(np.asarray(scores, float), axis=2)
+
+
+def stratified_bootstrap(
+    scores: ArrayLike | tuple[ArrayLike, ...],
+    statistic: Callable[..., float],
+    samples: int = 2000,
+    seed: int = 0,
+    confidence: float = 0.95,
+) -> tuple[float, float]:
+    """Percentile interval of statistic(scores [runs, tasks]); runs are drawn again within each task on its own.
+
+    Scores [runs, tasks] are resampled as in Agarwal et al. 2021, §4.1 (`rliable`). Scores [runs, tasks, episodes] of
+    0 and 1 (nan: not played) give the statistic their `rates`; after the runs, the episodes of each are drawn again.
+    This counts the luck of the episodes twice, which makes up for percentiles of few runs being too narrow: with 3 to
+    5 runs of 50 episodes "95 %" holds in 92 to 99 % of simulated studies, without episodes in 85 to 89 %. One run per
+    task needs the episodes; its interval covers their luck only, not that of training. If all episodes end alike the
+    interval is a point. A tuple of arrays is resampled one by one and passed as so many arguments. Raises UserError
+    for one run without episodes.
+    """
+    groups = scores if isinstance(scores, tuple) else (scores,)
+    random = np.random.default_rng(seed)
+    resampled = [_resample(np.asarray(group, float), samples, random) for group in groups]
+    values = [statistic(*drawn) for drawn in zip(*resampled, strict=True)]
+    low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def _resample(scores: np.ndarray, samples: int, random: np.random.Generator) -> np.ndarray:
+    """[runs, tasks] or [runs, tasks, episodes] -> [samples, runs, tasks]."""
+    runs, tasks = scores.shape[:2]
+    drawn = random.integers(runs, size=(samples, runs, tasks)), np.arange(tasks)
+    if scores.ndim == 2:
+        if runs == 1:
+            raise UserError("one run per task has no spread between runs: give the scores of its episodes")
+        return scores[drawn]
+    # n draws with replacement from episodes of which a fraction p succeeded hold Binomial(n, p) successes
+    episodes = np.sum(~np.isnan(scores), axis=2)[drawn]
+    return random.binomial(episodes, rates(scores)[drawn]) / episodes
