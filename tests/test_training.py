@@ -189,6 +189,7 @@ def test_a_moved_run_goes_on_and_acts_the_same(maze, tiny, tiny_run, tmp_path):
         (dict(seed=3), "seed=0 there, 3 now"),
         (dict(batch_size=16), "batch_size=32 there, 16 now"),
         (dict(discount=0.9), "discount=0.99 there, 0.9 now"),
+        (dict(precision="bfloat16"), "precision=float32 there, bfloat16 now"),
         (dict(method=IQL(width=16, depth=1)), "'width': 32"),
     ],
 )
@@ -240,6 +241,7 @@ def test_the_default_directory_is_named_after_the_dataset(maze, tiny, tmp_path, 
     [
         (dict(steps=0), "steps must be at least 1, got 0"),
         (dict(horizon=0), "horizon must be at least 1, got 0"),
+        (dict(precision="float16"), "unknown precision 'float16': did you mean 'bfloat16'? (known: float32, bfloat16)"),
         (dict(discount=1.0), "discount must lie between 0 and 1, got 1.0"),
         (dict(checkpoint_every=250), "checkpoint_every (250) must be a multiple of log_every (100)"),
     ],
@@ -249,7 +251,7 @@ def test_settings_that_make_no_sense_are_refused(tiny, change, said):
 
 
 def test_the_configuration_survives_its_json(tiny):
-    config = replace(tiny, seed=7, method=IQL(width=48, expectile=0.7))
+    config = replace(tiny, seed=7, precision="bfloat16", method=IQL(width=48, expectile=0.7))
     assert from_json(json.loads(json.dumps(to_json(config)))) == config
     wrong = to_json(config) | dict(method=dict(name="ikl"))
     assert "unknown method 'ikl': did you mean 'iql'" in users_error(lambda: from_json(wrong))
@@ -295,7 +297,29 @@ def test_a_broken_record_is_a_users_error(maze, tiny, tiny_run, tmp_path):
     assert "not a run directory" in users_error(lambda: Run(tmp_path / "nowhere").config)
 
 
-# Several seeds, somebody's flow
+# bfloat16, several seeds, somebody's flow
+
+
+def test_a_bfloat16_run_resumes_to_the_bit_and_exports_a_float32_policy(maze, tiny, tmp_path):
+    config = replace(tiny, steps=200, checkpoint_every=100, precision="bfloat16", method=IQL(width=32, depth=2))
+    straight = train(maze, config, tmp_path / "straight")
+    train(maze, replace(config, steps=100), tmp_path / "run")
+    run = train(maze, config, tmp_path / "run")
+    assert run.config == config
+    assert weights(run) == weights(straight)
+    assert (run.directory / "metrics.csv").read_text() == (straight.directory / "metrics.csv").read_text()
+    state, trained = final_state(run, config), load_trained(run.directory)
+    assert_trees_equal(state, final_state(straight, config))
+    assert_trees_equal(trained.nets, state.nets)
+    assert {x.dtype.name for x in jax.tree.leaves((trained.nets, state.optimiser))} == {"float32", "int32"}
+    assert np.abs(run.policy()(OBS, KEY)).max() <= 1
+
+    exact = train(maze, replace(config, precision="float32"), tmp_path / "exact")
+    assert weights(run) != weights(exact)
+    rounded, plain = run.metrics(), exact.metrics()
+    for name in ("loss/flow", "loss/critic", "loss/value", "val/flow"):
+        assert_allclose(rounded[name], plain[name], rtol=0.01)
+        assert not np.array_equal(rounded[name], plain[name])
 
 
 def test_several_seeds_are_trained_side_by_side(maze, tiny, tmp_path):
@@ -334,7 +358,7 @@ def test_a_flow_that_does_not_fit_is_refused(maze, tiny, tiny_run, tmp_path):
     attempt = lambda **change: users_error(
         lambda: train(maze, replace(tiny, **change), tmp_path / "run", flow=tiny_run.directory)
     )
-    assert "has width 32 and depth 1; pass --width 32 --depth 1" in attempt(method=IQL(width=16, depth=1))
+    assert "have width 32 and depth 1; pass --width 32 --depth 1" in attempt(method=IQL(width=16, depth=1))
     assert "horizon=5" in attempt(horizon=3)
     assert "not a policy" in users_error(lambda: train(maze, tiny, tmp_path / "run", flow=tmp_path / "nowhere"))
     assert not (tmp_path / "run").exists()

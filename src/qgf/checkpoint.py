@@ -30,6 +30,12 @@ class Normalised(eqx.Module):
     def __call__(self, obs, *rest):
         return self.f((obs - self.mean) / self.std, *rest)
 
+    def __getattr__(self, name: str):
+        """What hangs on f (critic.members, critic.noisy, ...), for raw observations too."""
+        if name.startswith("_") or name == "f":
+            raise AttributeError(name)
+        return Normalised(getattr(self.f, name), self.mean, self.std)
+
 
 class Trained(eqx.Module):
     """What a training run ends with."""

@@ -61,18 +61,20 @@ def _train_command(method):
         method: tyro.conf.OmitArgPrefixes[method] = method(),
         out: Optional[Path] = None,
         flow: Optional[Path] = None,
+        critic_from: Optional[Path] = None,
         data_dir: Optional[Path] = None,
         log: tuple[str, ...] = (),
         overwrite: bool = False,
     ):
         """Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
 
-        Choose the training method with --method NAME (iql); its options are listed under --method NAME --help.
+        Choose the training method with --method NAME; its options are listed under --method NAME --help.
 
         Args:
             dataset: OGBench single-task name (pointmaze-medium-navigate-singletask-task1-v0) or an .npz file.
             out: Run directory, default runs/NAME.
             flow: A run whose cloned flow is reused, so that only a critic is trained for this task.
+            critic_from: A run whose critic is reused.
             data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
             log: Loggers besides metrics.csv: tensorboard, wandb.
             overwrite: Delete what the run directory holds and start again.
@@ -80,15 +82,14 @@ def _train_command(method):
         from qgf.data import load_dataset
 
         loaded = load_dataset(dataset, data_dir)
-        run = _train(
-            loaded, replace(config, method=method), out or Path("runs") / Path(loaded.name).stem, flow, log, overwrite
-        )
+        out = out or Path("runs") / Path(loaded.name).stem
+        run = _train(loaded, replace(config, method=method), out, log, flow, critic_from, overwrite)
         _closing(f"wrote {run.directory}", f"qgf evaluate {run.directory} --guide none ood qgf --best-of 1 4")
 
     return train
 
 
-def _train(dataset, config, out, flow=None, log=(), overwrite=False):
+def _train(dataset, config, out, log=(), flow=None, critic_from=None, overwrite=False):
     from qgf.loggers import make_logger
     from qgf.training import train as run
 
@@ -100,7 +101,7 @@ def _train(dataset, config, out, flow=None, log=(), overwrite=False):
             tell(step, config.steps, f"{logs['updates_per_second']:.0f}/s")
             record(step, logs)
 
-        return run(dataset, config, out, flow, overwrite, progress)
+        return run(dataset, config, out, flow, critic_from, overwrite=overwrite, progress=progress)
 
 
 def evaluate(

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 
@@ -34,6 +34,8 @@ class TrainConfig:
     """Of networks, batches and noise."""
     seeds: int = 1
     """Independent policies trained side by side in one program."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the hidden layers' products while training; bfloat16 is faster on GPUs and on CPUs with AMX."""
     log_every: int = 500
     """Updates per row of metrics.csv, and per compiled call."""
     checkpoint_every: int = 2_000
@@ -45,6 +47,8 @@ class TrainConfig:
         for name in ("steps", "batch_size", "horizon", "seeds", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.precision not in (known := ("float32", "bfloat16")):
+            raise unknown("precision", self.precision, known)
         if not 0 < self.discount < 1:
             raise UserError(f"discount must lie between 0 and 1, got {self.discount}")
         if self.checkpoint_every % self.log_every:

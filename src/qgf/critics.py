@@ -1,4 +1,4 @@
-"""Critics learned by temporal differences, as losses of one batch."""
+"""Critics learned by temporal differences, as losses of one batch; the networks take whole batches."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from qgf.networks import CriticEnsemble
 from qgf.types import Batch, StateValue
 
 
@@ -16,8 +17,17 @@ def expectile_loss(error: Array, expectile: float) -> Array:
 
 
 def lowest(ensemble, obs: Array, a: Array) -> Array:
-    """The pessimistic value min_i Q_i(obs, a), []."""
-    return jnp.min(ensemble(obs, a))
+    """The pessimistic value min_i Q_i(obs, a), [...]."""
+    return jnp.min(ensemble(obs, a), axis=-1)
+
+
+class Pessimistic(eqx.Module):
+    """The critic that guidance asks: q(obs, a) = min_i Q_i(obs, a), with `q.members` for each Q_i."""
+
+    members: CriticEnsemble
+
+    def __call__(self, obs: Array, a: Array) -> Array:
+        return lowest(self.members, obs, a)
 
 
 def polyak(target, online, rate: float):
@@ -27,17 +37,17 @@ def polyak(target, online, rate: float):
 
 def td_target(value: StateValue, batch: Batch) -> Array:
     """R + gamma^H M V(s'), [B]: `batch` carries R and gamma^H M, where M = 0 after a terminal step inside the chunk."""
-    return batch.returns + batch.bootstrap * jax.lax.stop_gradient(jax.vmap(value)(batch.next_obs))
+    return batch.returns + batch.bootstrap * jax.lax.stop_gradient(value(batch.next_obs))
 
 
 def critic_loss(critic, target: Array, batch: Batch) -> tuple[Array, dict[str, Array]]:
     """Mean over batch and ensemble of (Q_i(s, a) - target)^2."""
-    q = jax.vmap(critic)(batch.obs, batch.actions)
+    q = critic(batch.obs, batch.actions)
     return jnp.mean((q - target[:, None]) ** 2), dict(q=jnp.mean(q), target=jnp.mean(target))
 
 
 def value_loss(value, target_critic, batch: Batch, expectile: float) -> tuple[Array, dict[str, Array]]:
     """IQL's expectile regression of V(s) on min_i Q_i(s, a) of the target critics (Kostrikov et al. 2021, eq. 5)."""
-    q = jax.lax.stop_gradient(jax.vmap(lambda s, a: lowest(target_critic, s, a))(batch.obs, batch.actions))
-    v = jax.vmap(value)(batch.obs)
+    q = jax.lax.stop_gradient(lowest(target_critic, batch.obs, batch.actions))
+    v = value(batch.obs)
     return jnp.mean(expectile_loss(q - v, expectile)), dict(v=jnp.mean(v))

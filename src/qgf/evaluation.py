@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,17 +28,19 @@ class Arm:
     weight: float | None = None
     best_of: int = 1
     steps: int | None = None
+    schedule: str = "constant"
 
     @property
     def label(self) -> str:
         strength = DEFAULT_STRENGTH if self.strength is None else self.strength
         amount = f" {strength:g}" if self.weight is None else f" w={self.weight:g}"
+        schedule = "" if self.schedule == "constant" else f" {self.schedule}"
         several = f" best-of-{self.best_of}" if self.best_of > 1 else ""
-        return f"{self.guide}{'' if self.guide == 'none' else amount}{several}"
+        return f"{self.guide}{'' if self.guide == 'none' else schedule + amount}{several}"
 
     def of(self, policy: Policy) -> Policy:
         """The policy acting this way."""
-        return policy.guided(self.guide, self.strength, self.weight, self.best_of, self.steps)
+        return policy.guided(self.guide, self.strength, self.weight, self.best_of, self.steps, self.schedule)
 
 
 def arms(
@@ -46,19 +49,38 @@ def arms(
     weights: Iterable[float] | None = None,
     best_of: Iterable[int] = (1,),
     steps: int | None = None,
+    schedules: Iterable[str] = ("constant",),
 ) -> list[Arm]:
     """All combinations; "none" has no strength. Raises UserError if strengths and weights are both given."""
     if strengths and weights:
         raise UserError("give --strength or --weight, not both")
-    amounts = (
+    amounts: list[dict[str, Any]] = (
         [dict(weight=w) for w in weights] if weights else [dict(strength=s) for s in strengths or (DEFAULT_STRENGTH,)]
     )
     return [
-        Arm(guide, best_of=n, steps=steps, **amount)
+        Arm(guide, best_of=n, steps=steps, **how)
         for n in best_of
         for guide in guides
-        for amount in ([{}] if guide == "none" else amounts)
+        for how in ([{}] if guide == "none" else [amount | dict(schedule=s) for s in schedules for amount in amounts])
     ]
+
+
+def possible(policy: Policy, guides: Iterable[str]) -> dict[str, str]:
+    """Which guides this policy can run: name -> "" or what it lacks."""
+    lacks = {}
+    for guide in guides:
+        try:
+            _shapes(policy.guided(guide))
+            lacks[guide] = ""
+        except UserError as error:
+            lacks[guide] = str(error)
+    return lacks
+
+
+def _shapes(policy: Policy) -> None:
+    """Trace the policy without running it, so that what it lacks is known before anything is played."""
+    obs = jax.ShapeDtypeStruct((1, *policy.velocity.mean.shape), np.float32)  # type: ignore[attr-defined]
+    jax.eval_shape(policy.act, obs, jax.random.key(0))
 
 
 @dataclass(frozen=True)
@@ -76,6 +98,7 @@ class Score:
     seconds: float  # wall time of the arm
     decision_ms: float  # mean time per call of the policy, for all lanes together
     weight: float  # raw guidance weight
+    first: int = 0  # number of the first episode
     updates: int = 0
     arm: Arm = field(default_factory=Arm)
     policy_seed: int = 0
@@ -103,10 +126,12 @@ class Score:
         return dict(
             env=self.env, policy_seed=self.policy_seed, updates=self.updates, guide=arm.guide,
             strength="" if arm.strength is None else arm.strength, weight=f"{self.weight:.6g}", best_of=arm.best_of,
-            steps=arm.steps or "", seed=self.seed, episodes=self.episodes, successes=int(self.success.sum()),
+            steps=arm.steps or "", schedule=arm.schedule, seed=self.seed, first=self.first, episodes=self.episodes,
+            successes=int(self.success.sum()),
             success=f"{self.rate:.4f}", low=f"{low:.4f}", high=f"{high:.4f}", **{
                 name: f"{np.mean(getattr(self, name)):.4f}" for name in ("returns", "lengths", "value", "ratio")
             }, skipped=int(self.skipped.sum()), decision_ms=f"{self.decision_ms:.2f}", seconds=f"{self.seconds:.1f}",
+            outcomes="".join("01"[int(x)] for x in self.success),
         )  # fmt: skip
 
 
@@ -130,9 +155,10 @@ def evaluate(
     seed: int = 0,
     envs=None,
     progress: Progress = lambda done, successes, total: None,
+    first: int = 0,
 ) -> Score:
     """Play `episodes` episodes, chunks open loop. Episode k has its own seed and its own noise for every decision,
-    so that any two policies meet the same episodes, however many run at a time.
+    so that any two policies meet the same episodes, however many run at a time. `first` is the number of the first.
 
     `envs` may be shared between calls (`make_vector_env`). `progress(done, successes, total)`.
     """
@@ -141,7 +167,7 @@ def evaluate(
     envs = envs or _environments(env_name, policy.horizon, episodes)
     try:
         _check_fit(policy, envs, env_name)
-        return _play(policy, env_name, envs, episodes, seed, progress)
+        return _play(policy, env_name, envs, episodes, seed, progress, first)
     finally:
         if own:
             envs.close()
@@ -171,9 +197,9 @@ def _check_fit(policy: Policy, envs, env_name: str) -> None:
         raise UserError(f"{env_name} has observations {list(obs.shape[1:])}, the policy was made for others") from error
 
 
-def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Progress) -> Score:
+def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Progress, first: int) -> Score:
     lanes = envs.num_envs
-    seeds = episode_seeds(seed, episodes)
+    seeds = episode_seeds(seed, first + episodes)[first:]
     base = jax.random.key(seed)
     success = np.zeros(episodes, bool)
     returns, lengths, decisions, value, ratio, skipped = (np.zeros(episodes) for _ in range(6))
@@ -199,7 +225,7 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
             break
         clock = perf_counter()
         counts = np.where(playing >= 0, decisions[playing], 0).astype(int)
-        keys = decision_keys(base, np.stack([np.maximum(playing, 0), counts]))
+        keys = decision_keys(base, np.stack([first + np.maximum(playing, 0), counts]))
         actions, info = jax.tree.map(np.asarray, act_jit(policy, obs, keys))
         thinking, calls = thinking + perf_counter() - clock, calls + 1
         for lane in active:
@@ -219,9 +245,10 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
         done += int(free[active].sum())
         progress(done, int(success.sum()), episodes)
     return Score(
-        env=env_name, seed=seed, success=success, returns=returns, lengths=lengths, value=value / decisions,
-        ratio=ratio / decisions, skipped=skipped, seconds=perf_counter() - began, decision_ms=1e3 * thinking / calls,
-        weight=0.0 if policy.guide == "none" else np.asarray(policy.weight).item(), paths=[np.stack(p) for p in paths],
+        env=env_name, seed=seed, first=first, success=success, returns=returns, lengths=lengths,
+        value=value / decisions, ratio=ratio / decisions, skipped=skipped,
+        seconds=perf_counter() - began, decision_ms=1e3 * thinking / calls, paths=[np.stack(p) for p in paths],
+        weight=0.0 if policy.guide == "none" else np.asarray(policy.weight).item(),
     )  # fmt: skip
 
 
@@ -241,6 +268,8 @@ def evaluate_run(run, chosen: list[Arm], env_name: str, episodes: int, seed: int
 
     policies = [load_trained(folder) for folder in run.policy_dirs()]
     ways = [[arm.of(trained.policy()) for arm in chosen] for trained in policies]  # fails early on a bad option
+    for way in ways[0]:
+        _shapes(way)
     _check_episodes(episodes)
     envs = _environments(env_name, policies[0].spec.horizon, episodes)
     scores = []
@@ -255,7 +284,10 @@ def evaluate_run(run, chosen: list[Arm], env_name: str, episodes: int, seed: int
     return scores
 
 
-KEY = ("env", "policy_seed", "updates", "guide", "strength", "weight", "best_of", "steps", "seed", "episodes")
+KEY = (
+    "env", "policy_seed", "updates", "guide", "strength", "weight", "best_of", "steps", "schedule", "seed", "first",
+    "episodes",
+)  # fmt: skip
 
 
 def read_scores(path: Path) -> list[dict[str, str]]:
@@ -263,7 +295,7 @@ def read_scores(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     with open(path, newline="") as file:
-        return list(csv.DictReader(file))
+        return [dict(schedule="constant", first="0", outcomes="") | row for row in csv.DictReader(file)]
 
 
 def write_scores(path: Path, scores: list[Score]) -> None:

@@ -6,6 +6,8 @@ at time t[]; each returns the direction g[d] that the sampler adds to the veloci
 
 from __future__ import annotations
 
+from functools import wraps
+
 import jax
 import jax.numpy as jnp
 from jax import grad
@@ -55,6 +57,7 @@ def placebo(estimator: Estimator, seed: int = 0) -> Estimator:
     and the same noise gives the same action again.
     """
 
+    @wraps(estimator)
     def guide(v, q, a, t):
         bits = jax.lax.bitcast_convert_type(a.astype(jnp.float32), jnp.uint32)
         bits = bits ^ (bits >> 16)  # or the signs would cancel in the sum, and a and -a get the same direction

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -52,13 +53,22 @@ def batch_at(chunks: Chunks, rows: Array, horizon: int) -> Batch:
 
 
 class Learner:
-    """Adam on a method's losses. `frozen` networks keep the values given and are not trained.
+    """Adam on a method's losses. `frozen` networks keep the values given and are not trained; `precision` is that of
+    the losses' matrix products (see `networks.product`), parameters and optimiser stay in float32.
 
     No gradient crosses between parts: each loss is differentiated in its own part alone.
     """
 
-    def __init__(self, method, spec: Spec, learning_rate: float, batch_size: int, frozen: dict[str, Any] | None = None):
-        self.method, self.spec, self.batch_size = method, spec, batch_size
+    def __init__(
+        self,
+        method,
+        spec: Spec,
+        learning_rate: float,
+        batch_size: int,
+        frozen: dict[str, Any] | None = None,
+        precision: str | None = None,
+    ):
+        self.method, self.spec, self.batch_size, self.precision = method, spec, batch_size, precision
         self.frozen = frozen or {}
         self.losses = {part: loss for part, loss in method.losses().items() if part not in self.frozen}
         self.adam = optax.adam(learning_rate)
@@ -77,7 +87,8 @@ class Learner:
         """The sum of the losses, each a function of its own part only, and what they report."""
         total, logs = jnp.zeros(()), dict[str, Array]()
         for i, (part, loss) in enumerate(self.losses.items()):
-            value, extra = loss(trained[part], nets, batch, jax.random.fold_in(key, i))
+            with jax.default_matmul_precision(self.precision) if self.precision else nullcontext():
+                value, extra = loss(trained[part], nets, batch, jax.random.fold_in(key, i))
             total = total + value
             logs |= {f"loss/{part}": value} | extra
         return total, logs
@@ -93,7 +104,10 @@ class Learner:
         nets = state.nets
         for part, value in optax.apply_updates(trained, steps).items():
             nets = with_part(nets, part, value)
-        return State(self.method.after(nets), optimiser, state.key, state.step + 1), logs
+        nets = self.method.after(nets)
+        for part in self.frozen:
+            nets = with_part(nets, part, getattr(state.nets, part))
+        return State(nets, optimiser, state.key, state.step + 1), logs
 
     @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")
     def run(self, state: State, chunks: Chunks, updates: int) -> tuple[State, dict[str, Array]]:

@@ -1,4 +1,4 @@
-"""The networks: velocity field, critic ensemble and value net, for one sample each (vmap at the edge)."""
+"""The networks: velocity field, critic ensemble and value net, for one sample or a batch of them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,38 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.experimental.layout import Layout, with_layout_constraint
 
 FREQUENCIES = 4
+
+
+def product(x: Array, weight: Array) -> Array:
+    """x @ weight, [..., in] -> [..., out].
+
+    For a batch [B, in] under `jax.default_matmul_precision("bfloat16")` the operands, and those of the derivatives,
+    are rounded to bfloat16 and summed in float32, on any device (JAX's own switch does nothing on a CPU).
+    """
+    rounded = x.ndim == 2 and jax.config.jax_default_matmul_precision == "bfloat16"  # type: ignore[attr-defined]
+    return _rounded_product(x, weight) if rounded else x @ weight
+
+
+@jax.custom_vjp
+def _rounded_product(x, weight):
+    return _dot(x, weight, 1, 0)
+
+
+def _rounded_vjp(saved, g):
+    x, weight = saved
+    rows = with_layout_constraint(x.T, Layout(major_to_minor=(0, 1)))  # XLA's fast kernel wants a real transpose
+    return _dot(g, weight, 1, 1), _dot(rows, g, 1, 0)
+
+
+_rounded_product.defvjp(lambda x, w: (_dot(x, w, 1, 0), (x.astype(jnp.bfloat16), w)), _rounded_vjp)
+
+
+def _dot(x, y, i, j):
+    dims = (((i,), (j,)), ((), ()))
+    return jax.lax.dot_general(x.astype(jnp.bfloat16), y.astype(jnp.bfloat16), dims, preferred_element_type=jnp.float32)
 
 
 @jax.custom_vjp
@@ -40,8 +70,9 @@ gelu_norm.defvjp(_gelu_norm, _gelu_norm_vjp)
 
 
 class MLP(eqx.Module):
-    """`depth` hidden layers of `width` units, each linear -> GELU -> LayerNorm, then a linear read-out; [in] -> [out].
+    """[..., in] -> [..., out]: `depth` hidden layers of `width` units, each linear, GELU, LayerNorm; a linear read-out.
 
+    The first and the last layer are always computed in float32: observations and values need all their digits.
     Weights are stored [in, out] and drawn uniformly with variance 2 / (in + out); biases start at zero.
     """
 
@@ -56,30 +87,32 @@ class MLP(eqx.Module):
         self.biases = tuple(jnp.zeros(o) for _, _, o in pairs)
 
     def __call__(self, x: Array) -> Array:
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            x = gelu_norm(x @ weight + bias)
+        x = gelu_norm(x @ self.weights[0] + self.biases[0])
+        for weight, bias in zip(self.weights[1:-1], self.biases[1:-1], strict=True):
+            x = gelu_norm(product(x, weight) + bias)
         return x @ self.weights[-1] + self.biases[-1]
 
 
 class VelocityField(eqx.Module):
-    """v(obs[S], a[d], t[]) -> [d].
+    """v(obs[..., S], a[..., d], t[...]) -> [..., d].
 
     The time enters as t and as sin, cos of pi 2^k t for k = 0..3: smooth between any two grid points, because a
-    flow is trained on all of [0, 1] and sampled on any number of steps.
+    flow is trained on all of [0, 1] and sampled on any number of steps. `size_out` replaces d in the result.
     """
 
     net: MLP
 
-    def __init__(self, obs_dim: int, d: int, width: int, depth: int, key: Array):
-        self.net = MLP(obs_dim + d + 1 + 2 * FREQUENCIES, d, width, depth, key)
+    def __init__(self, obs_dim: int, d: int, width: int, depth: int, key: Array, size_out: int | None = None):
+        self.net = MLP(obs_dim + d + 1 + 2 * FREQUENCIES, size_out or d, width, depth, key)
 
     def __call__(self, obs: Array, a: Array, t: Array) -> Array:
+        t = t[..., None]
         phase = jnp.pi * 2.0 ** jnp.arange(FREQUENCIES) * t
-        return self.net(jnp.concatenate([obs, a, t[None], jnp.sin(phase), jnp.cos(phase)]))
+        return self.net(jnp.concatenate([obs, a, t, jnp.sin(phase), jnp.cos(phase)], axis=-1))
 
 
 class CriticEnsemble(eqx.Module):
-    """`members` independent critics Q_i(obs[S], a[d]), returned together as [members]."""
+    """`members` independent critics Q_i(obs[..., S], a[..., d]), returned together as [..., members]."""
 
     nets: tuple[MLP, ...]
 
@@ -87,12 +120,12 @@ class CriticEnsemble(eqx.Module):
         self.nets = tuple(MLP(obs_dim + d, 1, width, depth, k) for k in jax.random.split(key, members))
 
     def __call__(self, obs: Array, a: Array) -> Array:
-        x = jnp.concatenate([obs, a])
-        return jnp.concatenate([net(x) for net in self.nets])
+        x = jnp.concatenate([obs, a], axis=-1)
+        return jnp.concatenate([net(x) for net in self.nets], axis=-1)
 
 
 class ValueNet(eqx.Module):
-    """V(obs[S]) -> []."""
+    """V(obs[..., S]) -> [...]."""
 
     net: MLP
 
@@ -100,4 +133,4 @@ class ValueNet(eqx.Module):
         self.net = MLP(obs_dim, 1, width, depth, key)
 
     def __call__(self, obs: Array) -> Array:
-        return self.net(obs)[0]
+        return self.net(obs)[..., 0]

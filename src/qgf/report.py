@@ -15,7 +15,7 @@ import numpy as np
 from qgf import plots
 from qgf.evaluation import read_scores
 from qgf.files import atomic_path
-from qgf.guidance import ESTIMATORS
+from qgf.guides import GUIDES
 from qgf.maze import Walks
 from qgf.sampling import DEFAULT_STRENGTH
 from qgf.training import Run
@@ -58,23 +58,29 @@ def latest_rows(scores: list[dict[str, str]]) -> list[dict]:
     pooled: dict[tuple, list[dict[str, str]]] = {}
     for row in scores:
         if int(row["updates"]) == newest:
-            pooled.setdefault(tuple(row[k] for k in ("guide", "strength", "weight", "best_of", "steps")), []).append(
-                row
-            )
+            weight = "" if row["strength"] else row["weight"]  # one strength is another weight for every seed
+            key = (row["guide"], row["strength"], weight, row["best_of"], row["steps"], row["schedule"])
+            pooled.setdefault(key, []).append(row)
     rows = []
-    for (guide, strength, weight, best_of, steps), group in pooled.items():
-        amount = dict(strength=float(strength)) if strength else dict(weight=float(weight))
-        arm = Arm(guide, best_of=int(best_of), steps=int(steps) if steps else None, **amount)
+    for (guide, strength, weight, best_of, steps, schedule), group in pooled.items():
+        arm = Arm(
+            guide,
+            strength=float(strength) if strength else None,
+            weight=None if strength else float(weight),
+            best_of=int(best_of),
+            steps=int(steps) if steps else None,
+            schedule=schedule,
+        )
         wins, episodes = (sum(int(row[k]) for row in group) for k in ("successes", "episodes"))
         low, high = wilson(wins, episodes)
         mean = {
             k: float(np.mean([float(row[k]) for row in group])) for k in ("returns", "value", "ratio", "decision_ms")
         }
-        shared = dict(label=arm.label, guide=guide, strength=arm.strength, best_of=arm.best_of, weight=float(weight))
+        shared = dict(label=arm.label, guide=guide, strength=arm.strength, best_of=arm.best_of, weight=arm.weight)
         rows.append(
             shared | mean | dict(successes=wins, episodes=episodes, success=wins / episodes, low=low, high=high)
         )
-    rank = {guide: i for i, guide in enumerate(ESTIMATORS)}
+    rank = {guide: i for i, guide in enumerate(GUIDES)}
     return sorted(rows, key=lambda r: (r["best_of"], rank.get(r["guide"], len(rank)), r["strength"] or r["weight"]))
 
 

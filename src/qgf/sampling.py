@@ -10,22 +10,27 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from qgf.errors import UserError, unknown
+from qgf.errors import UserError
 from qgf.flow import STEPS, Flow, clean
-from qgf.guidance import ESTIMATORS
+from qgf.guides import Schedule, find, need
+from qgf.guides import schedule as find_schedule
 from qgf.types import Act, Calibration, Estimator, Info, StateValue, StateVelocity, Trace, Value, Velocity
 
 DEFAULT_STRENGTH = 1.0
 """One standard deviation of the reference policy's own actions."""
 
 
-def estimator(guide: str | Estimator) -> Estimator:
-    """The estimator called `guide`, or `guide` itself if it is a function. Raises UserError for an unknown name."""
-    if callable(guide):
-        return guide
-    if guide not in ESTIMATORS:
-        raise unknown("guide", guide, ESTIMATORS)
-    return ESTIMATORS[guide]
+class At:
+    """f, and all that hangs on it, at one state: At(f, obs)(x) = f(obs, x), At(f, obs).name(x) = f.name(obs, x)."""
+
+    def __init__(self, f, obs):
+        self.f, self.obs = f, obs
+
+    def __call__(self, *args):
+        return self.f(self.obs, *args)
+
+    def __getattr__(self, name: str):
+        return At(getattr(self.f, name), self.obs)
 
 
 def sample(
@@ -37,6 +42,7 @@ def sample(
     steps: int = STEPS,
     low: ArrayLike = -1.0,
     high: ArrayLike = 1.0,
+    schedule: str | Schedule = "constant",
     trace: bool = False,
 ) -> Array | Trace:
     """Denoise one action with guidance (paper, algorithm 1): a <- a + (v(a, t) + w g) / T, t = 0, 1/T, ..., 1 - 1/T.
@@ -45,26 +51,43 @@ def sample(
     A direction that is not finite leaves its step unguided. Constant w is nominally 1/beta, but the samples are not
     exactly prop. to pi exp(Q / beta): adding grad Q / beta to the score would add ((1 - t)/t) grad Q / beta to v.
     """
-    path = denoise(v, q, a0, guide, weight, steps, low, high)
-    return path if trace else jnp.clip(path.a[-1], low, high)
+    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule)
+    return path if trace else finish(q, path, guide, weight, low, high)
 
 
-def denoise(v, q, a0, guide, weight, steps, low, high) -> Trace:
+def denoise(v, q, a0, guide, weight, steps, low, high, schedule="constant") -> Trace:
     """The path of `sample`."""
     if steps < 1:
         raise UserError(f"steps must be at least 1, got {steps}")
-    ask = estimator(guide)
+    ask, factor = find(guide), find_schedule(schedule)
+    v = need(v, ask.reference) if hasattr(ask, "reference") else v
 
     def step(a, t):
         flow = Flow(v, steps, low, high, at=(a, t))
         g = ask(flow, q, a, t)
         finite = jnp.all(jnp.isfinite(g))
         g = jnp.where(finite, g, 0)
-        drift = flow(a, t)
-        return a + (drift + weight * g) / steps, (t, a, drift, clean(flow, a, t), g, ~finite)
+        drift, w = flow(a, t), weight * factor(t)
+        return a + (drift + w * g) / steps, (t, a, drift, clean(flow, a, t), g, ~finite, w)
 
-    end, (t, a, drift, a1_hat, g, skipped) = jax.lax.scan(step, a0, jnp.arange(steps, dtype=a0.dtype) / steps)
-    return Trace(t, jnp.concatenate([a, end[None]]), drift, a1_hat, g, skipped)
+    end, (t, a, *rest) = jax.lax.scan(step, a0, jnp.arange(steps, dtype=a0.dtype) / steps)
+    return Trace(t, jnp.concatenate([a, end[None]]), *rest)
+
+
+def finish(q, path: Trace, guide, weight, low, high) -> Array:
+    """The action at the end of a path, clip(a_T), after the gradient steps of a guide that takes its own then."""
+    a, k = jnp.clip(path.a[-1], low, high), getattr(find(guide), "climbs", 0)
+    return climb(q, a, k, weight / k, low, high) if k else a
+
+
+def climb(q, a: Array, steps: int, step_size: ArrayLike, low: ArrayLike, high: ArrayLike) -> Array:
+    """`steps` times a <- clip(a + step_size grad Q(a), low, high); a gradient that is not finite is no step."""
+
+    def up(_, a):
+        g = jax.grad(q)(a)
+        return jnp.clip(a + step_size * jnp.where(jnp.all(jnp.isfinite(g)), g, 0), low, high)
+
+    return jax.lax.fori_loop(0, steps, up, a)
 
 
 def per_sample(key: Array, batch: int) -> Array:
@@ -113,8 +136,7 @@ def refine(
         actions, info = act(obs, key)
 
         def one(o, a):
-            climb = lambda _, a: jnp.clip(a + step_size * jax.grad(lambda x: critic(o, x))(a), low, high)
-            a = jax.lax.fori_loop(0, steps, climb, a)
+            a = climb(lambda x: critic(o, x), a, steps, step_size, low, high)
             return a, critic(o, a)
 
         flat, value = jax.vmap(one)(obs, actions.reshape(len(actions), -1))
@@ -142,9 +164,11 @@ class Policy(eqx.Module):
     steps: int = eqx.field(static=True, default=STEPS)
     samples: int = eqx.field(static=True, default=1)
     calibration: Calibration | None = eqx.field(static=True, default=None)
+    schedule: str | Schedule = eqx.field(static=True, default="constant")
 
     def __check_init__(self):
-        estimator(self.guide)
+        find(self.guide)
+        find_schedule(self.schedule)
         for name in ("steps", "samples", "horizon", "action_dim"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -164,8 +188,8 @@ class Policy(eqx.Module):
         def one(o, key):
             a0 = jax.random.normal(key, (self.horizon * self.action_dim,))
             path = self.trace(o, a0)
-            a = jnp.clip(path.a[-1], self.low, self.high)
-            pushed, drifted = (jnp.linalg.norm(x, axis=-1) for x in (self.weight * path.g, path.v))
+            a = finish(At(self.critic, o), path, self.guide, self.weight, self.low, self.high)
+            pushed, drifted = (jnp.linalg.norm(x, axis=-1) for x in (path.w[:, None] * path.g, path.v))
             ratio = jnp.mean(pushed / jnp.maximum(drifted, 1e-12))
             return a, Info(self.critic(o, a), ratio, jnp.sum(path.skipped))
 
@@ -174,8 +198,8 @@ class Policy(eqx.Module):
 
     def trace(self, obs, a0: Array) -> Trace:
         """The denoising path of one observation obs[S] from the noise a0[d]."""
-        v, q = lambda a, t: self.velocity(obs, a, t), lambda a: self.critic(obs, a)
-        return denoise(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high)
+        v, q = At(self.velocity, obs), At(self.critic, obs)
+        return denoise(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high, self.schedule)
 
     def guided(
         self,
@@ -184,14 +208,15 @@ class Policy(eqx.Module):
         weight: float | None = None,
         best_of: int = 1,
         steps: int | None = None,
+        schedule: str | Schedule = "constant",
     ) -> Policy:
         """The same networks under another guide. Give `strength` (default 1) or the raw `weight`, not both.
 
         w = strength * sigma_a * sqrt(d) / E|g| with the policy's calibration. Raises UserError if both are given, or
         if a strength is given and the policy was never calibrated.
         """
-        weight = raw_weight(strength, weight, self.calibration, self.horizon * self.action_dim)
-        fields = dict(guide=guide, steps=self.steps if steps is None else steps, samples=best_of)
+        weight = raw_weight(strength, weight, self.calibration, self.horizon * self.action_dim, guide)
+        fields = dict(guide=guide, steps=self.steps if steps is None else steps, samples=best_of, schedule=schedule)
         return _replace(self, weight=jnp.asarray(weight, float), **fields)
 
     @staticmethod
@@ -218,13 +243,24 @@ def _replace(policy: Policy, **changes) -> Policy:
     return type(policy)(**(fields | changes))
 
 
-def raw_weight(strength: float | None, weight: float | None, calibration: Calibration | None, d: int) -> float:
-    """The raw guidance weight of a strength, w = strength * sigma_a * sqrt(d) / E|g|, or `weight` as given."""
+def raw_weight(
+    strength: float | None,
+    weight: float | None,
+    calibration: Calibration | None,
+    d: int,
+    guide: str | Estimator = "qgf",
+) -> float:
+    """The raw guidance weight of a strength, w = strength * sigma_a * sqrt(d) / E|g|, or `weight` as given.
+
+    A guide whose weight has no scale (CFGRL's) takes the strength as its weight.
+    """
     if strength is not None and weight is not None:
         raise UserError(f"give strength or weight, not both (got strength={strength} and weight={weight})")
     if weight is not None:
         return weight
     strength = DEFAULT_STRENGTH if strength is None else strength
+    if getattr(find(guide), "scale_free", False):
+        return strength
     if calibration is None:
         if strength == 0:
             return 0.0
@@ -245,14 +281,17 @@ def guided_flow(
     low: ArrayLike = -1.0,
     high: ArrayLike = 1.0,
     calibration: Calibration | None = None,
+    schedule: str | Schedule = "constant",
 ) -> Policy:
     """Guide anybody's flow with anybody's critic: two functions of one observation are enough.
 
     velocity(obs[S], a[d], t[]) -> [d] and critic(obs[S], a[d]) -> [], d = horizon * action_dim. Give the raw `weight`,
     or a `strength` with a `calibration` (see `calibrate`). Returns policy(obs[B, S], key) -> actions[B, H, A].
     """
-    weight = raw_weight(strength, weight, calibration, horizon * action_dim)
-    return Policy(velocity, critic, weight, low, high, action_dim, horizon, guide, steps, best_of, calibration)
+    weight = raw_weight(strength, weight, calibration, horizon * action_dim, guide)
+    return Policy(
+        velocity, critic, weight, low, high, action_dim, horizon, guide, steps, best_of, calibration, schedule
+    )
 
 
 @eqx.filter_jit
@@ -270,6 +309,6 @@ def calibrate(policy: Policy, observations, key: Array, actions: int = 32) -> Po
     sigma_a is the mean over states and dimensions of the standard deviation of `actions` unguided samples, and
     E|g| the mean norm of grad Q at those samples.
     """
-    plain = _replace(policy, guide="none", samples=1)
+    plain = _replace(policy, guide="none", samples=1, schedule="constant")
     sigma, grad_norm = _scales(plain, observations, key, actions)
     return _replace(policy, calibration=Calibration(float(sigma), float(grad_norm)))

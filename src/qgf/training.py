@@ -7,12 +7,14 @@ import io
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from filelock import FileLock, Timeout
 
 from qgf.checkpoint import Checkpoints, Trained, load_trained, save_trained
 from qgf.config import TrainConfig, from_json, read_json, to_json, write_json
@@ -25,6 +27,7 @@ from qgf.types import Spec
 
 CALIBRATION_STATES = 256
 VALIDATION_SIZE = 1024
+LOCK = ".lock"
 FREE = ("steps", "log_every", "checkpoint_every")  # may change when a run is resumed
 
 Progress = Callable[[int, dict[str, float]], None]
@@ -68,28 +71,40 @@ def train(
     config: TrainConfig = TrainConfig(),
     directory: str | Path | None = None,
     flow: str | Path | None = None,
+    critic_from: str | Path | None = None,
+    *,
     overwrite: bool = False,
     progress: Progress = lambda step, logs: None,
 ) -> Run:
     """Train a flow by behaviour cloning and a critic by TD, into `directory` (default runs/NAME).
 
     Continues exactly where an earlier call with the same configuration stopped, to the bit. `flow` is a run whose
-    cloned flow is used as it is (with its observation normalisation), so that only the critic is trained.
-    `progress(step, logs)` is called after every compiled call. Raises UserError if the directory holds another run.
+    cloned flow is used as it is (with its observation normalisation), so that only the critic is trained, and
+    `critic_from` one whose critic is. `progress(step, logs)` is called after every compiled call. Raises UserError if
+    the directory holds another run, or if another process is writing it.
     """
     directory = Path(directory or Path("runs") / Path(dataset.name).stem)
     record = dict(dataset=dataset.name, flow=flow and str(flow), train=to_json(config))
-    donor = _donor(flow, dataset, config) if flow else None
-    mean, std = (np.asarray(donor.mean), np.asarray(donor.std)) if donor else dataset.normaliser()
+    if critic_from:
+        record["critic_from"] = str(critic_from)
+    frozen, scales = _donated(flow, critic_from, dataset, config)
+    mean, std = scales or dataset.normaliser()
     chunks = to_device(dataset, config, mean, std)
     held_out = dataset.validation and to_device(dataset.validation, config, mean, std)
-    if overwrite and (directory / "config.json").exists():
-        shutil.rmtree(directory)  # only now that nothing else can be wrong, and only if it is a run
-    _claim(directory, record)
-
     spec = Spec(dataset.obs_dim, dataset.action_dim, config.horizon)
-    frozen = {"flow": donor.nets.flow} if donor else None
-    learner = Learner(config.method, spec, config.learning_rate, config.batch_size, frozen)
+    precision = None if config.precision == "float32" else config.precision
+    learner = Learner(config.method, spec, config.learning_rate, config.batch_size, frozen, precision)
+    with exclusive(directory):
+        if overwrite and (directory / "config.json").exists():
+            _clear(directory)  # only now that nothing else can be wrong, and only if it is a run
+        _claim(directory, record)
+        state = _learn(learner, config, directory, chunks, held_out, progress)
+        _export(learner, state, chunks, directory, dataset.name, mean, std, config)
+    return Run(directory)
+
+
+def _learn(learner: Learner, config: TrainConfig, directory: Path, chunks: Chunks, held_out, progress) -> State:
+    """The training loop, from the newest checkpoint to the last update."""
     state = initial_state(learner, config)
     checkpoints = Checkpoints(directory / "checkpoints")
     latest = checkpoints.latest()
@@ -112,8 +127,7 @@ def train(
         rate = updates / (time.perf_counter() - began)
         progress(step, {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate))
     checkpoints.close()
-    _export(learner, state, chunks, directory, dataset.name, mean, std, config)
-    return Run(directory)
+    return state
 
 
 def to_device(dataset: Dataset, config: TrainConfig, mean: np.ndarray, std: np.ndarray) -> Chunks:
@@ -161,16 +175,34 @@ class Metrics:
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
 
 
+def _donated(flow, critic_from, dataset: Dataset, config: TrainConfig) -> tuple[dict, tuple | None]:
+    """The networks that other runs lend, by name, and the normalisation of observations that goes with them."""
+    frozen: dict = {}
+    scales = None
+    for run, parts in ((flow, ("flow",)), (critic_from, ("critic", "value", "target"))):
+        if run:
+            donor = _donor(run, dataset, config)
+            if scales and not np.array_equal(scales, (donor.mean, donor.std)):
+                raise UserError(
+                    f"{flow} and {critic_from} normalise observations differently, so they cannot be joined"
+                )
+            scales = (np.asarray(donor.mean), np.asarray(donor.std))
+            frozen |= {part: getattr(donor.nets, part) for part in parts if hasattr(donor.nets, part)}
+    return frozen, scales
+
+
 def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:
-    """The run whose flow is reused, after checking that it fits."""
+    """The run whose networks are reused, after checking that they fit."""
     donor = load_trained(flow)
     wanted = Spec(dataset.obs_dim, dataset.action_dim, config.horizon)
     if donor.spec != wanted:
-        raise UserError(f"{flow}: its flow is for {donor.spec}, this run needs {wanted}")
+        raise UserError(f"{flow}: its networks are for {donor.spec}, this run needs {wanted}")
     sizes = [(m.width, m.depth) for m in (donor.method, config.method)]
     if sizes[0] != sizes[1]:
         (width, depth), _ = sizes
-        raise UserError(f"{flow}: its flow has width {width} and depth {depth}; pass --width {width} --depth {depth}")
+        raise UserError(
+            f"{flow}: its networks have width {width} and depth {depth}; pass --width {width} --depth {depth}"
+        )
     return donor
 
 
@@ -179,16 +211,46 @@ def _claim(directory: Path, record: dict) -> None:
     path = directory / "config.json"
     if path.exists():
         old = read_json(path, "a run directory")
-        flat = [{**r.get("train", {}), "dataset": r.get("dataset"), "flow": r.get("flow")} for r in (old, record)]
+        others = ("dataset", "flow", "critic_from")
+        flat = [{**r.get("train", {}), **{name: r.get(name) for name in others}} for r in (old, record)]
         changed = [k for k in flat[1] if k not in FREE and flat[0].get(k) != flat[1][k]]
         if changed:
             differences = ", ".join(f"{k}={flat[0].get(k)} there, {flat[1][k]} now" for k in changed)
             raise UserError(
                 f"{directory} holds a run with other settings ({differences}); use another --out or --overwrite"
             )
-    elif directory.exists() and any(directory.iterdir()):
-        raise UserError(f"{directory} is not empty and is no run directory; use another --out")
     write_json(path, record)
+
+
+@contextmanager
+def exclusive(directory: Path):
+    """Hold a run directory, new or old. The operating system lets go of it when the process ends, however that is."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        names = {path.name for path in directory.iterdir()}
+    except OSError as error:
+        raise UserError(f"{directory}: cannot be written ({error.strerror})") from error
+    if "config.json" not in names and names - {LOCK}:
+        raise UserError(f"{directory} is not empty and is no run directory; use another --out")
+    lock = FileLock(directory / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{directory} is being written by another process; try again when that has ended") from None
+    except OSError as error:
+        raise UserError(f"{directory}: cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _clear(directory: Path) -> None:
+    for path in directory.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()
 
 
 def _check_finite(logs: dict[str, np.ndarray], step: int, directory: Path) -> None:

@@ -39,6 +39,7 @@ class Trace(NamedTuple):
     a1_hat: Array  # [T, d] one-step estimate of the clean action, clipped to the action range
     g: Array  # [T, d] guidance direction (zero where it was not finite)
     skipped: Array  # [T] True where g was not finite and the step went unguided
+    w: Array  # [T] guidance weight in force: the weight times its schedule
 
 
 class Info(NamedTuple):

@@ -1,0 +1,61 @@
+"""RobustQ: beside the paper's method, a critic of noisy actions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from qgf.critics import Pessimistic, lowest
+from qgf.flow import interpolate
+from qgf.methods.iql import IQL, Nets, noise_and_time
+from qgf.networks import VelocityField
+from qgf.types import Batch, Spec
+
+
+class NoisyCritic(eqx.Module):
+    """Q_r(obs[..., S], a_t[..., d], t[...]) -> [...]."""
+
+    net: VelocityField
+
+    def __call__(self, obs: Array, a: Array, t: Array) -> Array:
+        return self.net(obs, a, t)[..., 0]
+
+
+class Robust(Pessimistic):
+    """The usual critic, with `q.noisy(obs, a_t, t)` for the guide "robustq"."""
+
+    noisy: NoisyCritic
+
+
+class RobustNets(Nets):
+    noisy: NoisyCritic
+
+
+@dataclass(frozen=True)
+class RobustQ(IQL):
+    """IQL, and Q_r(s, a_t, t) = E[Q(s, a_1) | a_t] by regression on noised data actions (QGF paper, baselines)."""
+
+    name: ClassVar[str] = "robust-q"
+    nets: ClassVar[type] = RobustNets
+
+    def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
+        own = jax.random.fold_in(key, 1)
+        noisy = VelocityField(spec.obs_dim, spec.d, self.width, self.depth, own, size_out=1)
+        return super().parts(spec, key) | dict(noisy=NoisyCritic(noisy))
+
+    def losses(self) -> dict:
+        return super().losses() | dict(noisy=self._noisy)
+
+    def guide_critic(self, nets):
+        return Robust(nets.target, nets.noisy)
+
+    def _noisy(self, noisy, nets: Nets, batch: Batch, key: Array):
+        """Mean of (Q_r(s, a_t, t) - min_i Q_i(s, a_1))^2 with the target critics' Q_i."""
+        a0, t = noise_and_time(key, batch)
+        q = jax.lax.stop_gradient(lowest(nets.target, batch.obs, batch.actions))
+        return jnp.mean((noisy(batch.obs, interpolate(a0, batch.actions, t), t) - q) ** 2), {}
