@@ -98,8 +98,8 @@ def test_bootstrap_resamples_runs_within_each_task():
     """Two runs, two tasks: each task's mean is its low, middle or high value with odds 1:2:1, on its own."""
     scores = np.array([[0.0, 10.0], [1.0, 30.0]])
     seen = []
-    stratified_bootstrap(scores, lambda s: seen.append(s.mean(0)) or 0.0, samples=4000)
-    values, counts = np.unique(seen, axis=0, return_counts=True)
+    stratified_bootstrap(scores, lambda s: seen.append(s) or mean(s), samples=4000)
+    values, counts = np.unique(seen[0].mean(1), axis=0, return_counts=True)
     odds = [1, 2, 1, 2, 4, 2, 1, 2, 1]
     assert_allclose(values, [[a, b] for a in (0, 0.5, 1) for b in (10, 20, 30)])
     assert_allclose(counts / 4000, np.array(odds) / 16, atol=0.03)
@@ -122,10 +122,21 @@ def test_episodes_not_played_do_not_count():
     scores[0, 0, :4], scores[1, 0, :8], scores[:, 1, :2] = [1, 0, 0, 0], 1, [1, 0]
     assert_allclose(rates(scores), [[0.25, 0.5], [1, 0.5]])
     seen = []
-    stratified_bootstrap(scores, lambda s: seen.append(s) or 0.0, samples=200)
-    drawn = np.array(seen)
+    stratified_bootstrap(scores, lambda s: seen.append(s) or mean(s), samples=200)
+    drawn = seen[0]
     assert set(np.unique(drawn[..., 1])) == {0, 0.5, 1}
     assert set(np.unique(drawn[..., 0])) <= {0, 0.25, 0.5, 0.75, 1}
+
+
+def test_a_statistic_that_mixes_the_samples_is_refused():
+    with pytest.raises(UserError, match="not one number for each of 2000 samples"):
+        stratified_bootstrap(SCORES, np.max)
+
+
+def test_statistics_take_leading_axes():
+    x, y = SCORES.reshape(2, 4, 5), OTHER.reshape(2, 3, 5)
+    for statistic, scores in ((mean, (x,)), (iqm, (x,)), (probability_of_improvement, (x, y))):
+        assert_allclose(statistic(*scores), [statistic(*part) for part in zip(*scores, strict=True)])
 
 
 def test_reproducible_from_its_seed_and_wider_with_confidence():
