@@ -111,6 +111,7 @@ def evaluate(
     strength: tuple[float, ...] = (),
     weight: tuple[float, ...] = (),
     best_of: tuple[int, ...] = (1,),
+    schedule: tuple[str, ...] = ("constant",),
     steps: Optional[int] = None,
     episodes: int = 50,
     seed: int = 0,
@@ -121,10 +122,12 @@ def evaluate(
 
     Args:
         run: Run directory.
-        guide: none, ood, bptt, chain, jacobian, qgf; or all.
+        guide: none, ood, bptt, chain, jacobian, qgf, gradstep, robustq, cfgrl, placebo, zero, gate; a control around
+            any guide, placebo:ood; or all that the run can do.
         strength: How hard to push, in standard deviations of the reference policy's actions (default 1).
         weight: The paper's raw weight instead of strength.
         best_of: Keep the best of this many guided samples per decision.
+        schedule: Weight over the denoising time: constant, score, linear.
         steps: Denoising steps, default 10.
         episodes: Per arm.
         seed: Of the episodes; the same for every arm.
@@ -132,21 +135,31 @@ def evaluate(
         video: Also write a film of the first three episodes of each arm.
     """
     from qgf.evaluation import arms
-    from qgf.guidance import ESTIMATORS
     from qgf.training import Run
 
-    chosen = arms(ESTIMATORS if guide == ("all",) else guide, strength, weight, best_of, steps)
+    guides = _possible(Run(run)) if guide == ("all",) else guide
+    chosen = arms(guides, strength, weight, best_of, steps, schedule)
     scores = _evaluate(Run(run), chosen, episodes, seed, env, video)
     _print_scores(scores)
     _closing(f"wrote {run / 'evaluation.csv'}", f"qgf report {run}")
 
 
+def _possible(run):
+    """Every guide that the run has the networks for; says which it has not."""
+    from qgf.evaluation import possible
+    from qgf.guides import GUIDES
+
+    lacks = possible(run.policy(), sorted(GUIDES, key=list(GUIDES).index))
+    for guide, reason in lacks.items():
+        if reason:
+            console.print(f"without {guide}: {reason}")
+    return [guide for guide, reason in lacks.items() if not reason]
+
+
 def _evaluate(run, chosen, episodes=50, seed=0, env=None, video=False):
     from qgf.evaluation import evaluate_run, write_scores
 
-    env = env or run.record["dataset"]
-    if env.endswith(".npz"):
-        raise UserError(f"{run.directory} was trained on {env}; say which environment to play with --env NAME")
+    env = _played(run, env)
     with _bar("evaluating", "episodes") as tell:
 
         def progress(arm, policy_seed):
@@ -162,6 +175,13 @@ def _evaluate(run, chosen, episodes=50, seed=0, env=None, video=False):
             name = arm.label.replace(" ", "-").replace("=", "")
             console.print(f"wrote {film(arm.of(run.policy()), env, run.directory / 'videos' / name, seed=seed)}")
     return scores
+
+
+def _played(run, env):
+    env = env or run.record["dataset"]
+    if env.endswith(".npz"):
+        raise UserError(f"{run.directory} was trained on {env}; say which environment to play with --env NAME")
+    return env
 
 
 def _save_walks(run, scores, env, keep=25):
@@ -193,6 +213,163 @@ def _print_scores(scores):
     skipped = sum(int(s.skipped.sum()) for s in scores)
     if skipped:
         console.print(f"{skipped} denoising steps went unguided because the critic's gradient was not finite")
+
+
+def tune(
+    run: Positional[Path],
+    /,
+    guide: tuple[str, ...] = ("qgf",),
+    strength: tuple[float, ...] = (),
+    weight: tuple[float, ...] = (),
+    best_of: tuple[int, ...] = (1,),
+    schedule: tuple[str, ...] = ("constant",),
+    rungs: tuple[int, ...] = (10, 15, 25),
+    episodes: int = 50,
+    seed: int = 0,
+    tuning_seed: int = 1,
+    policy_seed: int = 0,
+    env: Optional[str] = None,
+    offline: bool = False,
+    data_dir: Optional[Path] = None,
+):
+    """Choose strength, guide and best-of-N on tuning episodes, and report on others beside the controls.
+
+    Args:
+        run: Run directory.
+        guide: To choose from.
+        strength: To choose from; default 0.1 0.25 0.5 1 2 4.
+        weight: The paper's raw weights instead.
+        best_of: To choose from.
+        schedule: To choose from: constant, score, linear.
+        rungs: Tuning episodes of each round of successive halving; a third of the arms goes on.
+        episodes: Held-out episodes of the report.
+        seed: Of the held-out episodes.
+        tuning_seed: Of the tuning episodes.
+        policy_seed: Which policy, of a run of several seeds.
+        env: Play another environment than the one trained on.
+        offline: Choose the strength without an environment, from what two halves of the critics agree on.
+        data_dir: Folder of datasets, for --offline; default $QGF_DATA or ~/.ogbench/data.
+    """
+    from qgf.training import Run
+    from qgf.tuning import candidates
+
+    if offline:
+        return _tune_offline(Run(run), guide, strength, policy_seed, data_dir)
+    arms = candidates(guide, strength, weight, best_of, schedule)
+    _tune(Run(run), arms, rungs, episodes, seed, tuning_seed, policy_seed, env)
+    _closing(f"wrote {run / 'tuning'}", f"qgf report {run}")
+
+
+def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
+    from qgf.checkpoint import load_trained
+    from qgf.ledger import Ledger, Player
+    from qgf.tuning import tune as run_tuning
+
+    folders = run.policy_dirs()
+    if not 0 <= policy_seed < len(folders):
+        raise UserError(f"{run.directory}: no policy of seed {policy_seed}, it has {len(folders)}")
+    trained, env = load_trained(folders[policy_seed]), _played(run, env)
+    with _bar("tuning", "episodes") as tell, _environment(env, trained.spec.horizon) as envs:
+
+        def progress(name, done, wins, total):
+            tell(done, total, f"{wins} solved", name=name)
+
+        ledger = Ledger(run.directory / "tuning" / "episodes.csv")
+        player = Player(
+            trained.policy, env, ledger, envs, policy_seed=policy_seed, updates=trained.updates, progress=progress
+        )
+        tuned = run_tuning(player, arms, rungs, episodes, seed, tuning_seed)
+    _print_tuned(tuned, ledger)
+    return tuned
+
+
+@contextmanager
+def _environment(env, horizon):
+    """Environment processes that start when they are first asked for."""
+    from qgf.envs import make_vector_env, parse_name
+
+    opened: list = []
+
+    def envs():
+        if not opened:
+            opened.append(make_vector_env(parse_name(env).env, horizon))
+        return opened[0]
+
+    try:
+        yield envs
+    finally:
+        for one in opened:
+            one.close()
+
+
+def _print_tuned(tuned, ledger):
+    from qgf.statistics import wilson
+
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    for column in ("tried", "episodes", "success", "ms/call"):
+        table.add_column(column, justify="left" if column == "tried" else "right", no_wrap=True)
+    cost = {row["arm"]: row["decision_ms"] for row in ledger.costs.values()}
+    for arm, x in sorted(tuned.trials.items(), key=lambda item: (-len(item[1]), -item[1].mean())):
+        table.add_row(arm.label, str(len(x)), f"{100 * x.mean():.0f} %", cost.get(arm.label, ""))
+    console.print(table)
+    table = Table(box=None, header_style="bold", padding=(0, 1))
+    for column in ("held-out episodes", "arm", "success", "95 % interval", "|wg|/|v|", "p (McNemar)"):
+        table.add_column(column, justify="left" if column in ("held-out episodes", "arm") else "right", no_wrap=True)
+    for name, (arm, row) in tuned.reports.items():
+        wins, episodes = int(row["successes"]), int(row["episodes"])
+        low, high = wilson(wins, episodes)
+        p = f"{tuned.p[name]:.2g}" if name in tuned.p else ""
+        interval = f"{100 * low:.0f} to {100 * high:.0f} %"
+        table.add_row(name, arm.label, f"{100 * wins / episodes:.0f} %", interval, f"{float(row['ratio']):.2f}", p)
+    console.print(table)
+    for note in tuned.cautions:
+        console.print(f"[yellow]caution:[/yellow] {note}")
+
+
+def _tune_offline(run, guide, strengths, policy_seed, data_dir):
+    import jax
+
+    from qgf.analysis import some_states
+    from qgf.data import load_dataset
+    from qgf.tuning import STRENGTHS
+    from qgf.tuning import offline as choose
+
+    states = some_states(load_dataset(run.record["dataset"], data_dir), run.config.horizon, 256)
+    policy = run.policy(policy_seed)
+    for name in guide:
+        found = choose(policy, states, jax.random.key(run.config.seed), name, strengths or STRENGTHS)
+        table = Table(box=None, header_style="bold", padding=(0, 1), title=f"{name}: gain in Q over the cloned policy")
+        for column in ("strength", "by the critics that guide", "confirmed by the others"):
+            table.add_column(column, justify="right")
+        for strength, claimed, confirmed in zip(found.strengths, found.claimed, found.confirmed, strict=True):
+            table.add_row(f"{strength:g}", f"{claimed:.3f}", f"{confirmed:.3f}")
+        console.print(table)
+        _closing(
+            f"chosen without an environment: strength {found.strength:g}",
+            f"qgf evaluate {run.directory} --guide none {name} --strength {found.strength:g}",
+        )
+
+
+def compare(
+    study: Positional[Path],
+    /,
+    out: Path = Path("runs/studies"),
+    data_dir: Optional[Path] = None,
+):
+    """Run a study: train what is missing, tune, play held-out episodes; continues where it was interrupted.
+
+    Args:
+        study: A study file (TOML): environments x training seeds x methods; docs/studies has examples.
+        out: The study goes to a folder of its name, its runs to a folder that all studies share.
+        data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
+    """
+    from qgf.compare import compare as run
+    from qgf.study import read_study
+
+    with _bar("studying", "") as tell:
+        folder = run(read_study(study), out, data_dir, lambda name, done, total, note: tell(done, total, note, name))
+    console.print((folder / "aggregate.md").read_text(), soft_wrap=True)
+    _closing(f"wrote {folder}", f"open {folder / 'figures'}")
 
 
 def report(run: Positional[Path], /, open: bool = False):
@@ -277,7 +454,14 @@ def tutorial(
 
 
 COMMANDS = dict(
-    demo=demo, collect=collect, train=_train_command(IQL), evaluate=evaluate, report=report, tutorial=tutorial
+    demo=demo,
+    collect=collect,
+    train=_train_command(IQL),
+    evaluate=evaluate,
+    tune=tune,
+    compare=compare,
+    report=report,
+    tutorial=tutorial,
 )
 
 
@@ -303,10 +487,15 @@ def _closing(wrote, following):
 
 
 def _choose_method(arguments):
-    """Take `--method NAME` out of the arguments: (that method, the other arguments)."""
+    """Take `--use FILE` and `--method NAME` out of the arguments: (that method, the other arguments)."""
+    from qgf.plugins import use
+
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--method", default="iql")
+    parser.add_argument("--use", action="append", default=[])
     chosen, others = parser.parse_known_args(arguments)
+    for file in chosen.use:
+        use(file)
     if chosen.method not in METHODS:
         raise unknown("method", chosen.method, METHODS)
     return METHODS[chosen.method], others

@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from qgf.errors import UserError
+
+LOCK = ".lock"
 
 
 @contextmanager
@@ -31,3 +35,24 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+@contextmanager
+def locked(directory: str | Path) -> Iterator[None]:
+    """Hold a directory, made if need be, for this process. The operating system lets go of it when the process ends.
+
+    Raises UserError if another process holds it.
+    """
+    directory = Path(directory)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(directory / LOCK, blocking=False)
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"{directory} is being written by another process; try again when that has ended") from None
+    except OSError as error:
+        raise UserError(f"{directory}: cannot be written ({error.strerror or error})") from error
+    try:
+        yield
+    finally:
+        lock.release()

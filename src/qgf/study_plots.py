@@ -404,9 +404,9 @@ def _curves(rows: Iterable[Row]) -> dict[str, dict[str, Curve]]:
     for row in rows:
         if row["split"] != "tuning" or (row["strength"] in ("", None) and row["method"] != "none"):
             continue  # a raw weight has no place on the axis
-        key = tuple(str(row[k]) for k in ("env", "task", "policy_seed", "seed", "method", "strength"))
+        key = tuple(str(row.get(k, "")) for k in ("env", "task", "policy_seed", "seed", "first", "method", "strength"))
         if key in seen:
-            raise UserError(f"two tuning rows of env, task, policy seed, seed, method, strength {' '.join(key)}")
+            raise UserError(f"two tuning rows of env, task, policy seed, seed, first, method, strength {' '.join(key)}")
         seen.add(key)
         curve = curves.setdefault(row["env"], {}).setdefault(row["method"], {})
         strength = 0.0 if row["method"] == "none" else float(row["strength"])

@@ -7,27 +7,24 @@ import io
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from filelock import FileLock, Timeout
 
 from qgf.checkpoint import Checkpoints, Trained, load_trained, save_trained
 from qgf.config import TrainConfig, from_json, read_json, to_json, write_json
 from qgf.data import Dataset
 from qgf.errors import UserError
-from qgf.files import atomic_path
+from qgf.files import LOCK, atomic_path, locked
 from qgf.learner import Chunks, Learner, State
 from qgf.sampling import Policy, calibrate
 from qgf.types import Spec
 
 CALIBRATION_STATES = 256
 VALIDATION_SIZE = 1024
-LOCK = ".lock"
 FREE = ("steps", "log_every", "checkpoint_every")  # may change when a run is resumed
 
 Progress = Callable[[int, dict[str, float]], None]
@@ -94,7 +91,8 @@ def train(
     spec = Spec(dataset.obs_dim, dataset.action_dim, config.horizon)
     precision = None if config.precision == "float32" else config.precision
     learner = Learner(config.method, spec, config.learning_rate, config.batch_size, frozen, precision)
-    with exclusive(directory):
+    _check_free(directory)
+    with locked(directory):
         if overwrite and (directory / "config.json").exists():
             _clear(directory)  # only now that nothing else can be wrong, and only if it is a run
         _claim(directory, record)
@@ -222,27 +220,11 @@ def _claim(directory: Path, record: dict) -> None:
     write_json(path, record)
 
 
-@contextmanager
-def exclusive(directory: Path):
-    """Hold a run directory, new or old. The operating system lets go of it when the process ends, however that is."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        names = {path.name for path in directory.iterdir()}
-    except OSError as error:
-        raise UserError(f"{directory}: cannot be written ({error.strerror})") from error
-    if "config.json" not in names and names - {LOCK}:
+def _check_free(directory: Path) -> None:
+    if (directory / "config.json").exists() or not directory.is_dir():
+        return
+    if any(path.name != LOCK for path in directory.iterdir()):
         raise UserError(f"{directory} is not empty and is no run directory; use another --out")
-    lock = FileLock(directory / LOCK, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UserError(f"{directory} is being written by another process; try again when that has ended") from None
-    except OSError as error:
-        raise UserError(f"{directory}: cannot be written ({error.strerror})") from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _clear(directory: Path) -> None:

@@ -1,0 +1,247 @@
+"""Run a study: train what is missing, choose on tuning episodes, play held-out ones, write tables and figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from qgf.analysis import some_states
+from qgf.checkpoint import load_trained
+from qgf.config import read_json, write_json
+from qgf.data import Dataset, load_dataset
+from qgf.data.sources import data_dir
+from qgf.evaluation import Arm
+from qgf.files import atomic_path, locked
+from qgf.ledger import Ledger, Player, Row, outcomes
+from qgf.sampling import Policy
+from qgf.study import Environment, Method, Study
+from qgf.training import train
+from qgf.tuning import halving, offline
+
+Progress = Callable[[str, int, int, str], None]
+OFFLINE_STATES = 256
+
+
+@dataclass
+class Workshop:
+    """Where a study's datasets, runs and environments come from, made when they are first needed."""
+
+    study: Study
+    out: Path
+    data: Path
+    progress: Progress
+    policies: dict[Path, Policy] = field(default_factory=dict)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        return Ledger(self.out / self.study.name / "episodes.csv")
+
+    def dataset(self, env: Environment, task: int) -> Dataset:
+        path = self.data / f"{env.name}-v0.npz"
+        if not path.exists() and env.transitions:
+            from qgf.data.collect import collect
+
+            tell = lambda done, total: self.progress(f"collect {env.name}", done, total, "")
+            collect(env.name, env.transitions, directory=self.data, progress=tell)
+        return load_dataset(env.full(task), self.data)
+
+    def directory(self, env: Environment, task: int, name: str, seed: int) -> Path:
+        return self.out / "runs" / f"{env.name}-task{task}-{name}-seed{seed}"
+
+    def run(self, env: Environment, task: int, name: str, seed: int) -> Path:
+        """The run directory, trained to its end. One flow serves all tasks of an environment and seed."""
+        training, directory = self.study.trainings[name], self.directory(env, task, name, seed)
+        if _updates(directory) >= training.config.steps:
+            return directory
+        lender, first = training.flow or name, env.tasks[0]
+        flow = None if (lender, first) == (name, task) else self.run(env, first, lender, seed)
+        critic = self.run(env, task, training.critic_from, seed) if training.critic_from else None
+        config = replace(training.config, seed=seed)
+
+        def tell(step, logs):
+            self.progress(f"train {directory.name}", step, config.steps, f"{logs['updates_per_second']:.0f}/s")
+
+        train(self.dataset(env, task), config, directory, flow, critic, progress=tell)
+        return directory
+
+    def policy(self, env: Environment, task: int, name: str, seed: int) -> Policy:
+        directory = self.run(env, task, name, seed)
+        if directory not in self.policies:
+            self.policies[directory] = load_trained(directory).policy()
+        return self.policies[directory]
+
+    @contextmanager
+    def players(self, env: Environment, task: int) -> Iterator[Callable[[str, int], Player]]:
+        """Players of one task, by training settings and seed, on one set of environment processes."""
+        opened: list = []
+
+        def envs():
+            if not opened:
+                from qgf.envs import make_vector_env, parse_name
+
+                horizon = self.study.trainings[env.train].config.horizon
+                opened.append(make_vector_env(parse_name(env.full(task)).env, horizon))
+            return opened[0]
+
+        def player(name: str, seed: int) -> Player:
+            name = name or env.train
+            where = f"{env.name} {task}"
+            tell = lambda arm, done, wins, total: self.progress(f"{where}, {arm}", done, total, f"{wins} solved")
+            updates = self.study.trainings[name].config.steps
+            policy = lambda: self.policy(env, task, name, seed)
+            return Player(policy, env.full(task), self.ledger, envs, name, seed, updates, tell)
+
+        try:
+            yield player
+        finally:
+            for one in opened:
+                one.close()
+
+
+def compare(
+    study: Study,
+    out: str | Path = "runs/studies",
+    data: str | Path | None = None,
+    progress: Progress = lambda name, done, total, note: None,
+) -> Path:
+    """Run `study` into OUT/NAME: episodes.csv (all that was played), results.csv (tidy), tables and figures; its runs
+    go to OUT/runs, where other studies find them. Returns OUT/NAME.
+
+    Continues where an earlier call stopped: finished runs and episodes are not repeated, and the CSV ends the same.
+    Raises UserError if another process runs the same study, or writes a run that this one needs.
+    """
+    shop = Workshop(study, Path(out), data_dir(data), progress)
+    with locked(shop.out / study.name):
+        choices = {env.name: choose(shop, env) for env in study.environments}
+        rows = [row for env in study.environments for row in report(shop, env, choices[env.name])]
+        write_results(shop, rows)
+    return shop.out / study.name
+
+
+def choose(shop: Workshop, env: Environment) -> dict[str, Arm]:
+    """The arm of every method that is tuned by playing: by success over all tasks, with the first training seed."""
+    study = shop.study
+    groups = {name: m.arms for name, m in study.methods.items() if m.tune != "offline"}
+    winners: dict[str, Arm] = {}
+    for name in dict.fromkeys(method.train for method in study.methods.values()):
+        mine = {method: arms for method, arms in groups.items() if study.methods[method].train == name}
+
+        def play(arms: Sequence[Arm], first: int, episodes: int, name=name) -> dict[Arm, np.ndarray]:
+            found: dict[Arm, list[np.ndarray]] = {arm: [] for arm in arms}
+            for task in env.tasks[: study.tuning_tasks]:
+                with shop.players(env, task) as player:
+                    for arm in arms:
+                        row = player(name, env.seeds[0]).play(arm, "tuning", study.tuning_seed, first, episodes)
+                        found[arm].append(outcomes(row))
+            return {arm: np.concatenate(x) for arm, x in found.items()}
+
+        winners |= halving(mine, play, study.rungs)[0]
+    return winners
+
+
+def report(shop: Workshop, env: Environment, chosen: dict[str, Arm]) -> list[Row]:
+    """The rows of one environment: every method's held-out episodes, and the tuning episodes of its candidates."""
+    study, rows = shop.study, []
+    for task in env.tasks:
+        with shop.players(env, task) as player:
+            for seed in env.seeds:
+                for name, method in study.methods.items():
+                    arm = chosen.get(name) or offline_arm(shop, env, task, seed, method)
+                    row = player(method.train, seed).play(arm, "held-out", study.seed, 0, study.episodes)
+                    rows.append(_tidy(row, env, task, name, shop.ledger))
+        tuning = [r for r in shop.ledger.rows.values() if r["split"] == "tuning" and r["env"] == env.full(task)]
+        for row in tuning:
+            for name, method in study.methods.items():
+                if _arm_of(row) in method.arms and row["train"] == (method.train or env.train):
+                    rows.append(_tidy(row, env, task, name, shop.ledger))
+    return rows
+
+
+def offline_arm(shop: Workshop, env: Environment, task: int, seed: int, method: Method) -> Arm:
+    """The arm that the data alone choose for one run; remembered beside the ledger."""
+    path = shop.out / shop.study.name / "offline.json"
+    known = read_json(path, "a study") if path.exists() else {}
+    train = method.train or env.train
+    name = f"{env.full(task)} {train} {seed} {method.arms}"
+    if name not in known:
+        states = some_states(shop.dataset(env, task), shop.study.trainings[train].config.horizon, OFFLINE_STATES)
+        strengths = [arm.strength for arm in method.arms if arm.strength is not None]
+        policy = shop.policy(env, task, train, seed)
+        known[name] = offline(policy, states, jax.random.key(seed), method.arms[0].guide, strengths).strength
+        write_json(path, known)
+    return replace(method.arms[0], strength=known[name])
+
+
+def _arm_of(row: Row) -> Arm:
+    number = lambda x: None if x == "" else float(x)
+    return Arm(
+        row["guide"], number(row["strength"]), number(row["weight"]), int(row["best_of"]),
+        None if row["steps"] == "" else int(row["steps"]), row["schedule"],
+    )  # fmt: skip
+
+
+def _tidy(row: Row, env: Environment, task: int, method: str, ledger: Ledger) -> Row:
+    """A ledger row under its method's name, with its arm's cost per action."""
+    mine = (row["env"], row["train"], row["policy_seed"], _arm_of(row).label)
+    costs = [c for c in ledger.costs.values() if (c["env"], c["train"], c["policy_seed"], c["arm"]) == mine]
+    cost = dict(gflop=costs[0]["gflop"]) if costs else dict(gflop="")
+    times = [float(c["decision_ms"]) for c in costs]
+    cost["decision_ms"] = f"{np.median(times):.2f}" if times else ""
+    return dict(env=env.name, task=str(task), method=method) | {k: x for k, x in row.items() if k != "env"} | cost
+
+
+def write_results(shop: Workshop, rows: list[Row]) -> None:
+    """results.csv, the tables as CSV and Markdown, and the figures."""
+    from qgf import study_plots as figures
+
+    folder = shop.out / shop.study.name
+    tables = {
+        "per_task": figures.per_task_table(rows),
+        "aggregate": figures.aggregate_table(rows),
+    } | {f"aggregate-{env.name}": figures.aggregate_table(rows, env.name) for env in shop.study.environments}
+    write_table(folder / "results.csv", rows)
+    for name, table in tables.items():
+        write_table(folder / f"{name}.csv", table)
+        shown = figures.across_tasks(table) if name == "per_task" else table
+        with atomic_path(folder / f"{name}.md") as temporary:
+            temporary.write_text(figures.markdown(shown))
+    for name, figure in _figures(shop.study, rows):
+        with atomic_path(folder / "figures" / f"{name}.png") as temporary:
+            figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+
+
+def _figures(study: Study, rows: list[Row]):
+    from qgf import study_plots as figures
+
+    for env in study.environments:
+        yield f"tasks-{env.name}", figures.task_bars(rows, env.name)
+        yield f"aggregate-{env.name}", figures.aggregates(rows, env.name)
+    yield "aggregate", figures.aggregates(rows)
+    if "none" in study.methods and len(study.methods) > 1:
+        yield "improvement", figures.improvement(rows)
+    for x in ("gflop", "decision_ms"):
+        if all(row[x] for row in rows if row["split"] == "held-out"):
+            yield f"cost-{x}", figures.success_against_cost(rows, x)
+    if any(row["split"] == "tuning" for row in rows):
+        yield "strength", figures.strength_curves(rows)
+
+
+def write_table(path: Path, rows: Sequence[dict]) -> None:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        table = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _updates(directory: Path) -> int:
+    """Updates of the policy that a run ended with, 0 if it has none yet."""
+    path = directory / "policy" / "config.json"
+    return json.loads(path.read_text())["updates"] if path.exists() else 0

@@ -1,0 +1,121 @@
+"""A tidy CSV of played episodes. What is in it is never played again."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from qgf.analysis import flops
+from qgf.errors import UserError
+from qgf.evaluation import Arm, Score, evaluate
+from qgf.files import atomic_path
+from qgf.sampling import Policy
+
+KEY = (
+    "env", "train", "policy_seed", "updates", "guide", "strength", "weight", "best_of", "steps", "schedule", "split",
+    "seed", "first", "episodes",
+)  # fmt: skip
+VALUES = (
+    "raw_weight", "successes", "success", "low", "high", "returns", "lengths", "value", "ratio", "skipped", "outcomes",
+)  # fmt: skip
+COSTS = ("env", "train", "policy_seed", "arm", "gflop", "decision_ms", "seconds")
+Row = dict[str, str]
+
+
+class Ledger:
+    """One row per arm and block of episodes, kept sorted and without a clock, so that an interrupted job ends with the
+    same bytes. Times go to a second file beside it, `costs.csv`.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rows = _read(path, KEY + VALUES)
+        self.costs = _read(path.with_name("costs.csv"), COSTS)
+
+    def find(self, identity: Mapping[str, Any]) -> Row | None:
+        return self.rows.get(tuple(str(identity[name]) for name in KEY))
+
+    def add(self, identity: Mapping[str, Any], score: Score, gflop: float) -> Row:
+        scored = score.row() | dict(raw_weight=f"{score.weight:.6g}")
+        row = {name: str(x) for name, x in (scored | dict(identity)).items() if name in KEY + VALUES}
+        self.rows[tuple(row[name] for name in KEY)] = row
+        _write(self.path, KEY + VALUES, [self.rows[key] for key in sorted(self.rows, key=_natural)])
+        cost = {name: row[name] for name in COSTS if name in row} | dict(arm=score.arm.label, gflop=f"{gflop:.6g}")
+        cost |= dict(decision_ms=f"{score.decision_ms:.2f}", seconds=f"{score.seconds:.1f}")
+        self.costs[tuple(cost[name] for name in COSTS)] = cost
+        _write(self.path.with_name("costs.csv"), COSTS, list(self.costs.values()))
+        return row
+
+
+def outcomes(row: Row) -> np.ndarray:
+    """Success of each episode of a row, [episodes]."""
+    return np.array([x == "1" for x in row["outcomes"]])
+
+
+@dataclass(frozen=True)
+class Player:
+    """Plays the arms of one policy in its environment, unless the ledger has them."""
+
+    policy: Callable[[], Policy]  # called when there is something to play
+    env: str
+    ledger: Ledger
+    envs: Callable[[], Any] = field(default=lambda: None)  # environment processes, likewise
+    train: str = ""  # name of the training settings
+    policy_seed: int = 0
+    updates: int = 0
+    progress: Callable[[str, int, int, int], None] = field(default=lambda name, done, wins, total: None)
+
+    def play(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> Row:
+        """The row of one block of episodes, played now if it never was."""
+        blank = lambda x: "" if x is None else x
+        identity = dict(
+            env=self.env, train=self.train, policy_seed=self.policy_seed, updates=self.updates, guide=arm.guide,
+            strength=blank(arm.strength), weight=blank(arm.weight), best_of=arm.best_of, steps=blank(arm.steps),
+            schedule=arm.schedule, split=split, seed=seed, first=first, episodes=episodes,
+        )  # fmt: skip
+        row = self.ledger.find(identity)
+        if row is None:
+            tell = lambda done, wins, total: self.progress(f"{split}: {arm.label}", done, wins, total)
+            policy = arm.of(self.policy())
+            score = evaluate(policy, self.env, episodes, seed, self.envs(), tell, first)
+            row = self.ledger.add(identity, replace(score, arm=arm), gflop_per_action(policy))
+        return row
+
+
+def gflop_per_action(policy: Policy) -> float:
+    """Counted, for one observation; 1e9 floating-point operations."""
+    obs = jax.ShapeDtypeStruct((1, *policy.velocity.mean.shape), np.float32)  # type: ignore[attr-defined]
+    arrays, fixed = eqx.partition(policy, eqx.is_array)
+    act = lambda arrays, obs, key: eqx.combine(arrays, fixed).act(obs, key)[0]
+    return flops(act, arrays, obs, jax.random.key(0)) / 1e9
+
+
+def _read(path: Path, columns: Sequence[str]) -> dict[tuple, Row]:
+    if not path.exists():
+        return {}
+    with open(path, newline="") as file:
+        table = csv.DictReader(file)
+        rows = list(table)
+    if missing := [name for name in columns if name not in (table.fieldnames or ())]:
+        raise UserError(f"{path}: column {missing[0]} is missing; move the file away to start again")
+    key = [name for name in columns if name in KEY] if "split" in columns else list(columns)
+    return {tuple(row[name] for name in key): row for row in rows}
+
+
+def _write(path: Path, columns: Sequence[str], rows: list[Row]) -> None:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        table = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+def _natural(key: tuple[str, ...]) -> tuple:
+    """Numbers by size, words by alphabet."""
+    return tuple((0, float(x), "") if x.replace(".", "", 1).isdigit() else (1, 0.0, x) for x in key)

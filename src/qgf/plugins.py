@@ -1,0 +1,30 @@
+"""Estimators and methods of one's own: a Python file that adds to ESTIMATORS or METHODS when it is imported."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+from qgf.errors import UserError
+
+
+def use(path: str | Path) -> None:
+    """Import a file once, so that what it registers can be named everywhere (`qgf --use FILE`, `use` in a study).
+
+    The file runs with your rights: use your own. Raises UserError if it is not there or fails.
+    """
+    path = Path(path).resolve()
+    name = f"qgf_use_{path.stem}"
+    if getattr(sys.modules.get(name), "__file__", None) == str(path):
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UserError(f"{path}: no such Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(f"{path}: failed while it was imported ({type(error).__name__}: {error})") from error

@@ -1,0 +1,213 @@
+"""Which weight? Chosen on tuning episodes by successive halving and reported on others; or chosen from data alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from qgf.errors import UserError
+from qgf.evaluation import Arm
+from qgf.guides import find, need
+from qgf.ledger import Player, Row, outcomes
+from qgf.sampling import DEFAULT_STRENGTH, Policy, act_jit, with_fields
+from qgf.statistics import mcnemar
+
+STRENGTHS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+SCALES = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""For guides whose weight has no scale (CFGRL)."""
+RUNGS = (10, 15, 25)
+"""Episodes that each rung adds; after each the better third goes on."""
+KEEP = 1 / 3
+TUNING_SEED = 1
+"""Of the episodes on which arms are chosen. Results are reported on seed 0, whose episodes are others."""
+
+
+def candidates(
+    guides: Iterable[str],
+    strengths: Sequence[float] = (),
+    weights: Sequence[float] = (),
+    best_of: Iterable[int] = (1,),
+    schedules: Iterable[str] = ("constant",),
+) -> list[Arm]:
+    """The grid to choose from, by default the guide's own strengths. Raises UserError if it has two scales."""
+    if strengths and weights:
+        raise UserError("give --strength or --weight, not both")
+
+    def amounts(guide: str) -> list[dict[str, Any]]:
+        if guide == "none":
+            return [{}]
+        if weights:
+            return [dict(weight=w) for w in weights]
+        grid = strengths or (SCALES if getattr(find(guide), "scale_free", False) else STRENGTHS)
+        return [dict(strength=s) for s in grid]
+
+    plans = [(guide, amount, s) for guide in guides for amount in amounts(guide) for s in schedules]
+    return list(dict.fromkeys(
+        Arm(guide, best_of=n, schedule="constant" if guide == "none" else s, **amount)
+        for n in best_of for guide, amount, s in plans
+    ))  # fmt: skip
+
+
+Play = Callable[[list[Arm], int, int], dict[Arm, np.ndarray]]
+
+
+def halving(
+    groups: Mapping[str, Sequence[Arm]], play: Play, rungs: Sequence[int] = RUNGS
+) -> tuple[dict[str, Arm], dict[Arm, np.ndarray]]:
+    """Successive halving (Jamieson & Talwalkar 2016) on paired episodes: every arm plays the first rung's, the better
+    third of each group the next rung's too, and so on. `play(arms, first, episodes)` returns each arm's successes.
+
+    Returns the winner of each group and all that was played. Ties go to the arm nearest the default strength, then to
+    the cheaper. A group of one plays nothing.
+    """
+    played: dict[Arm, np.ndarray] = {}
+    alive, first = {name: list(arms) for name, arms in groups.items()}, 0
+    for number, episodes in enumerate(rungs):
+        rivals = list(dict.fromkeys(arm for name, arms in alive.items() if len(groups[name]) > 1 for arm in arms))
+        for arm, success in (play(rivals, first, episodes) if rivals else {}).items():
+            played[arm] = np.append(played.get(arm, []), success)
+        first += episodes
+        for name, arms in alive.items():
+            if len(groups[name]) > 1:
+                arms.sort(key=lambda arm: (-played[arm].mean(), _distance(arm), arm.best_of))
+            if number < len(rungs) - 1:
+                del arms[max(1, round(len(arms) * KEEP)) :]
+    return {name: arms[0] for name, arms in alive.items()}, played
+
+
+def _distance(arm: Arm) -> float:
+    """How far an arm's strength is from the default, in factors."""
+    return 0.0 if not arm.strength else abs(float(np.log(arm.strength / DEFAULT_STRENGTH)))
+
+
+class Tuned(NamedTuple):
+    """What tuning ends with."""
+
+    arm: Arm
+    trials: dict[Arm, np.ndarray]  # successes on the tuning episodes
+    reports: dict[str, tuple[Arm, Row]]  # chosen, none, placebo, default: on the held-out episodes
+    p: dict[str, float]  # McNemar's test of `chosen` against each of the others, on the same episodes
+    cautions: list[str]
+
+
+def tune(
+    player: Player,
+    arms: Sequence[Arm],
+    rungs: Sequence[int] = RUNGS,
+    episodes: int = 50,
+    seed: int = 0,
+    tuning_seed: int = TUNING_SEED,
+) -> Tuned:
+    """Choose among `arms` on the episodes of `tuning_seed`, then report on those of `seed` beside `none`, the placebo
+    and the default strength. Raises UserError if the two seeds are equal, or if there is nothing to choose from.
+    """
+    if seed == tuning_seed:
+        raise UserError(f"seed and tuning seed are both {seed}: the weight would be chosen on the episodes reported")
+    if not arms:
+        raise UserError("nothing to choose from: give at least one guide")
+
+    def play(rivals, first, n):
+        return {arm: outcomes(player.play(arm, "tuning", tuning_seed, first, n)) for arm in rivals}
+
+    winners, trials = halving(dict(all=arms), play, rungs)
+    chosen = winners["all"]
+    shown = dict(chosen=chosen, none=Arm("none")) | controls(chosen)
+    reports = {name: (arm, player.play(arm, "held-out", seed, 0, episodes)) for name, arm in shown.items()}
+    success = {name: outcomes(row) for name, (_, row) in reports.items()}
+    p = {name: mcnemar(success["chosen"], x) for name, x in success.items() if name != "chosen"}
+    ratio = float(reports["chosen"][1]["ratio"])
+    return Tuned(chosen, trials, reports, p, cautions(chosen, arms, ratio, success))
+
+
+def controls(chosen: Arm) -> dict[str, Arm]:
+    """What the chosen arm should be held against: a random direction as long as its own, and the untuned default."""
+    if chosen.guide == "none":
+        return {}
+    default = replace(chosen, strength=DEFAULT_STRENGTH, weight=None)
+    if getattr(find(chosen.guide), "climbs", 0):
+        return dict(default=default)  # there is no direction while denoising that could be random
+    return dict(placebo=replace(chosen, guide=f"placebo:{chosen.guide}"), default=default)
+
+
+def cautions(chosen: Arm, arms: Sequence[Arm], ratio: float, success: dict[str, np.ndarray]) -> list[str]:
+    """What should make one doubt the choice, a sentence each."""
+    notes = []
+    if chosen.guide != "none":
+        if ratio < 0.01 and not getattr(find(chosen.guide), "climbs", 0):
+            notes.append(f"guidance is negligible: |w g| is {100 * ratio:.2g} % of |v|, too little to explain a gain")
+        if ratio > 1:
+            notes.append(f"guidance dominates: |w g| is {ratio:.1f} times |v|, the reference policy hardly matters")
+        amount = lambda arm: arm.strength if arm.weight is None else arm.weight
+        grid = sorted({amount(arm) for arm in arms if arm.guide == chosen.guide and amount(arm) is not None})
+        if len(grid) > 1 and amount(chosen) in (grid[0], grid[-1]):
+            notes.append(f"the best strength, {amount(chosen):g}, lies at the edge of the grid: try a wider one")
+    placebo = success.get("placebo")
+    if placebo is not None and placebo.mean() >= success["chosen"].mean():
+        notes.append("a random direction of the same length does as well: it is not the gradient that helps")
+    return notes
+
+
+class Half(eqx.Module):
+    """The lowest of some members of an ensemble critic."""
+
+    critic: Any
+    members: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, obs, a: Array) -> Array:
+        return jnp.min(self.critic.members(obs, a)[..., jnp.array(self.members)], axis=-1)
+
+
+class Offline(NamedTuple):
+    """What the data alone say about the strength; arrays are [strengths], means over states."""
+
+    strength: float
+    strengths: tuple[float, ...]
+    claimed: np.ndarray  # gain in Q over the unguided action according to the half of the critics that guides
+    confirmed: np.ndarray  # the same actions, judged by the half that does not
+
+
+def offline(
+    policy: Policy, observations, key: Array, guide: str = "qgf", strengths: Sequence[float] = STRENGTHS
+) -> Offline:
+    """The strength with the largest gain in Q that an independent half of the ensemble confirms, among those before
+    the two part (confirmed < half of claimed). Each half guides in turn. Needs no environment.
+
+    Raises UserError if the critic is no ensemble of two or more.
+    """
+    members = jax.eval_shape(need(policy.critic, "members"), *_one(policy, observations)).shape[-1]
+    if members < 2:
+        raise UserError(f"tuning without an environment needs two critics that can disagree; this policy has {members}")
+    halves = [Half(policy.critic, tuple(range(k, members, 2))) for k in (0, 1)]
+    claimed, confirmed = np.zeros((2, len(strengths)))
+    for own, other in (halves, halves[::-1]):
+        guided = lambda s, own=own: with_fields(policy.guided(guide, strength=s), critic=own)
+        plain = _values(guided(0.0), own, other, observations, key)
+        gains = np.array([_values(guided(s), own, other, observations, key) - plain for s in strengths])
+        claimed, confirmed = claimed + gains[:, 0] / 2, confirmed + gains[:, 1] / 2
+    parted = np.append(np.flatnonzero(confirmed < claimed / 2), len(strengths))[0]
+    best = int(np.argmax(confirmed[: max(parted, 1)]))
+    return Offline(float(strengths[best]), tuple(strengths), claimed, confirmed)
+
+
+def _one(policy: Policy, observations):
+    shape = jax.ShapeDtypeStruct((policy.horizon * policy.action_dim,), jnp.float32)
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), observations), shape
+
+
+def _values(policy: Policy, own, other, observations, key) -> np.ndarray:
+    """Mean value of the policy's actions by the two critics, [2]."""
+    actions = act_jit(policy, observations, key)[0]
+    flat = actions.reshape(len(actions), -1)
+    return np.array([float(_mean(critic, observations, flat)) for critic in (own, other)])
+
+
+@eqx.filter_jit
+def _mean(critic, observations, actions):
+    return jnp.mean(jax.vmap(critic)(observations, actions))
