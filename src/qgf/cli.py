@@ -199,13 +199,13 @@ def _save_walks(run, scores, env, keep=25):
 
 def _print_scores(scores):
     table = Table(box=None, header_style="bold", padding=(0, 1))
-    for column in ("arm", "success", "95 % interval", "return", "mean Q", "|wg|/|v|", "ms/call"):
+    for column in ("arm", "success", "95 % interval", "return", "mean Q", "|wg|/|v|", "ms/call", "MFLOP"):
         table.add_column(column, justify="left" if column == "arm" else "right", no_wrap=True)
     several = len({s.policy_seed for s in scores}) > 1
     for s in scores:
         low, high = s.interval
         label = f"{s.arm.label}, seed {s.policy_seed}" if several else s.arm.label
-        numbers = (f"{x:.2f}" for x in (s.value.mean(), s.ratio.mean(), s.decision_ms))
+        numbers = (f"{x:.2f}" for x in (s.value.mean(), s.ratio.mean(), s.decision_ms, 1e3 * s.gflop))
         interval = f"{100 * low:.0f} to {100 * high:.0f} %"
         table.add_row(label, f"{100 * s.rate:.0f} %", interval, f"{s.returns.mean():.1f}", *numbers)
     console.print(table)

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import equinox as eqx
 import jax
 import numpy as np
 
@@ -98,6 +99,7 @@ class Score:
     seconds: float  # wall time of the arm
     decision_ms: float  # mean time per call of the policy, for all lanes together
     weight: float  # raw guidance weight
+    gflop: float = float("nan")  # 1e9 floating-point operations per action chunk of one observation, counted
     first: int = 0  # number of the first episode
     updates: int = 0
     arm: Arm = field(default_factory=Arm)
@@ -130,8 +132,8 @@ class Score:
             successes=int(self.success.sum()),
             success=f"{self.rate:.4f}", low=f"{low:.4f}", high=f"{high:.4f}", **{
                 name: f"{np.mean(getattr(self, name)):.4f}" for name in ("returns", "lengths", "value", "ratio")
-            }, skipped=int(self.skipped.sum()), decision_ms=f"{self.decision_ms:.2f}", seconds=f"{self.seconds:.1f}",
-            outcomes="".join("01"[int(x)] for x in self.success),
+            }, skipped=int(self.skipped.sum()), gflop=f"{self.gflop:.6g}", decision_ms=f"{self.decision_ms:.2f}",
+            seconds=f"{self.seconds:.1f}", outcomes="".join("01"[int(x)] for x in self.success),
         )  # fmt: skip
 
 
@@ -249,7 +251,20 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
         value=value / decisions, ratio=ratio / decisions, skipped=skipped,
         seconds=perf_counter() - began, decision_ms=1e3 * thinking / calls, paths=[np.stack(p) for p in paths],
         weight=0.0 if policy.guide == "none" else np.asarray(policy.weight).item(),
+        gflop=gflop_per_action(policy, envs.single_observation_space.shape),
     )  # fmt: skip
+
+
+def gflop_per_action(policy: Policy, obs_shape: tuple[int, ...]) -> float:
+    """Counted on the policy's program for one observation; nan where it has a loop of unknown length."""
+    from qgf.analysis import flops
+
+    arrays, fixed = eqx.partition(policy, eqx.is_array)
+    act = lambda arrays, obs, key: eqx.combine(arrays, fixed).act(obs, key)[0]
+    try:
+        return flops(act, arrays, jax.ShapeDtypeStruct((1, *obs_shape), np.float32), jax.random.key(0)) / 1e9
+    except UserError:
+        return float("nan")
 
 
 @jax.jit
@@ -295,7 +310,7 @@ def read_scores(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     with open(path, newline="") as file:
-        return [dict(schedule="constant", first="0", outcomes="") | row for row in csv.DictReader(file)]
+        return [dict(schedule="constant", first="0", gflop="", outcomes="") | row for row in csv.DictReader(file)]
 
 
 def write_scores(path: Path, scores: list[Score]) -> None:

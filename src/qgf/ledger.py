@@ -8,11 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import equinox as eqx
-import jax
 import numpy as np
 
-from qgf.analysis import flops
 from qgf.errors import UserError
 from qgf.evaluation import Arm, Score, evaluate
 from qgf.files import atomic_path
@@ -42,12 +39,14 @@ class Ledger:
     def find(self, identity: Mapping[str, Any]) -> Row | None:
         return self.rows.get(tuple(str(identity[name]) for name in KEY))
 
-    def add(self, identity: Mapping[str, Any], score: Score, gflop: float) -> Row:
+    def add(self, identity: Mapping[str, Any], score: Score) -> Row:
         scored = score.row() | dict(raw_weight=f"{score.weight:.6g}")
         row = {name: str(x) for name, x in (scored | dict(identity)).items() if name in KEY + VALUES}
         self.rows[tuple(row[name] for name in KEY)] = row
         _write(self.path, KEY + VALUES, [self.rows[key] for key in sorted(self.rows, key=_natural)])
-        cost = {name: row[name] for name in COSTS if name in row} | dict(arm=score.arm.label, gflop=f"{gflop:.6g}")
+        cost = {name: row[name] for name in COSTS if name in row} | dict(
+            arm=score.arm.label, gflop=f"{score.gflop:.6g}"
+        )
         cost |= dict(decision_ms=f"{score.decision_ms:.2f}", seconds=f"{score.seconds:.1f}")
         self.costs[tuple(cost[name] for name in COSTS)] = cost
         _write(self.path.with_name("costs.csv"), COSTS, list(self.costs.values()))
@@ -85,16 +84,8 @@ class Player:
             tell = lambda done, wins, total: self.progress(f"{split}: {arm.label}", done, wins, total)
             policy = arm.of(self.policy())
             score = evaluate(policy, self.env, episodes, seed, self.envs(), tell, first)
-            row = self.ledger.add(identity, replace(score, arm=arm), gflop_per_action(policy))
+            row = self.ledger.add(identity, replace(score, arm=arm))
         return row
-
-
-def gflop_per_action(policy: Policy) -> float:
-    """Counted, for one observation; 1e9 floating-point operations."""
-    obs = jax.ShapeDtypeStruct((1, *policy.velocity.mean.shape), np.float32)  # type: ignore[attr-defined]
-    arrays, fixed = eqx.partition(policy, eqx.is_array)
-    act = lambda arrays, obs, key: eqx.combine(arrays, fixed).act(obs, key)[0]
-    return flops(act, arrays, obs, jax.random.key(0)) / 1e9
 
 
 def _read(path: Path, columns: Sequence[str]) -> dict[tuple, Row]:
