@@ -1,13 +1,14 @@
 """Training speed: FLOP of the losses' matrix products per second, over the machine's own float32 product rate.
 
-    python benchmarks/train_speed.py [--quick]
+    python benchmarks/train_speed.py [--quick] [--precision bfloat16]
 
 Prints one row per size, H = 5: updates per second and the fraction of the rate measured in the same run, taken right
 before and after the size. The FLOP are counted from the layers: 2 x batch x in x out per product; a forward pass is
-one such product per layer, a backward pass two more, less the one that would give the gradient in the input.
+one such product per layer, a backward pass two more, less the one that would give the gradient in the input. Rate and
+targets are those of float32 in either precision.
 """
 
-import sys
+import argparse
 from itertools import pairwise
 
 import jax
@@ -54,13 +55,17 @@ def data(rows: int = 100_000) -> Chunks:
 
 
 def main() -> None:
-    quick = "--quick" in sys.argv
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    options = parser.parse_args()
+    quick, precision = options.quick, None if options.precision == "float32" else options.precision
     chunks = data()
     print(
         f"{'size':>10} {'batch':>6} {'updates/s':>10} {'GFLOP/s':>8} {'product rate':>13} {'fraction':>9} {'target':>7}"
     )
     for (width, depth, batch), target in zip(SIZES, TARGETS, strict=True):
-        learner = Learner(IQL(width=width, depth=depth), SPEC, 3e-4, batch)
+        learner = Learner(IQL(width=width, depth=depth), SPEC, 3e-4, batch, precision=precision)
         flop = flop_per_update(width, depth, batch)
         updates = max(2, int((0.3 if quick else 2) * 1.5e11 / flop))
         state = learner.init(jax.random.key(0))

@@ -39,7 +39,7 @@ def test_expectile_loss_by_hand():
 
 
 def test_td_target_bootstraps_only_where_the_task_goes_on():
-    value = lambda obs: 2 * obs[0] - obs[2]
+    value = lambda obs: 2 * obs[..., 0] - obs[..., 2]
     expected = BATCH.returns + BATCH.bootstrap * (2 * BATCH.next_obs[:, 0] - BATCH.next_obs[:, 2])
     target = td_target(value, BATCH)
     assert_allclose(target, expected, rtol=1e-5, atol=1e-6)
@@ -49,26 +49,32 @@ def test_td_target_bootstraps_only_where_the_task_goes_on():
 
 
 def test_lowest_is_the_minimum_of_the_ensemble():
-    ensemble = lambda obs, a: jnp.stack([obs.sum(), a.sum(), jnp.array(0.5)])
-    for obs, a in zip(BATCH.obs, BATCH.actions, strict=True):
-        assert_allclose(lowest(ensemble, obs, a), min(float(obs.sum()), float(a.sum()), 0.5), rtol=1e-6)
+    ensemble = lambda obs, a: jnp.stack([obs.sum(-1), a.sum(-1), jnp.full(obs.shape[:-1], 0.5)], axis=-1)
+    together = lowest(ensemble, BATCH.obs, BATCH.actions)
+    assert together.shape == (16,)
+    for obs, a, low in zip(BATCH.obs, BATCH.actions, together, strict=True):
+        expected = min(float(obs.sum()), float(a.sum()), 0.5)
+        assert_allclose([lowest(ensemble, obs, a), low], expected, rtol=1e-6)
+
+
+def pair(obs, a):
+    """Two critics, obs_0 a_1 and 3 a_0."""
+    return jnp.stack([obs[..., 0] * a[..., 1], 3 * a[..., 0]], axis=-1)
 
 
 def test_critic_loss_matches_numpy():
-    ensemble = lambda obs, a: jnp.stack([obs[0] * a[1], 3 * a[0]])
     target = draw(16)
     obs, a, y = (np.asarray(x, float) for x in (BATCH.obs, BATCH.actions, target))
     q = np.stack([obs[:, 0] * a[:, 1], 3 * a[:, 0]], axis=1)
-    loss, logs = critic_loss(ensemble, target, BATCH)
+    loss, logs = critic_loss(pair, target, BATCH)
     assert_allclose(loss, np.mean((q - y[:, None]) ** 2), rtol=1e-5)
     assert_allclose([logs["q"], logs["target"]], [q.mean(), y.mean()], rtol=1e-4)
 
 
 def test_value_loss_matches_numpy():
-    ensemble, value = lambda obs, a: jnp.stack([obs[0] * a[1], 3 * a[0]]), lambda obs: obs[1] ** 2
     obs, a = np.asarray(BATCH.obs, float), np.asarray(BATCH.actions, float)
     error = np.minimum(obs[:, 0] * a[:, 1], 3 * a[:, 0]) - obs[:, 1] ** 2
-    loss, logs = value_loss(value, ensemble, BATCH, 0.9)
+    loss, logs = value_loss(lambda obs: obs[..., 1] ** 2, pair, BATCH, 0.9)
     assert_allclose(loss, np.mean(np.where(error > 0, 0.9, 0.1) * error**2), rtol=1e-5)
     assert_allclose(logs["v"], np.mean(obs[:, 1] ** 2), rtol=1e-5)
 

@@ -25,6 +25,14 @@ def test_bc_loss_by_hand(float64):
     assert_allclose(bc_loss(v, a0, a1, t), np.mean(error**2), rtol=1e-15)
 
 
+def test_the_loss_of_a_batch_is_the_mean_of_its_samples(float64):
+    v = lambda a, t: 2 * a + t[..., None] ** 2
+    rng = np.random.default_rng(0)
+    a0, a1, t = (jnp.array(x) for x in (*rng.normal(size=(2, 5, 3)), rng.uniform(size=5)))
+    assert_allclose(bc_loss(v, a0, a1, t), np.mean([bc_loss(v, *x) for x in zip(a0, a1, t, strict=True)]), rtol=1e-12)
+    assert_allclose(interpolate(a0, a1, t), jax.vmap(interpolate)(a0, a1, t), rtol=1e-15)
+
+
 @dimensions
 def test_bc_loss_is_lowest_at_the_exact_velocity(d):
     m, n = worlds.mixture(d), 20_000

@@ -26,8 +26,8 @@ def chunks(rows=200, starts=None, seed=0):
     return Chunks(obs, actions, jnp.array(starts, jnp.int32), returns, bootstrap)
 
 
-def iql_learner(frozen=None):
-    return Learner(IQL(width=16, depth=1), SPEC, 1e-2, 8, frozen)
+def iql_learner(frozen=None, depth=1, precision=None):
+    return Learner(IQL(width=16, depth=depth), SPEC, 1e-2, 8, frozen, precision)
 
 
 LEARNER = iql_learner()  # shared, because what it compiled stays with it
@@ -239,3 +239,29 @@ def test_validate_is_a_fixed_draw_that_changes_nothing():
     seeds = jax.jit(jax.vmap(learner.init))(jax.random.split(jax.random.key(4), 2))
     one = learner.validate(jax.tree.map(lambda x: x[1], seeds), data, 64)
     assert_allclose(learner.validate(seeds, data, 64)["loss/flow"][1], one["loss/flow"], rtol=1e-5)
+
+
+# Precision
+
+
+def test_bfloat16_trains_about_the_same_two_seeds():
+    data, keys = chunks(), jax.random.split(jax.random.key(4), 2)
+    run = lambda learner: learner.run(jax.jit(jax.vmap(learner.init))(keys), data, 20)
+    (exact, logs), (rounded, close) = (run(iql_learner(depth=2, precision=p)) for p in (None, "bfloat16"))
+    assert set(close) == set(logs)
+    for name in ("loss/flow", "loss/critic", "loss/value"):
+        assert_allclose(close[name], logs[name], rtol=0.01)
+        assert not np.array_equal(close[name], logs[name])
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), rounded) == jax.tree.map(lambda x: (x.shape, x.dtype), exact)
+    assert {x.dtype.name for x in jax.tree.leaves((rounded.nets, rounded.optimiser))} == {"float32", "int32"}
+
+
+def test_a_learner_without_a_precision_follows_its_surroundings():
+    plain, rounded = (iql_learner(depth=2, precision=p) for p in (None, "bfloat16"))
+    state, data = fresh(plain, 0), chunks()
+    batch = batch_at(data, jnp.arange(8), SPEC.horizon)
+    losses = lambda learner: jax.jit(learner.loss)(learner._trained(state.nets), state.nets, batch, state.key)
+    exact, expected = losses(plain), losses(rounded)
+    with jax.default_matmul_precision("bfloat16"):
+        assert_trees(assert_array_equal, losses(plain), expected)
+    assert differs(exact, expected)

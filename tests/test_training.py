@@ -301,10 +301,11 @@ def test_a_broken_record_is_a_users_error(maze, tiny, tiny_run, tmp_path):
 
 
 def test_a_bfloat16_run_resumes_to_the_bit_and_exports_a_float32_policy(maze, tiny, tmp_path):
+    data = replace(maze, validation=None)
     config = replace(tiny, steps=200, checkpoint_every=100, precision="bfloat16", method=IQL(width=32, depth=2))
-    straight = train(maze, config, tmp_path / "straight")
-    train(maze, replace(config, steps=100), tmp_path / "run")
-    run = train(maze, config, tmp_path / "run")
+    straight = train(data, config, tmp_path / "straight")
+    train(data, replace(config, steps=100), tmp_path / "run")
+    run = train(data, config, tmp_path / "run")
     assert run.config == config
     assert weights(run) == weights(straight)
     assert (run.directory / "metrics.csv").read_text() == (straight.directory / "metrics.csv").read_text()
@@ -314,10 +315,10 @@ def test_a_bfloat16_run_resumes_to_the_bit_and_exports_a_float32_policy(maze, ti
     assert {x.dtype.name for x in jax.tree.leaves((trained.nets, state.optimiser))} == {"float32", "int32"}
     assert np.abs(run.policy()(OBS, KEY)).max() <= 1
 
-    exact = train(maze, replace(config, precision="float32"), tmp_path / "exact")
+    exact = train(data, replace(config, precision="float32"), tmp_path / "exact")
     assert weights(run) != weights(exact)
     rounded, plain = run.metrics(), exact.metrics()
-    for name in ("loss/flow", "loss/critic", "loss/value", "val/flow"):
+    for name in ("loss/flow", "loss/critic", "loss/value"):
         assert_allclose(rounded[name], plain[name], rtol=0.01)
         assert not np.array_equal(rounded[name], plain[name])
 
