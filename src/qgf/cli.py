@@ -263,6 +263,7 @@ def tune(
 def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
     from qgf.checkpoint import load_trained
     from qgf.ledger import Ledger, Player
+    from qgf.tuning import save
     from qgf.tuning import tune as run_tuning
 
     folders = run.policy_dirs()
@@ -279,8 +280,8 @@ def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
             trained.policy, env, ledger, envs, policy_seed=policy_seed, updates=trained.updates, progress=progress
         )
         tuned = run_tuning(player, arms, rungs, episodes, seed, tuning_seed)
+    save(tuned, run.directory / "tuning" / "tuned.json")
     _print_tuned(tuned, ledger)
-    return tuned
 
 
 @contextmanager

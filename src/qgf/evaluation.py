@@ -16,6 +16,7 @@ import numpy as np
 from qgf.errors import UserError
 from qgf.files import atomic_path
 from qgf.sampling import DEFAULT_STRENGTH, Policy, act_jit
+from qgf.statistics import wilson
 
 Progress = Callable[[int, int, int], None]
 
@@ -135,14 +136,6 @@ class Score:
             }, skipped=int(self.skipped.sum()), gflop=f"{self.gflop:.6g}", decision_ms=f"{self.decision_ms:.2f}",
             seconds=f"{self.seconds:.1f}", outcomes="".join("01"[int(x)] for x in self.success),
         )  # fmt: skip
-
-
-def wilson(successes: int, episodes: int) -> tuple[float, float]:
-    """Wilson's 95 % interval for a proportion."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(successes, episodes).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def episode_seeds(seed: int, episodes: int) -> list[int]:

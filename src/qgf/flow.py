@@ -39,7 +39,7 @@ class Flow:
         return self.v(a, t)
 
     def __getattr__(self, name: str):
-        if name == "v":  # not made yet
+        if name.startswith("_") or name == "v":  # Python's and JAX's own questions, or not made yet
             raise AttributeError(name)
         return getattr(self.v, name)
 
@@ -93,14 +93,15 @@ def integrate(v: Velocity, a: Array, t: Array) -> Array:
 def log_likelihood(v: Velocity, a: Array, rtol: float = 1e-6, atol: float = 1e-6) -> Array:
     """log p_1(a) = log N(a_0; 0, I) - int_0^1 div v(a_t, t) dt, a_t on the ODE's path that ends in a_1 = a[d], [].
 
-    In nats, by adaptive Runge-Kutta (Dormand-Prince) backwards in time with the exact divergence, d forward derivatives
-    per evaluation (Chen et al. 2018; Lipman et al. 2023, appendix C).
+    In nats, by adaptive Runge-Kutta (Dormand-Prince) backwards in time with the exact divergence, d derivatives per
+    evaluation (Chen et al. 2018; Lipman et al. 2023, appendix C).
     """
 
     def backwards(state, s):
         a, _ = state
         velocity = lambda x: v(x, 1 - s)
-        return -velocity(a), -jnp.trace(jax.jacfwd(velocity)(a))
+        # In reverse mode: that is the one derivative that the networks' own rules have.
+        return -velocity(a), -jnp.trace(jax.jacrev(velocity)(a))
 
     times = jnp.array([0.0, 1.0], a.dtype)
     path, change = odeint(backwards, (a, jnp.zeros((), a.dtype)), times, rtol=rtol, atol=atol)

@@ -101,9 +101,9 @@ def agreement(directions: Array) -> Array:
 
 
 WRAPPERS: dict[str, Callable[[Estimator], Estimator]] = dict(placebo=placebo, zero=zero, gate=gate)
-GUIDES = ChainMap(
-    ESTIMATORS,
+GUIDES = ChainMap(  # iterates from the last to the first
     dict(gradstep=gradstep, robustq=robustq, cfgrl=cfgrl) | {name: wrap(qgf) for name, wrap in WRAPPERS.items()},
+    ESTIMATORS,
 )
 """Every guide that has a name; `ESTIMATORS["mine"] = mine` adds to it. A wrapper goes around any: "placebo:ood"."""
 
@@ -116,7 +116,8 @@ def find(guide: str | Estimator) -> Estimator:
         return GUIDES[guide]
     wrapper, _, inner = guide.partition(":")
     if wrapper not in WRAPPERS or inner not in GUIDES:
-        raise unknown("guide", guide, [*GUIDES, *(f"{wrapper}:ood" for wrapper in WRAPPERS)])
+        around = [f"{wrapper}:{name}" for name in ESTIMATORS] if wrapper in WRAPPERS else [f"{w}:ood" for w in WRAPPERS]
+        raise unknown("guide", guide, [*GUIDES, *around])
     return _wrapped(wrapper, GUIDES[inner])
 
 

@@ -30,6 +30,8 @@ class At:
         return self.f(self.obs, *args)
 
     def __getattr__(self, name: str):
+        if name.startswith("_") or name in ("f", "obs"):  # Python's and JAX's own questions, or not made yet
+            raise AttributeError(name)
         return At(getattr(self.f, name), self.obs)
 
 
@@ -217,7 +219,7 @@ class Policy(eqx.Module):
         """
         weight = raw_weight(strength, weight, self.calibration, self.horizon * self.action_dim, guide)
         fields = dict(guide=guide, steps=self.steps if steps is None else steps, samples=best_of, schedule=schedule)
-        return _replace(self, weight=jnp.asarray(weight, float), **fields)
+        return with_fields(self, weight=jnp.asarray(weight, float), **fields)
 
     @staticmethod
     def load(directory: str | Path) -> Policy:
@@ -238,7 +240,8 @@ def _actions(policy: Policy, obs, key: Array) -> Array:
     return policy.act(obs, key)[0]
 
 
-def _replace(policy: Policy, **changes) -> Policy:
+def with_fields(policy: Policy, **changes) -> Policy:
+    """The policy with some fields replaced."""
     fields = {name: getattr(policy, name) for name in policy.__dataclass_fields__}
     return type(policy)(**(fields | changes))
 
@@ -309,6 +312,6 @@ def calibrate(policy: Policy, observations, key: Array, actions: int = 32) -> Po
     sigma_a is the mean over states and dimensions of the standard deviation of `actions` unguided samples, and
     E|g| the mean norm of grad Q at those samples.
     """
-    plain = _replace(policy, guide="none", samples=1, schedule="constant")
+    plain = with_fields(policy, guide="none", samples=1, schedule="constant")
     sigma, grad_norm = _scales(plain, observations, key, actions)
-    return _replace(policy, calibration=Calibration(float(sigma), float(grad_norm)))
+    return with_fields(policy, calibration=Calibration(float(sigma), float(grad_norm)))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from qgf.config import write_json
 from qgf.errors import UserError
 from qgf.evaluation import Arm
 from qgf.guides import find, need
@@ -124,6 +126,18 @@ def tune(
     p = {name: mcnemar(success["chosen"], x) for name, x in success.items() if name != "chosen"}
     ratio = float(reports["chosen"][1]["ratio"])
     return Tuned(chosen, trials, reports, p, cautions(chosen, arms, ratio, success))
+
+
+def save(tuned: Tuned, path: Path) -> None:
+    """What was chosen and what came of it, as JSON, for the report."""
+    count = lambda x: dict(successes=int(x.sum()), episodes=len(x))
+    pooled = [asdict(arm) | dict(label=arm.label) | count(x) for arm, x in tuned.trials.items()]
+    held_out = [
+        dict(asdict(arm), name=name, label=arm.label, successes=int(row["successes"]), episodes=int(row["episodes"]),
+             ratio=float(row["ratio"]), p=tuned.p.get(name))
+        for name, (arm, row) in tuned.reports.items()
+    ]  # fmt: skip
+    write_json(path, dict(arm=asdict(tuned.arm), trials=pooled, reports=held_out, cautions=tuned.cautions))
 
 
 def controls(chosen: Arm) -> dict[str, Arm]:
