@@ -209,7 +209,8 @@ def _claim(directory: Path, record: dict) -> None:
     path = directory / "config.json"
     if path.exists():
         old = read_json(path, "a run directory")
-        old["train"] = to_json(from_json(old["train"]))  # with today's defaults for settings that it does not know
+        if "train" in old:
+            old["train"] = to_json(from_json(old["train"]))  # with today's defaults for settings it does not know
         others = ("dataset", "flow", "critic_from")
         flat = [{**r.get("train", {}), **{name: r.get(name) for name in others}} for r in (old, record)]
         changed = [k for k in flat[1] if k not in FREE and flat[0].get(k) != flat[1][k]]
