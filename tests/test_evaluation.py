@@ -15,6 +15,7 @@ from qgf.envs import ChunkEnv, make_vector_env, parse_name, seed_globals
 from qgf.errors import UserError
 from qgf.evaluation import Arm, Score, arms, episode_seeds, evaluate, evaluate_run, read_scores, wilson, write_scores
 from qgf.sampling import guided_flow
+from qgf.types import Calibration
 
 LIMIT, HORIZON = 23, 4
 
@@ -139,6 +140,20 @@ def test_episodes_do_not_depend_on_how_many_follow():
     assert_allclose(many.returns[:4], few.returns, rtol=1e-5)
 
 
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_the_first_episode_may_be_a_later_one(lanes):
+    """Episodes first .. first + n are those of a longer evaluation, to the bit where they share a lane."""
+    play = lambda n, first: evaluate(walker(), TASK, n, seed=4, envs=Lanes(lanes), first=first)
+    whole, start, rest = play(9, 0), play(4, 0), play(5, 4)
+    assert (whole.first, rest.first, rest.episodes) == (0, 4, 5)
+    tolerance = dict(rtol=0) if lanes == 1 else dict(rtol=1e-4, atol=1e-5)
+    for part, slot in ((start, slice(4)), (rest, slice(4, None))):
+        fields = ("success", "returns", "lengths", "value", "ratio", "skipped", "paths")
+        same(part, dataclasses.replace(whole, **{name: getattr(whole, name)[slot] for name in fields}), **tolerance)
+    assert start.row()["outcomes"] + rest.row()["outcomes"] == whole.row()["outcomes"]
+    assert len(set(whole.returns)) == 9
+
+
 def test_every_arm_meets_the_same_episodes():
     guided, plain = (
         evaluate(walker(guide=g, weight=w), TASK, 8, seed=3, envs=Lanes(3)) for g, w in (("qgf", 2.0), ("none", 0))
@@ -242,6 +257,24 @@ def test_evaluate_run_scores_every_arm_and_seed(tiny_run):
     assert scores[0].weight == 0 < scores[1].weight
 
 
+def unplayable(*_):
+    raise AssertionError("environments were made")
+
+
+def test_a_guide_that_a_run_cannot_take_is_refused_before_anything_is_played(tiny_run, monkeypatch):
+    monkeypatch.setattr("qgf.evaluation._environments", unplayable)
+    for arm, said in (
+        (Arm("cfgrl", 1.0), "this guide needs an advantage-labelled flow: train with --method cfgrl or lab"),
+        (Arm("placebo:robustq"), "train with --method robust-q or lab"),
+        (Arm("qgf", schedule="linaer"), "did you mean 'linear'"),
+    ):
+        with pytest.raises(UserError) as caught:
+            evaluate_run(tiny_run, [Arm("none"), arm], TASK, episodes=1, seed=0)
+        assert said in str(caught.value) and "\n" not in str(caught.value)
+    with pytest.raises(AssertionError, match="environments were made"):
+        evaluate_run(tiny_run, [Arm("gate")], TASK, episodes=1, seed=0)
+
+
 # Refused
 
 
@@ -316,6 +349,23 @@ def test_labels_tell_arms_apart():
     assert Arm("none").label == "none"
 
 
+def test_arms_and_labels_have_schedules():
+    chosen = arms(["none", "qgf"], strengths=[0.5, 2.0], schedules=["constant", "score"])
+    assert chosen == [
+        Arm("none"),
+        Arm("qgf", 0.5),
+        Arm("qgf", 2.0),
+        Arm("qgf", 0.5, schedule="score"),
+        Arm("qgf", 2.0, schedule="score"),
+    ]
+    assert [arm.label for arm in chosen[2:4]] == ["qgf 2", "qgf score 0.5"]
+    assert len({arm.label for arm in chosen}) == 5
+    weighted = guided_flow(
+        lambda o, a, t: -a, lambda o, a: jnp.sum(a), 1, weight=0.1, calibration=Calibration(1.0, 1.0)
+    )
+    assert [arm.of(weighted).schedule for arm in chosen] == ["constant"] * 3 + ["score"] * 2
+
+
 def test_an_arm_without_amount_has_a_label_and_acts_at_the_default(tiny_run):
     assert Arm("qgf").label.startswith("qgf")
     assert_allclose(Arm("qgf").of(tiny_run.policy()).weight, tiny_run.policy(strength=1.0).weight)
@@ -371,3 +421,34 @@ def test_an_arm_that_was_scored_again_is_replaced_and_others_stay(tmp_path):
     assert [row["returns"] for row in rows] == [f"{s.returns.mean():.4f}" for s in (again, plain, *distinct)]
     with open(path, newline="") as file:
         assert len({tuple(row) for row in csv.reader(file)}) == 12  # one header, no row twice
+
+
+def test_schedule_first_episode_and_outcomes_are_in_a_row(tmp_path):
+    success = np.array([True, False, False, True])
+    numbers = {k: np.ones(4) for k in ("returns", "lengths", "value", "ratio", "skipped")}
+    one = score(arm=Arm("qgf", 1.0, schedule="score"), first=12, success=success, **numbers)
+    path = tmp_path / "evaluation.csv"
+    write_scores(path, [one])
+    (row,) = read_scores(path)
+    assert (row["schedule"], row["first"], row["episodes"], row["outcomes"]) == ("score", "12", "4", "1001")
+    others = [score(arm=Arm("qgf", 1.0)), dataclasses.replace(one, first=16), dataclasses.replace(one, seed=1)]
+    write_scores(path, [*others, one])
+    assert [row["first"] for row in read_scores(path)] == ["12", "0", "16", "12"]
+
+
+def test_tables_from_before_schedules_are_read_and_added_to(tmp_path):
+    path, old = tmp_path / "evaluation.csv", [score(0), score(1, arm=Arm("none"), weight=0.0)]
+    new = ("schedule", "first", "outcomes")
+    rows = [{key: value for key, value in one.row().items() if key not in new} for one in old]
+    with open(path, "w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    assert [[row[key] for key in new] for row in read_scores(path)] == [["constant", "0", ""]] * 2
+    assert [row["returns"] for row in read_scores(path)] == [row["returns"] for row in rows]
+    again, scheduled = score(2), score(3, arm=Arm("qgf", 1.0, schedule="linear"))
+    write_scores(path, [again, scheduled])
+    found = read_scores(path)
+    assert [row["returns"] for row in found] == [f"{one.returns.mean():.4f}" for one in (again, old[1], scheduled)]
+    assert [row["outcomes"] for row in found] == [again.row()["outcomes"], "", scheduled.row()["outcomes"]]
+    assert set(found[1]) == set(again.row())

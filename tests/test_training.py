@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from qgf.checkpoint import Checkpoints, load_policy, load_trained, save_trained
 from qgf.config import from_json, to_json
 from qgf.errors import UserError
+from qgf.files import LOCK, locked
 from qgf.learner import Learner
 from qgf.methods.iql import IQL
 from qgf.sampling import act_jit
@@ -295,6 +296,88 @@ def test_a_broken_record_is_a_users_error(maze, tiny, tiny_run, tmp_path):
     (run.directory / "config.json").write_text('{"train": ')
     assert "broken JSON" in users_error(lambda: train(maze, tiny, run.directory))
     assert "not a run directory" in users_error(lambda: Run(tmp_path / "nowhere").config)
+
+
+# One writer at a time
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from qgf.files import locked
+with locked(sys.argv[1]):
+    Path(sys.argv[2]).touch()
+    time.sleep(600)
+"""
+
+
+def content(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != LOCK}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_second_writer_is_refused_and_changes_nothing(maze, tiny, tiny_run, tmp_path, overwrite):
+    run, fresh = copied(tiny_run, tmp_path / "run").directory, tmp_path / "fresh"
+    before, longer = content(run), replace(tiny, steps=500)
+    for folder in (run, fresh):
+        with locked(folder):
+            message = users_error(lambda folder=folder: train(maze, longer, folder, overwrite=overwrite))
+        assert message == f"{folder} is being written by another process; try again when that has ended"
+    assert content(run) == before
+    assert content(fresh) == {}
+
+
+def test_a_run_is_held_while_it_is_trained_and_free_afterwards(maze, tiny, tmp_path):
+    said, short = [], replace(tiny, steps=100)
+    again = lambda *_: said.append(users_error(lambda: train(maze, short, tmp_path / "run")))
+    first = weights(train(maze, short, tmp_path / "run", progress=again))
+    assert len(said) == 1 and "is being written" in said[0]
+    assert weights(train(maze, short, tmp_path / "run")) == first
+
+
+def test_another_process_holds_a_run_until_it_is_killed(maze, tiny, tiny_run, tmp_path):
+    run, flag = copied(tiny_run, tmp_path / "run"), tmp_path / "held"
+    program = processes.start(HOLD, run.directory, flag)
+    try:
+        processes.wait_until(flag.exists, program)
+        assert "is being written by another process" in users_error(lambda: train(maze, tiny, run.directory))
+        processes.kill(program)
+    finally:
+        processes.clear(program)
+    assert weights(train(maze, tiny, run.directory)) == weights(tiny_run)
+
+
+def test_a_failed_run_lets_go_of_its_directory(maze, tiny, tmp_path):
+    wild = replace(tiny, learning_rate=1e30)
+    for _ in range(2):
+        assert "diverged" in users_error(lambda: train(maze, wild, tmp_path / "run"))
+
+
+def test_a_foreign_folder_gets_no_lock(maze, tiny, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "thesis.tex").write_text("years of work")
+    for overwrite in (False, True):
+        assert "no run directory" in users_error(lambda: train(maze, tiny, tmp_path / "folder", overwrite=overwrite))  # noqa: B023
+    assert os.listdir(tmp_path / "folder") == ["thesis.tex"]
+
+
+def test_an_interrupted_overwrite_leaves_a_run_and_no_hole_elsewhere(maze, tiny, tiny_run, tmp_path, monkeypatch):
+    run, kept = copied(tiny_run, tmp_path / "run"), tmp_path / "elsewhere"
+    shutil.move(run.directory / "checkpoints", kept)
+    (run.directory / "checkpoints").symlink_to(kept)
+    remove = shutil.rmtree
+
+    def interrupted(path, *more):
+        remove(path, *more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("qgf.training.shutil.rmtree", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(maze, tiny, run.directory, overwrite=True)
+    monkeypatch.undo()
+    assert not (run.directory / "policy").exists()
+    short = replace(tiny, steps=100, seed=2)
+    assert train(maze, short, run.directory, overwrite=True).config == short
+    assert {"200", "400"} <= set(os.listdir(kept))
 
 
 # bfloat16, several seeds, somebody's flow

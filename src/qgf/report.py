@@ -77,11 +77,13 @@ def latest_rows(scores: list[dict[str, str]]) -> list[dict]:
             k: float(np.mean([float(row[k]) for row in group])) for k in ("returns", "value", "ratio", "decision_ms")
         }
         shared = dict(label=arm.label, guide=guide, strength=arm.strength, best_of=arm.best_of, weight=arm.weight)
+        shared |= dict(usual=arm.steps is None and arm.schedule == "constant")
         rows.append(
             shared | mean | dict(successes=wins, episodes=episodes, success=wins / episodes, low=low, high=high)
         )
     rank = {guide: i for i, guide in enumerate(GUIDES)}
-    return sorted(rows, key=lambda r: (r["best_of"], rank.get(r["guide"], len(rank)), r["strength"] or r["weight"]))
+    amount = lambda r: r["weight"] if r["strength"] is None else r["strength"]
+    return sorted(rows, key=lambda r: (r["best_of"], rank.get(r["guide"], len(rank)), amount(r)))
 
 
 def _default(rows: list[dict], guide: str) -> dict | None:
@@ -89,7 +91,7 @@ def _default(rows: list[dict], guide: str) -> dict | None:
     mine = [
         r for r in rows if r["guide"] == guide and r["best_of"] == 1 and (guide == "none" or r["strength"] is not None)
     ]
-    return min(mine, key=lambda r: abs((r["strength"] or 0) - DEFAULT_STRENGTH), default=None)
+    return min(mine, key=lambda r: (not r["usual"], abs((r["strength"] or 0) - DEFAULT_STRENGTH)), default=None)
 
 
 def _embed(figure, path: Path, caption: str) -> str:
@@ -135,7 +137,9 @@ def _success(rows: list[dict], figures: Path) -> str:
     ]  # fmt: skip
     table = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in cells)
     html = _embed(plots.success_bars(rows), figures / "success.png", "Success of each arm on the same episodes.")
-    single = [r for r in rows if r["best_of"] == 1 and (r["strength"] is not None or r["guide"] == "none")]
+    single = [
+        r for r in rows if r["best_of"] == 1 and r["usual"] and (r["strength"] is not None or r["guide"] == "none")
+    ]
     if len({r["strength"] for r in single if r["strength"]}) > 1:
         caption = "Success against strength; the dotted line is the cloned policy. Bands are 95 % Wilson intervals."
         html += _embed(plots.success_against_strength(single), figures / "strength.png", caption)

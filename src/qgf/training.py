@@ -91,6 +91,8 @@ def train(
     spec = Spec(dataset.obs_dim, dataset.action_dim, config.horizon)
     precision = None if config.precision == "float32" else config.precision
     learner = Learner(config.method, spec, config.learning_rate, config.batch_size, frozen, precision)
+    if not learner.losses:
+        raise UserError(f"nothing is left to train: {config.method.name} has no networks but those that are lent")
     _check_free(directory)
     with locked(directory):
         if overwrite and (directory / "config.json").exists():
@@ -184,6 +186,8 @@ def _donated(flow, critic_from, dataset: Dataset, config: TrainConfig) -> tuple[
                 raise UserError(
                     f"{flow} and {critic_from} normalise observations differently, so they cannot be joined"
                 )
+            if "critic" in parts and (critics := donor.method.critics) != config.method.critics:
+                raise UserError(f"{run}: it has {critics} critics; pass --critics {critics}")
             scales = (np.asarray(donor.mean), np.asarray(donor.std))
             frozen |= {part: getattr(donor.nets, part) for part in parts if hasattr(donor.nets, part)}
     return frozen, scales
@@ -230,8 +234,9 @@ def _check_free(directory: Path) -> None:
 
 
 def _clear(directory: Path) -> None:
-    for path in directory.iterdir():
-        if path.is_dir():
+    """Delete a run; its config.json last, so that what an interruption leaves is still known as a run."""
+    for path in sorted(directory.iterdir(), key=lambda path: path.name == "config.json"):
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         elif path.name != LOCK:
             path.unlink()
