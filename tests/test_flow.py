@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import worlds
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.special import logsumexp
+from scipy.stats import norm
 
-from qgf.flow import Flow, as_flow, bc_loss, clean, integrate, interpolate
+from qgf.flow import Flow, as_flow, bc_loss, clean, integrate, interpolate, log_likelihood
+from qgf.networks import VelocityField
+from qgf.toy import Mixture
 
 dimensions = pytest.mark.parametrize("d", worlds.DIMENSIONS)
 
@@ -144,3 +148,36 @@ def test_a_flow_without_a_point_remembers_nothing():
     assert_array_equal(flow(jnp.ones(2), jnp.array(1.0)), [2, 2])
     assert_array_equal(flow(jnp.ones(2), jnp.array(2.0)), [3, 3])
     assert as_flow(flow) is flow
+
+
+TWO_PEAKS = Mixture(jnp.array([[0.5, -0.2], [-0.6, 0.4]]), jnp.array([1.0, 2.0]), 0.2)
+
+
+def likelihoods(v, a):
+    return jax.jit(jax.vmap(lambda a: log_likelihood(v, a)))(a)
+
+
+@pytest.mark.parametrize("d, std", [(1, 0.05), (2, 0.3), (5, 1.7)])
+def test_likelihood_of_a_gaussian_flow(d, std, precision):
+    mean = np.random.default_rng(d).normal(size=d)
+    m = Mixture(jnp.array(mean[None], precision.dtype), jnp.ones(1, precision.dtype), std)
+    a = mean + std * np.random.default_rng(1).normal(size=(30, d))
+    found = likelihoods(m.velocity, jnp.array(a, precision.dtype))
+    assert_allclose(found, norm.logpdf(a, mean, std).sum(axis=1), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("m", [worlds.mixture(1), TWO_PEAKS, worlds.mixture(3)], ids=["1-D", "2-D", "3-D"])
+def test_likelihood_of_a_mixtures_flow(m, float64):
+    a = np.asarray(m.sample(jax.random.key(0), 40))
+    a = np.concatenate([a, np.random.default_rng(0).normal(size=a.shape)])  # of the data, and off them
+    exact = [logsumexp(worlds.log_terms(m, x, 1.0)) for x in a]
+    assert_allclose(likelihoods(m.velocity, jnp.array(a)), exact, rtol=1e-5, atol=1e-4)
+    assert_allclose(exact, jax.vmap(lambda a: m.log_prob(a, jnp.ones(())))(a), rtol=1e-5, atol=1e-6)
+
+
+def test_a_networks_density_integrates_to_one():
+    network = VelocityField(1, 1, 16, 2, jax.random.key(0))
+    a = jnp.linspace(-9, 9, 721)[:, None]
+    density = jnp.exp(likelihoods(lambda a, t: 3 * network(jnp.ones(1), a, t), a))
+    assert abs(density[0]) < 1e-4 and abs(density[-1]) < 1e-4
+    assert_allclose(jnp.trapezoid(density, a[:, 0]), 1, atol=1e-3)

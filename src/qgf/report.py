@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from qgf import plots
+from qgf.analysis_plots import SECTIONS, read_table
 from qgf.evaluation import read_scores
 from qgf.files import atomic_path
 from qgf.guides import GUIDES
@@ -35,6 +36,7 @@ def report(directory: str | Path) -> Path:
             _success(rows, figures),
             _maze(run, rows, figures),
             _actions(run, rows, figures),
+            _analysis(run, figures),
             _learning(run, figures),
         ]
     page = Template(resources.files("qgf").joinpath("report.html").read_text()).substitute(
@@ -178,6 +180,16 @@ def _actions(run: Run, rows: list[dict], figures: Path) -> str:
     )
     figure = plots.action_space(policy, states, walks.maze)
     return "<section><h2>Inside the sampler</h2>" + _embed(figure, figures / "actions.png", caption) + "</section>"
+
+
+def _analysis(run: Run, figures: Path) -> str:
+    tables = {name: read_table(run.directory / "analysis" / f"{name}.csv") for name in SECTIONS}
+    pictures = [
+        _embed(draw(tables[name]), figures / f"analysis-{name}.png", caption)
+        for name, (draw, caption) in SECTIONS.items()
+        if tables[name]
+    ]
+    return "<section><h2>What the gradient is worth</h2>" + "".join(pictures) + "</section>" if pictures else ""
 
 
 def _learning(run: Run, figures: Path) -> str:

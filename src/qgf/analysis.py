@@ -1,0 +1,493 @@
+"""What a critic's gradient is worth: how it reacts to noise, what it reaches, how far from the data, at what cost.
+
+Every measurement takes a `Policy` (of a run, or `guided_flow` of any two functions), observations [B, S] and a key,
+and returns rows for a table, one dict each; means come with 95 % intervals over the B states. `analyse` does them all.
+"""
+
+from __future__ import annotations
+
+import csv
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.extend import core
+
+from qgf.checkpoint import load_trained
+from qgf.config import to_json
+from qgf.data import Dataset, load_dataset
+from qgf.errors import UserError
+from qgf.evaluation import Arm, arms
+from qgf.files import atomic_path
+from qgf.flow import Flow, integrate, log_likelihood
+from qgf.guides import GUIDES, WRAPPERS, find, need
+from qgf.sampling import At, Policy, act_jit
+from qgf.training import Run, train
+from qgf.types import StateValue
+
+STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
+SAMPLES = (1, 4, 16, 64)
+DEVIATIONS = (0.05, 0.1, 0.2, 0.4)
+
+Row = dict[str, Any]
+Tell = Callable[[str, int, int], None]
+
+
+def runnable(policy: Policy, observations, guides: Iterable[str] = ()) -> list[str]:
+    """The guides named, or without names all that the policy can run; controls and "none" only if they are named.
+
+    Raises UserError for a name that is unknown or asks for a network that the policy does not have.
+    """
+    if named := list(guides):
+        for guide in named:
+            _trace(policy, guide, observations)
+        return named
+
+    def runs(guide: str) -> bool:
+        try:
+            _trace(policy, guide, observations)
+        except UserError:
+            return False
+        return True
+
+    return [guide for guide in GUIDES if guide != "none" and guide not in WRAPPERS and runs(guide)]
+
+
+def _trace(policy: Policy, guide: str, observations) -> None:
+    jax.eval_shape(policy.guided(guide, weight=0.0).act, observations, jax.random.key(0))
+
+
+def mean_interval(x) -> tuple[float, float, float]:
+    """Mean of x[B] and its 95 % interval, mean -+ 1.96 standard errors; NaN (no direction to speak of) is left out."""
+    x = np.asarray(x, float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nothing left, or a single state: NaN, as it should be
+        mean, error = np.nanmean(x), 1.96 * np.nanstd(x, ddof=1) / np.sqrt(np.isfinite(x).sum())
+    return float(mean), float(mean - error), float(mean + error)
+
+
+def _named(name: str, x) -> Row:
+    return dict(zip((name, f"{name}_low", f"{name}_high"), mean_interval(x), strict=True))
+
+
+# The gradient under noise, and the Jacobians that stand between the action and the place where Q is asked
+
+
+def direction(policy: Policy, guide: str):
+    """The guide as a function (obs[S], a[d], t[]) -> g[d]."""
+    ask = find(guide)
+
+    def g(obs, a, t):
+        v, q = At(policy.velocity, obs), At(policy.critic, obs)
+        v = need(v, ask.reference) if hasattr(ask, "reference") else v
+        return ask(Flow(v, policy.steps, policy.low, policy.high, at=(a, t)), q, a, t)
+
+    return g
+
+
+def reference_path(policy: Policy, observations, key: Array) -> tuple[Array, Array]:
+    """Times [T] and points a_t [T, B, d] of unguided denoising, one path per state."""
+    a0 = jax.random.normal(key, (len(jax.tree.leaves(observations)[0]), policy.horizon * policy.action_dim))
+    path = jax.vmap(policy.guided("none", weight=0.0).trace)(observations, a0)
+    return path.t[0], jnp.swapaxes(path.a[:, :-1], 0, 1)
+
+
+@eqx.filter_jit
+def _cosines(policy, observations, key, guide, deviations, draws):
+    """[T, E, B], the mean over `draws` of cos(g(a_t), g(a_t + eps))."""
+    ask, (path, noise) = direction(policy, guide), jax.random.split(key)
+    t, a = reference_path(policy, observations, path)
+    z = jax.random.normal(noise, (*a.shape[:2], draws, a.shape[2]))  # the same noise for every guide and deviation
+
+    def unit(g):
+        norm = jnp.linalg.norm(g, axis=-1, keepdims=True)
+        return jnp.where(norm > 1e-12, g / norm, jnp.nan)
+
+    def at(step):
+        t, a, z = step  # t is one number for all states, so that the chains of bptt and chain stop where they should
+
+        def one(obs, a, z):
+            shifted = a + deviations[:, None, None] * z
+            moved = jax.vmap(jax.vmap(lambda a: ask(obs, a, t)))(shifted)
+            return jnp.mean(unit(moved) @ unit(ask(obs, a, t)), axis=-1)
+
+        return jax.vmap(one, out_axes=1)(observations, a, z)
+
+    return t, jax.lax.map(at, (t, a, z))
+
+
+def noise_sensitivity(
+    policy: Policy,
+    observations,
+    key: Array,
+    guides: Iterable[str] = (),
+    deviations: Sequence[float] = DEVIATIONS,
+    draws: int = 2,
+) -> list[Row]:
+    """cos(g(a_t), g(a_t + eps)), eps ~ N(0, deviation^2 I), a_t on the unguided path (paper: noise sensitivity).
+
+    Rows: guide, deviation, t, cosine, cosine_low, cosine_high.
+    """
+    rows = []
+    for guide in runnable(policy, observations, guides):
+        if getattr(find(guide), "climbs", 0):
+            continue  # it gives no direction while denoising
+        t, cosine = _cosines(policy, observations, key, guide, jnp.asarray(deviations), draws)
+        rows += [
+            dict(guide=guide, deviation=deviation, t=float(t[k]), **_named("cosine", cosine[k, i]))
+            for i, deviation in enumerate(deviations)
+            for k in range(len(t))
+        ]
+    return rows
+
+
+@eqx.filter_jit
+def jacobian_matrices(policy: Policy, observations, key: Array) -> tuple[Array, Array, Array]:
+    """Times [T], d a1_hat / d a and d ODE_t(a) / d a [T, B, d, d], both unclipped, a_t on the unguided path."""
+    t, a = reference_path(policy, observations, key)
+
+    def at(step):
+        t, a = step
+
+        def one(obs, a):
+            v = At(policy.velocity, obs)
+            one_step = jax.jacrev(lambda a: a + (1 - t) * v(a, t))(a)
+            return one_step, jax.jacrev(lambda a: integrate(Flow(v, policy.steps), a, t))(a)
+
+        return jax.vmap(one)(observations, a)
+
+    return t, *jax.lax.map(at, (t, a))
+
+
+def jacobians(policy: Policy, observations, key: Array) -> list[Row]:
+    """Of J = d a1_hat / d a, singular values and asymmetry |J - J^T|_F / |J + J^T|_F; of the chain its amplification.
+
+    The amplification is the largest singular value of d ODE_t(a) / d a (Euler steps of the sampler). Rows: t, quantity
+    ("singular value", "asymmetry", "amplification"), rank (of a singular value, 1 is the largest), mean, low, high.
+    """
+    t, one_step, chain = map(np.asarray, jacobian_matrices(policy, observations, key))
+    values = np.linalg.svd(one_step, compute_uv=False)
+    flip = np.swapaxes(one_step, -1, -2)
+    with np.errstate(invalid="ignore"):  # J = 0, as at t = 0 of an exact flow, has no symmetry
+        asymmetry = np.linalg.norm(one_step - flip, axis=(-2, -1)) / np.linalg.norm(one_step + flip, axis=(-2, -1))
+    quantities: list[tuple[str, Any, np.ndarray]]
+    quantities = [("singular value", i + 1, values[..., i]) for i in range(values.shape[-1])]
+    quantities += [("asymmetry", "", asymmetry), ("amplification", "", np.linalg.norm(chain, 2, axis=(-2, -1)))]
+    return [
+        dict(t=float(t[k]), quantity=name, rank=rank)
+        | dict(zip(("mean", "low", "high"), mean_interval(x[k]), strict=True))
+        for name, rank, x in quantities
+        for k in range(len(t))
+    ]
+
+
+# What guidance reaches
+
+
+def sweep(guides: Iterable[str], strengths: Sequence[float] = STRENGTHS, samples: Sequence[int] = SAMPLES) -> list[Arm]:
+    """Every guide at every strength, and the unguided best of N."""
+    return arms(guides, strengths) + [Arm("none", weight=0.0, best_of=n) for n in samples]
+
+
+@eqx.filter_jit
+def _values(critic, observations, a):
+    return jax.vmap(critic)(observations, a)
+
+
+def reached(policy: Policy, arm: Arm, observations, key: Array, judge: StateValue | None = None) -> tuple[Row, Array]:
+    """What one arm does, as the row that `gradient_as_optimiser` describes, and its actions [B, d]."""
+    acting, plain = arm.of(policy), policy.guided("none", weight=0.0)
+    a, before = (act_jit(p, observations, key)[0].reshape(-1, p.horizon * p.action_dim) for p in (acting, plain))
+    row: Row = dict(guide=arm.guide, strength="" if arm.strength is None else arm.strength, best_of=arm.best_of)
+    row["weight"] = 0.0 if arm.guide == "none" else float(np.asarray(acting.weight))
+    for critic, value, gain in ((policy.critic, "value", "gain"), (judge, "judged", "judged_gain")):
+        if critic is not None:
+            q = _values(critic, observations, a)
+            row |= {value: float(q.mean())} | _named(gain, q - _values(critic, observations, before))
+    return row, a
+
+
+def gradient_as_optimiser(
+    policy: Policy,
+    observations,
+    key: Array,
+    chosen: Sequence[Arm],
+    judge: StateValue | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Row]:
+    """Mean Q of the final action of every arm, by the critic that guides and by `judge`, one that never guided.
+
+    Where the first rises and the second does not, guidance exploits its critic. Rows: guide, strength, best_of, weight;
+    value (mean Q), gain (over the unguided action from the same noise) with _low and _high; judged and judged_gain.
+    """
+    rows = []
+    for i, arm in enumerate(chosen):
+        rows.append(reached(policy, arm, observations, key, judge)[0])
+        progress(i + 1, len(chosen))
+    return rows
+
+
+def neighbours(dataset: Dataset, observations, horizon: int, k: int = 64) -> np.ndarray:
+    """The chunks at the k dataset states nearest each observation [B, S] (Euclidean, normalised), [B, k, d]."""
+    from scipy.spatial import cKDTree
+
+    starts, (mean, std) = dataset.starts(horizon), dataset.normaliser()
+    tree = cKDTree((dataset.observations[starts] - mean) / std)
+    nearest = tree.query((np.asarray(observations) - mean) / std, min(k, len(starts)))[1].reshape(len(observations), -1)
+    rows = starts[nearest][..., None] + np.arange(horizon)
+    return dataset.actions[rows].reshape(*nearest.shape, -1)
+
+
+def nearest_chunk(a, chunks: np.ndarray) -> np.ndarray:
+    """min_k of the root mean square of a - chunk_k over the d dimensions; a[B, d], chunks[B, k, d] -> [B]."""
+    return np.sqrt(np.mean((np.asarray(a)[:, None] - chunks) ** 2, axis=-1)).min(axis=1)
+
+
+@eqx.filter_jit
+def log_likelihoods(policy: Policy, observations, a: Array, tolerance: float = 1e-4) -> Array:
+    """log p_1(a) of actions a[B, d] under the reference flow, [B]; clipped actions count as the points they became."""
+    return jax.vmap(lambda o, a: log_likelihood(At(policy.velocity, o), a, tolerance, tolerance))(observations, a)
+
+
+def distance_from_data(
+    policy: Policy,
+    observations,
+    key: Array,
+    chosen: Sequence[Arm],
+    chunks: np.ndarray,
+    judge: StateValue | None = None,
+    dense: int = 64,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Row]:
+    """How far every arm's actions are from the data, beside what they are worth.
+
+    distance: RMS to the nearest of the `chunks` [B, k, d] that the data hold at similar states (`neighbours`);
+    log_likelihood: of the action under the reference flow, in nats, over the first `dense` states, because it costs
+    hundreds of times the action. Other columns as in `gradient_as_optimiser`.
+    """
+    rows = []
+    for i, arm in enumerate(chosen):
+        row, a = reached(policy, arm, observations, key, judge)
+        density = log_likelihoods(policy, jax.tree.map(lambda x: x[:dense], observations), a[:dense])
+        rows.append(row | _named("distance", nearest_chunk(a, chunks)) | _named("log_likelihood", density))
+        progress(i + 1, len(chosen))
+    return rows
+
+
+# What it costs
+
+
+class _Op:
+    """A value that depends on the arguments: the FLOP spent on it, and what it was computed from."""
+
+    def __init__(self, flop: int = 0, sources: Iterable[Any] = ()):
+        self.flop, self.sources = flop, [x for x in sources if isinstance(x, _Op)]
+
+
+def flops(f, *args) -> int:
+    """Floating-point operations of f(*args): 2 M N K for every matrix product that the result depends on.
+
+    Follows the program step by step: a scan runs its length, a cond takes the one branch that is executed (both, where
+    the choice depends on the arguments' values). Raises UserError for a while loop, whose length cannot be known.
+    """
+    program = jax.make_jaxpr(f)(*args)
+    todo = [x for x in _follow(program, [_Op() for _ in program.in_avals]) if isinstance(x, _Op)]
+    used = set(todo)
+    while todo:
+        new = set(todo.pop().sources) - used
+        used |= new
+        todo += new
+    return sum(op.flop for op in used)
+
+
+def _follow(program, inputs: Sequence[Any]) -> list[Any]:
+    """Run a closed jaxpr on values, some known and some an `_Op`; what can be known is computed."""
+    known = dict(zip([*program.jaxpr.constvars, *program.jaxpr.invars], [*program.consts, *inputs], strict=True))
+    read = lambda x: x.val if isinstance(x, core.Literal) else known[x]
+    for eqn in program.jaxpr.eqns:
+        known |= zip(eqn.outvars, _step(eqn, [read(x) for x in eqn.invars]), strict=True)
+    return [read(x) for x in program.jaxpr.outvars]
+
+
+def _step(eqn, inputs: list[Any]) -> list[Any]:
+    name, params = eqn.primitive.name, eqn.params
+    if name == "scan":
+        return _scan(params, inputs)
+    if name == "cond":
+        index, *rest = inputs
+        if not isinstance(index, _Op):
+            return _follow(params["branches"][int(index)], rest)
+        return [_Op(0, ends) for ends in zip(*(_follow(b, rest) for b in params["branches"]), strict=True)]
+    if name == "while":
+        raise UserError("a while loop's FLOP cannot be counted, its length depends on the data")
+    inner = params.get("jaxpr") or params.get("call_jaxpr")
+    if inner is not None and name != "reduce":
+        return _follow(inner if hasattr(inner, "consts") else core.ClosedJaxpr(inner, ()), inputs)
+    if not any(isinstance(x, _Op) for x in inputs):
+        results = eqn.primitive.bind(*inputs, **params)
+        return list(results) if eqn.primitive.multiple_results else [results]
+    op = _Op(_product(eqn) if name == "dot_general" else 0, inputs)
+    return [op for _ in eqn.outvars]
+
+
+def _product(eqn) -> int:
+    """2 M N K of a matrix product, batched or not."""
+    contracted = eqn.params["dimension_numbers"][0][0]
+    return 2 * eqn.outvars[0].aval.size * prod(eqn.invars[0].aval.shape[i] for i in contracted)
+
+
+def _scan(params, inputs: list[Any]) -> list[Any]:
+    at, length = params["num_consts"], params["length"]
+    consts, carry, xs = inputs[:at], inputs[at : at + params["num_carry"]], inputs[at + params["num_carry"] :]
+    order = range(length)[::-1] if params["reverse"] else range(length)
+    ys = []
+    for k in order:
+        row = [_Op(0, [x]) if isinstance(x, _Op) else x[k] for x in xs]
+        results = _follow(params["jaxpr"], [*consts, *carry, *row])
+        carry, y = results[: len(carry)], results[len(carry) :]
+        ys.append(y)
+    stack = lambda y: _Op(0, y) if any(isinstance(x, _Op) for x in y) else jnp.stack(y)
+    return [*carry, *(stack(y) for y in zip(*(ys[::-1] if params["reverse"] else ys), strict=True))]
+
+
+def cost(
+    policy: Policy,
+    observations,
+    key: Array,
+    chosen: Sequence[Arm],
+    calls: int = 50,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[Row]:
+    """What one action chunk of one state costs: FLOP, milliseconds (median of `calls` compiled calls), peak bytes.
+
+    The memory is that of the compiled program beside its arguments (temporaries and result). Rows: guide, best_of,
+    flop, milliseconds, bytes.
+    """
+    obs = jax.tree.map(lambda x: jnp.asarray(x[:1]), observations)
+    rows = []
+    for i, arm in enumerate(chosen):
+        acting = arm.of(policy)
+        arrays, fixed = eqx.partition(acting, eqx.is_array)
+        act = lambda arrays, obs, key, fixed=fixed: eqx.combine(arrays, fixed).act(obs, key)[0]
+        compiled = jax.jit(act).lower(arrays, obs, key).compile()
+        seconds = [_seconds(lambda: compiled(arrays, obs, key)) for _ in range(calls + 1)][1:]  # noqa: B023
+        row = dict(guide=arm.guide, best_of=arm.best_of, flop=flops(act, arrays, obs, key))
+        rows.append(row | dict(milliseconds=1e3 * float(np.median(seconds)), bytes=_memory(compiled)))
+        progress(i + 1, len(chosen))
+    return rows
+
+
+def _memory(compiled) -> float:
+    memory = compiled.memory_analysis()
+    return memory.temp_size_in_bytes + memory.output_size_in_bytes if memory else float("nan")
+
+
+def _seconds(call) -> float:
+    began = perf_counter()
+    jax.block_until_ready(call())
+    return perf_counter() - began
+
+
+# All of it, for a run
+
+
+def halves(dataset: Dataset) -> tuple[Dataset, Dataset]:
+    """Every other episode each, with the same validation data. Raises UserError if there is only one episode."""
+    episode = np.cumsum(dataset.ends) - dataset.ends
+    if episode[-1] == 0:
+        raise UserError(f"{dataset.name}: one episode cannot be halved")
+
+    def part(rows):
+        cut = {name: x[rows] for name, x in vars(dataset).items() if isinstance(x, np.ndarray)}
+        return replace(dataset, **cut)
+
+    return part(episode % 2 == 0), part(episode % 2 == 1)
+
+
+def half_critic(run: Run, half: Dataset, directory: Path, updates: int, tell: Callable[[int, int], None]) -> Policy:
+    """The run's frozen flow with a critic of its settings trained on half of the data; kept in `directory`."""
+    config = replace(run.config, seeds=1, steps=min(updates, run.config.steps))
+    flow = run.policy_dirs()[0]
+    if not _finished(directory, flow, config):
+        there = Run(directory).record if (directory / "config.json").exists() else {}
+        same = there.get("train") == to_json(config) and there.get("flow") == str(flow)
+        resumes = same and not (directory / "policy").exists()
+        progress = lambda step, logs: tell(step, config.steps)
+        train(half, config, directory, flow, overwrite=not resumes, progress=progress)
+    return Run(directory).policy()
+
+
+def _finished(directory: Path, flow: Path, config) -> bool:
+    """Whether `directory` holds a critic of these settings, trained to its end beside this very flow."""
+    try:
+        settings, trained = Run(directory).record.get("train"), load_trained(directory / "policy")
+    except UserError:
+        return False
+    same_flow = bool(eqx.tree_equal(trained.nets.flow, load_trained(flow).nets.flow))
+    return settings == to_json(config) and same_flow
+
+
+def some_states(dataset: Dataset, horizon: int, n: int, seed: int = 0) -> np.ndarray:
+    """n observations at which chunks start, of episodes that nothing was trained on if there are any, [n, S]."""
+    source = dataset.validation or dataset
+    starts = source.starts(horizon)
+    return source.observations[np.random.default_rng(seed).choice(starts, n, replace=len(starts) < n)]
+
+
+def write_table(path: Path, rows: list[Row]) -> None:
+    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        table = csv.DictWriter(file, fieldnames=list(rows[0]))
+        table.writeheader()
+        table.writerows({k: f"{x:.6g}" if isinstance(x, float) else x for k, x in row.items()} for row in rows)
+
+
+def analyse(
+    directory: str | Path,
+    guides: Iterable[str] = (),
+    updates: int = 5_000,
+    states: int = 512,
+    samples: Sequence[int] = SAMPLES,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    progress: Tell = lambda name, done, total: None,
+) -> Path:
+    """Measure a run's guides (default: all that it can run) at `states` held-out states; returns the report's path.
+
+    Writes analysis/*.csv, figures/analysis-*.png and a section of report.html. The critics of two halves of the data,
+    one to guide and one to judge, are trained once for `updates` updates (at most the run's own) and kept in analysis/.
+    """
+    from qgf.report import report
+
+    run = Run(Path(directory))
+    horizon, policy = run.config.horizon, run.policy()
+    dataset = load_dataset(run.record["dataset"], data_dir)
+    observations = some_states(dataset, horizon, states, seed)
+    guides, key = runnable(policy, observations, guides), jax.random.key(seed)  # what is wrong shows before training
+    folder = run.directory / "analysis"
+    tell = lambda name: lambda done, total: progress(name, done, total)
+    first, second = (
+        half_critic(run, half, folder / name, updates, tell(f"critic of the {name} half"))
+        for name, half in zip(("first", "second"), halves(dataset), strict=True)
+    )
+
+    def write(name: str, rows: list[Row]) -> None:
+        write_table(folder / f"{name}.csv", rows)
+
+    everything, judge = sweep(guides, samples=samples), second.critic
+    write("noise", noise_sensitivity(policy, observations, key, guides))
+    write("jacobian", jacobians(policy, observations, key))
+    write("value", gradient_as_optimiser(first, observations, key, everything, judge, tell("Q reached")))
+    chunks, far = neighbours(dataset, observations, horizon), tell("distance from the data")
+    write("distance", distance_from_data(first, observations, key, everything, chunks, judge, progress=far))
+    priced = arms(["none", *guides]) + arms(("none", "qgf"), best_of=[n for n in samples if n > 1])
+    write("cost", cost(policy, observations, key, priced, progress=tell("cost")))
+    return report(run.directory)
