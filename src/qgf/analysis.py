@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from math import prod
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -27,7 +28,7 @@ from qgf.config import to_json
 from qgf.data import Dataset, load_dataset
 from qgf.errors import UserError
 from qgf.evaluation import Arm, arms
-from qgf.files import atomic_path
+from qgf.files import atomic_path, locked
 from qgf.flow import Flow, integrate, log_likelihood
 from qgf.guides import GUIDES, WRAPPERS, find, need
 from qgf.sampling import At, Policy, act_jit
@@ -132,21 +133,22 @@ def noise_sensitivity(
     guides: Iterable[str] = (),
     deviations: Sequence[float] = DEVIATIONS,
     draws: int = 2,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Row]:
     """cos(g(a_t), g(a_t + eps)), eps ~ N(0, deviation^2 I), a_t on the unguided path (paper: noise sensitivity).
 
     Rows: guide, deviation, t, cosine, cosine_low, cosine_high.
     """
     rows = []
-    for guide in runnable(policy, observations, guides):
-        if getattr(find(guide), "climbs", 0):
-            continue  # it gives no direction while denoising
+    asked = [guide for guide in runnable(policy, observations, guides) if not getattr(find(guide), "climbs", 0)]
+    for done, guide in enumerate(asked, 1):  # a guide that climbs gives no direction while denoising
         t, cosine = _cosines(policy, observations, key, guide, jnp.asarray(deviations), draws)
         rows += [
             dict(guide=guide, deviation=deviation, t=float(t[k]), **_named("cosine", cosine[k, i]))
             for i, deviation in enumerate(deviations)
             for k in range(len(t))
         ]
+        progress(done, len(asked))
     return rows
 
 
@@ -203,16 +205,43 @@ def _values(critic, observations, a):
     return jax.vmap(critic)(observations, a)
 
 
-def reached(policy: Policy, arm: Arm, observations, key: Array, judge: StateValue | None = None) -> tuple[Row, Array]:
+class Baseline(NamedTuple):
+    """What a critic says of the unguided actions."""
+
+    critic: StateValue
+    before: Array  # [B] Q of the unguided action from the noise that every arm starts from
+    spread: Array  # [B] standard deviation of Q over the unguided actions at the state
+
+
+def baselines(policy: Policy, observations, key: Array, judge: StateValue | None = None, n: int = 32):
+    """The `Baseline` of the critic that guides and, if there is one, of the judge; the spread is over n actions."""
+    plain = policy.guided("none", weight=0.0)
+    a = _actions(plain, observations, key)
+    many = jax.tree.map(lambda x: jnp.repeat(x, n, axis=0), observations)
+    others = _actions(plain, many, jax.random.fold_in(key, 1))
+    return [
+        Baseline(q, _values(q, observations, a), jnp.std(_values(q, many, others).reshape(-1, n), axis=1))
+        for q in (policy.critic, judge)
+        if q is not None
+    ]
+
+
+def _actions(policy: Policy, observations, key: Array) -> Array:
+    """The policy's actions, flattened, [B, d]."""
+    a = act_jit(policy, observations, key)[0]
+    return a.reshape(len(a), -1)
+
+
+def reached(policy: Policy, arm: Arm, observations, key: Array, critics: Sequence[Baseline]) -> tuple[Row, Array]:
     """What one arm does, as the row that `gradient_as_optimiser` describes, and its actions [B, d]."""
-    acting, plain = arm.of(policy), policy.guided("none", weight=0.0)
-    a, before = (act_jit(p, observations, key)[0].reshape(-1, p.horizon * p.action_dim) for p in (acting, plain))
+    acting = arm.of(policy)
+    a = _actions(acting, observations, key)
     row: Row = dict(guide=arm.guide, strength="" if arm.strength is None else arm.strength, best_of=arm.best_of)
     row["weight"] = 0.0 if arm.guide == "none" else float(np.asarray(acting.weight))
-    for critic, value, gain in ((policy.critic, "value", "gain"), (judge, "judged", "judged_gain")):
-        if critic is not None:
-            q = _values(critic, observations, a)
-            row |= {value: float(q.mean())} | _named(gain, q - _values(critic, observations, before))
+    for critic, value, gain in zip(critics, ("value", "judged"), ("gain", "judged_gain"), strict=False):
+        q = _values(critic.critic, observations, a)
+        row[value] = float(q.mean())
+        row |= _named(gain, (q - critic.before) / jnp.where(critic.spread > 0, critic.spread, jnp.nan))
     return row, a
 
 
@@ -224,14 +253,16 @@ def gradient_as_optimiser(
     judge: StateValue | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Row]:
-    """Mean Q of the final action of every arm, by the critic that guides and by `judge`, one that never guided.
+    """How far every arm raises Q, by the critic that guides and by `judge`, one that never guided.
 
     Where the first rises and the second does not, guidance exploits its critic. Rows: guide, strength, best_of, weight;
-    value (mean Q), gain (over the unguided action from the same noise) with _low and _high; judged and judged_gain.
+    value, mean Q of the final action; gain (with _low and _high), the mean of (Q(a) - Q(a')) / s with a' the unguided
+    action (from the same noise if N = 1) and s the standard deviation of Q over unguided actions, both at the state.
+    In such units no few states where Q is steep, as beside a goal, decide the mean. By the judge: judged, judged_gain.
     """
-    rows = []
+    critics, rows = baselines(policy, observations, key, judge), []
     for i, arm in enumerate(chosen):
-        rows.append(reached(policy, arm, observations, key, judge)[0])
+        rows.append(reached(policy, arm, observations, key, critics)[0])
         progress(i + 1, len(chosen))
     return rows
 
@@ -274,9 +305,9 @@ def distance_from_data(
     log_likelihood: of the action under the reference flow, in nats, over the first `dense` states, because it costs
     hundreds of times the action. Other columns as in `gradient_as_optimiser`.
     """
-    rows = []
+    critics, rows = baselines(policy, observations, key, judge), []
     for i, arm in enumerate(chosen):
-        row, a = reached(policy, arm, observations, key, judge)
+        row, a = reached(policy, arm, observations, key, critics)
         density = log_likelihoods(policy, jax.tree.map(lambda x: x[:dense], observations), a[:dense])
         rows.append(row | _named("distance", nearest_chunk(a, chunks)) | _named("log_likelihood", density))
         progress(i + 1, len(chosen))
@@ -444,6 +475,9 @@ def some_states(dataset: Dataset, horizon: int, n: int, seed: int = 0) -> np.nda
 
 
 def write_table(path: Path, rows: list[Row]) -> None:
+    """Write rows as CSV; a table without rows is no file."""
+    if not rows:
+        return path.unlink(missing_ok=True)
     with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
         table = csv.DictWriter(file, fieldnames=list(rows[0]))
         table.writeheader()
@@ -464,30 +498,39 @@ def analyse(
 
     Writes analysis/*.csv, figures/analysis-*.png and a section of report.html. The critics of two halves of the data,
     one to guide and one to judge, are trained once for `updates` updates (at most the run's own) and kept in analysis/.
+    `progress(name, done, total)`. Raises UserError for what the run cannot do, before anything is trained.
     """
     from qgf.report import report
 
     run = Run(Path(directory))
-    horizon, policy = run.config.horizon, run.policy()
     dataset = load_dataset(run.record["dataset"], data_dir)
-    observations = some_states(dataset, horizon, states, seed)
-    guides, key = runnable(policy, observations, guides), jax.random.key(seed)  # what is wrong shows before training
+    if states < 2 or min(samples, default=1) < 1:
+        raise UserError(f"an analysis needs at least two states and best of one, got {states} and {min(samples)}")
+    policy, observations = run.policy(), some_states(dataset, run.config.horizon, states, seed)
+    guides = [guide for guide in runnable(policy, observations, guides) if guide != "none"]
+    if not guides:
+        raise UserError("there is nothing to analyse without a guide; leave --guide out for all")
     folder = run.directory / "analysis"
-    tell = lambda name: lambda done, total: progress(name, done, total)
-    first, second = (
-        half_critic(run, half, folder / name, updates, tell(f"critic of the {name} half"))
-        for name, half in zip(("first", "second"), halves(dataset), strict=True)
-    )
-
-    def write(name: str, rows: list[Row]) -> None:
-        write_table(folder / f"{name}.csv", rows)
-
-    everything, judge = sweep(guides, samples=samples), second.critic
-    write("noise", noise_sensitivity(policy, observations, key, guides))
-    write("jacobian", jacobians(policy, observations, key))
-    write("value", gradient_as_optimiser(first, observations, key, everything, judge, tell("Q reached")))
-    chunks, far = neighbours(dataset, observations, horizon), tell("distance from the data")
-    write("distance", distance_from_data(first, observations, key, everything, chunks, judge, progress=far))
-    priced = arms(["none", *guides]) + arms(("none", "qgf"), best_of=[n for n in samples if n > 1])
-    write("cost", cost(policy, observations, key, priced, progress=tell("cost")))
+    with locked(folder):
+        first, second = (
+            half_critic(run, half, folder / name, updates, partial(progress, f"critic of the {name} half"))
+            for name, half in zip(("first", "second"), halves(dataset), strict=True)
+        )
+        chunks, key = neighbours(dataset, observations, policy.horizon), jax.random.key(seed)
+        for name, rows in _tables(policy, first, second.critic, observations, key, guides, samples, chunks, progress):
+            write_table(folder / f"{name}.csv", rows)
     return report(run.directory)
+
+
+def _tables(
+    policy, half, judge, observations, key, guides, samples, chunks, progress
+) -> Iterator[tuple[str, list[Row]]]:
+    """Every measurement by the name of its table."""
+    chosen = sweep(guides, samples=samples)
+    yield "noise", noise_sensitivity(policy, observations, key, guides, progress=partial(progress, "noise"))
+    yield "jacobian", jacobians(policy, observations, key)
+    yield "value", gradient_as_optimiser(half, observations, key, chosen, judge, partial(progress, "Q reached"))
+    far = partial(progress, "distance from the data")
+    yield "distance", distance_from_data(half, observations, key, chosen, chunks, judge, progress=far)
+    priced = arms(["none", *guides]) + arms(("none", "qgf"), best_of=[n for n in samples if n > 1])
+    yield "cost", cost(policy, observations, key, priced, progress=partial(progress, "cost"))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
+from math import ceil
 from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from qgf.plots import FAINT, INK, MARKERS, _figure, colour
 
@@ -48,7 +50,8 @@ def _line(ax, rows: Rows, x: str, y: str, guide: str) -> None:
 
 def _legend(figure: Figure, ax) -> None:
     handles, labels = ax.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    lines = ceil(1.15 * len(labels) / figure.get_figwidth())
+    figure.legend(handles, labels, loc="outside upper center", ncols=ceil(len(labels) / lines))
 
 
 def noise(rows: Rows) -> Figure:
@@ -66,6 +69,7 @@ def noise(rows: Rows) -> Figure:
     return figure
 
 
+GAIN = "Q gained, standard deviations\nof Q over the unguided actions"
 JUDGES = dict(gain="the critic that guides", judged_gain="a critic of other data")
 
 
@@ -87,7 +91,7 @@ def value(rows: Rows) -> Figure:
         ax.set_xticks(strengths, [f"{x:g}" for x in strengths])
         ax.minorticks_off()
         ax.grid(True)
-    axes[0][0].set_ylabel("Q gained over the unguided action")
+    axes[0][0].set_ylabel(GAIN)
     _legend(figure, axes[0][0])
     return figure
 
@@ -117,7 +121,7 @@ def distance(rows: Rows) -> Figure:
             if j == 0:
                 ax.set_ylabel(label)
         axes[0][j].set_title(f"judged by {title}")
-        axes[1][j].set_xlabel("Q gained over the unguided action")
+        axes[1][j].set_xlabel(GAIN)
     _legend(figure, axes[0][0])
     return figure
 
@@ -186,7 +190,9 @@ def cost(rows: Rows) -> Figure:
         ax.set(title=title, yticks=y, yticklabels=labels, xscale="log")
         low, high = ax.get_xlim()
         ax.set_xlim(low, high * (high / low) ** 0.15)  # room for the last number
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
         ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.grid(True)
         ax.set_axisbelow(True)
     return figure
@@ -206,8 +212,9 @@ SECTIONS: dict[str, tuple[Callable[[Rows], Figure], str]] = dict(
     ),
     value=(
         value,
-        "The gradient as an optimiser. Guide and judge were trained on different halves of the episodes: what only the "
-        "guide believes was exploited. Dotted levels are the best of N unguided actions, chosen by the guide.",
+        "The gradient as an optimiser. Gains are measured state by state, in the spread of Q over the cloned policy's "
+        "own actions there. Guide and judge were trained on different halves of the episodes: what only the guide "
+        "believes was exploited. Dotted levels are the best of N unguided actions, chosen by the guide.",
     ),
     distance=(
         distance,

@@ -373,6 +373,41 @@ def compare(
     _closing(f"wrote {folder}", f"open {folder / 'figures'}")
 
 
+def analyse(
+    run: Positional[Path],
+    /,
+    guide: tuple[str, ...] = (),
+    updates: int = 5_000,
+    states: int = 512,
+    best_of: tuple[int, ...] = (1, 4, 16, 64),
+    seed: int = 0,
+    data_dir: Optional[Path] = None,
+    open: bool = False,
+):
+    """Measure what the critic's gradient is worth: noise, Jacobians, Q reached, distance from the data, cost.
+
+    Trains two critics on halves of the data, one that guides and one that judges; a second analysis reuses them.
+
+    Args:
+        run: Run directory.
+        guide: Default all that the run can do, without the controls.
+        updates: Of the two critics, at most the run's own number.
+        states: Held-out states to measure at.
+        best_of: Numbers of unguided actions to choose from, for comparison.
+        seed: Of states and noise.
+        data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
+        open: Open the report in a browser.
+    """
+    from qgf.analysis import analyse as measure
+
+    with _bar("analysing", "") as tell:
+        progress = lambda name, done, total: tell(done, total, name=name)
+        page = measure(run, guide, updates, states, best_of, data_dir, seed, progress)
+    if open:
+        webbrowser.open(page.resolve().as_uri())
+    _closing(f"wrote {run / 'analysis'} and {page}", f"qgf tune {run}")
+
+
 def report(run: Positional[Path], /, open: bool = False):
     """Write report.html and figures/ of a run.
 
@@ -461,6 +496,7 @@ COMMANDS = dict(
     evaluate=evaluate,
     tune=tune,
     compare=compare,
+    analyse=analyse,
     report=report,
     tutorial=tutorial,
 )
