@@ -6,7 +6,8 @@ import os
 import re
 import sys
 import warnings
-from typing import NamedTuple
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -101,11 +102,26 @@ class ChunkEnv(gymnasium.Wrapper):
 
 def make_vector_env(env_id: str, horizon: int, lanes: int = LANES) -> AsyncVectorEnv:
     """`lanes` processes, each with one chunked environment; episodes are started one by one with a reset mask."""
-    return AsyncVectorEnv(
-        [lambda: ChunkEnv(gymnasium.make(env_id), horizon)] * lanes,
-        context=process_context(),
-        autoreset_mode=AutoresetMode.DISABLED,
-    )
+    with _without_program():
+        return AsyncVectorEnv(
+            [lambda: ChunkEnv(gymnasium.make(env_id), horizon)] * lanes,
+            context=process_context(),
+            autoreset_mode=AutoresetMode.DISABLED,
+        )
+
+
+@contextmanager
+def _without_program():
+    """Processes that start meanwhile do not import the running program again: they need nothing of it, and JAX in
+    every one of them takes ten seconds and gigabytes.
+    """
+    program = vars(sys.modules["__main__"])
+    kept: dict[str, Any] = {name: program[name] for name in ("__spec__", "__file__") if name in program}
+    program.update(dict.fromkeys(kept))
+    try:
+        yield
+    finally:
+        program.update(kept)
 
 
 def process_context() -> str:
