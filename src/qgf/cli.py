@@ -253,34 +253,41 @@ def tune(
     from qgf.training import Run
     from qgf.tuning import candidates
 
-    if offline:
-        return _tune_offline(Run(run), guide, strength, policy_seed, data_dir)
+    if offline and weight:
+        raise UserError("--offline chooses a strength: leave --weight out")
     arms = candidates(guide, strength, weight, best_of, schedule)
+    if offline:
+        return _tune_offline(Run(run), arms, policy_seed, data_dir)
     _tune(Run(run), arms, rungs, episodes, seed, tuning_seed, policy_seed, env)
     _closing(f"wrote {run / 'tuning'}", f"qgf report {run}")
 
 
 def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
     from qgf.checkpoint import load_trained
+    from qgf.evaluation import possible
+    from qgf.files import locked
     from qgf.ledger import Ledger, Player
     from qgf.tuning import save
     from qgf.tuning import tune as run_tuning
 
-    folders = run.policy_dirs()
+    folders, folder = run.policy_dirs(), run.directory / "tuning"
     if not 0 <= policy_seed < len(folders):
         raise UserError(f"{run.directory}: no policy of seed {policy_seed}, it has {len(folders)}")
     trained, env = load_trained(folders[policy_seed]), _played(run, env)
-    with _bar("tuning", "episodes") as tell, _environment(env, trained.spec.horizon) as envs:
+    for name, lack in possible(trained.policy(), dict.fromkeys(arm.guide for arm in arms)).items():
+        if lack:
+            raise UserError(f"{name}: {lack}")
+    with locked(folder), _bar("tuning", "episodes") as tell, _environment(env, trained.spec.horizon) as envs:
 
         def progress(name, done, wins, total):
             tell(done, total, f"{wins} solved", name=name)
 
-        ledger = Ledger(run.directory / "tuning" / "episodes.csv")
+        ledger = Ledger(folder / "episodes.csv")
         player = Player(
             trained.policy, env, ledger, envs, policy_seed=policy_seed, updates=trained.updates, progress=progress
         )
         tuned = run_tuning(player, arms, rungs, episodes, seed, tuning_seed)
-    save(tuned, run.directory / "tuning" / "tuned.json")
+        save(tuned, folder / "tuned.json")
     _print_tuned(tuned, ledger)
 
 
@@ -309,7 +316,7 @@ def _print_tuned(tuned, ledger):
     table = Table(box=None, header_style="bold", padding=(0, 1))
     for column in ("tried", "episodes", "success", "ms/call"):
         table.add_column(column, justify="left" if column == "tried" else "right", no_wrap=True)
-    cost = {row["arm"]: row["decision_ms"] for row in ledger.costs.values()}
+    cost = {row["arm"]: row["decision_ms"] for row in ledger.costs}
     for arm, x in sorted(tuned.trials.items(), key=lambda item: (-len(item[1]), -item[1].mean())):
         table.add_row(arm.label, str(len(x)), f"{100 * x.mean():.0f} %", cost.get(arm.label, ""))
     console.print(table)
@@ -327,27 +334,29 @@ def _print_tuned(tuned, ledger):
         console.print(f"[yellow]caution:[/yellow] {note}")
 
 
-def _tune_offline(run, guide, strengths, policy_seed, data_dir):
+def _tune_offline(run, arms, policy_seed, data_dir):
     import jax
 
     from qgf.analysis import some_states
     from qgf.data import load_dataset
-    from qgf.tuning import STRENGTHS
     from qgf.tuning import offline as choose
 
-    states = some_states(load_dataset(run.record["dataset"], data_dir), run.config.horizon, 256)
     policy = run.policy(policy_seed)
-    for name in guide:
-        found = choose(policy, states, jax.random.key(run.config.seed), name, strengths or STRENGTHS)
-        table = Table(box=None, header_style="bold", padding=(0, 1), title=f"{name}: gain in Q over the cloned policy")
+    states = some_states(load_dataset(run.record["dataset"], data_dir), run.config.horizon, 256)
+    for arm in dict.fromkeys(replace(arm, strength=None) for arm in arms):
+        strengths = [other.strength for other in arms if replace(other, strength=None) == arm]
+        found = choose(policy, states, jax.random.key(run.config.seed), arm, strengths)
+        chosen = replace(arm, strength=found.strength)
+        table = Table(box=None, header_style="bold", padding=(0, 1), title="gain in Q over the same without guidance")
         for column in ("strength", "by the critics that guide", "confirmed by the others"):
             table.add_column(column, justify="right")
         for strength, claimed, confirmed in zip(found.strengths, found.claimed, found.confirmed, strict=True):
             table.add_row(f"{strength:g}", f"{claimed:.3f}", f"{confirmed:.3f}")
         console.print(table)
         _closing(
-            f"chosen without an environment: strength {found.strength:g}",
-            f"qgf evaluate {run.directory} --guide none {name} --strength {found.strength:g}",
+            f"chosen without an environment: {chosen.label}",
+            f"qgf evaluate {run.directory} --guide none {arm.guide} --strength {found.strength:g}"
+            f" --best-of {arm.best_of} --schedule {arm.schedule}",
         )
 
 
@@ -367,7 +376,7 @@ def compare(
     from qgf.compare import compare as run
     from qgf.study import read_study
 
-    with _bar("studying", "") as tell:
+    with _bar("studying", "", keep=False) as tell:
         folder = run(read_study(study), out, data_dir, lambda name, done, total, note: tell(done, total, note, name))
     console.print((folder / "aggregate.md").read_text(), soft_wrap=True)
     _closing(f"wrote {folder}", f"open {folder / 'figures'}")
@@ -503,15 +512,17 @@ COMMANDS = dict(
 
 
 @contextmanager
-def _bar(name, unit):
-    """A progress bar with time left; tell(done, total, note, name)."""
+def _bar(name, unit, keep=True):
+    """A progress bar with time left; tell(done, total, note, name). A new name is a new bar, below or instead."""
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn(unit))
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, *times, console=console) as bar:
-        tasks = {}
+        tasks: dict = {}
 
         def tell(done, total, note="", name=name):
             if name not in tasks:
+                while tasks and not keep:
+                    bar.remove_task(tasks.popitem()[1])
                 tasks[name] = bar.add_task(name, total=total, note="")
             bar.update(tasks[name], completed=done, total=total, note=note)
 
@@ -553,7 +564,10 @@ def main(arguments=None):
         raise SystemExit(130) from None
 
 
-_DESCRIPTION = "Q-guided flow: improve a flow policy at test time with a critic's gradient."
+_DESCRIPTION = (
+    "Q-guided flow: improve a flow policy at test time with a critic's gradient. Estimators and training methods of "
+    "your own: qgf --use FILE.py COMMAND ..."
+)
 
 if __name__ == "__main__":
     main()

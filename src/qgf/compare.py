@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import jax
@@ -15,15 +14,16 @@ import numpy as np
 
 from qgf.analysis import some_states
 from qgf.checkpoint import load_trained
-from qgf.config import read_json, write_json
+from qgf.config import TrainConfig, read_json, write_json
 from qgf.data import Dataset, load_dataset
 from qgf.data.sources import data_dir
+from qgf.errors import UserError
 from qgf.evaluation import Arm
 from qgf.files import atomic_path, locked
 from qgf.ledger import Ledger, Player, Row, outcomes
 from qgf.sampling import Policy
 from qgf.study import Environment, Method, Study
-from qgf.training import train
+from qgf.training import FREE, Run, train
 from qgf.tuning import halving, offline
 
 Progress = Callable[[str, int, int, str], None]
@@ -59,12 +59,12 @@ class Workshop:
     def run(self, env: Environment, task: int, name: str, seed: int) -> Path:
         """The run directory, trained to its end. One flow serves all tasks of an environment and seed."""
         training, directory = self.study.trainings[name], self.directory(env, task, name, seed)
-        if _updates(directory) >= training.config.steps:
+        config = replace(training.config, seed=seed)
+        if finished(directory, config):
             return directory
         lender, first = training.flow or name, env.tasks[0]
         flow = None if (lender, first) == (name, task) else self.run(env, first, lender, seed)
         critic = self.run(env, task, training.critic_from, seed) if training.critic_from else None
-        config = replace(training.config, seed=seed)
 
         def tell(step, logs):
             self.progress(f"train {directory.name}", step, config.steps, f"{logs['updates_per_second']:.0f}/s")
@@ -81,29 +81,22 @@ class Workshop:
     @contextmanager
     def players(self, env: Environment, task: int) -> Iterator[Callable[[str, int], Player]]:
         """Players of one task, by training settings and seed, on one set of environment processes."""
-        opened: list = []
+        with ExitStack() as opened:
 
-        def envs():
-            if not opened:
+            @cache
+            def envs(horizon: int):
                 from qgf.envs import make_vector_env, parse_name
 
-                horizon = self.study.trainings[env.train].config.horizon
-                opened.append(make_vector_env(parse_name(env.full(task)).env, horizon))
-            return opened[0]
+                return opened.enter_context(closing(make_vector_env(parse_name(env.full(task)).env, horizon)))
 
-        def player(name: str, seed: int) -> Player:
-            name = name or env.train
-            where = f"{env.name} {task}"
-            tell = lambda arm, done, wins, total: self.progress(f"{where}, {arm}", done, total, f"{wins} solved")
-            updates = self.study.trainings[name].config.steps
-            policy = lambda: self.policy(env, task, name, seed)
-            return Player(policy, env.full(task), self.ledger, envs, name, seed, updates, tell)
+            def player(name: str, seed: int) -> Player:
+                config, where = self.study.trainings[name].config, f"{env.name} {task}"
+                tell = lambda arm, done, wins, total: self.progress(f"{where}, {arm}", done, total, f"{wins} solved")
+                policy = lambda: self.policy(env, task, name, seed)
+                own = lambda: envs(config.horizon)
+                return Player(policy, env.full(task), self.ledger, own, name, seed, config.steps, tell)
 
-        try:
             yield player
-        finally:
-            for one in opened:
-                one.close()
 
 
 def compare(
@@ -120,34 +113,39 @@ def compare(
     """
     shop = Workshop(study, Path(out), data_dir(data), progress)
     with locked(shop.out / study.name):
-        choices = {env.name: choose(shop, env) for env in study.environments}
-        rows = [row for env in study.environments for row in report(shop, env, choices[env.name])]
+        rows = [row for env in study.environments for row in report(shop, env, *choose(shop, env))]
         write_results(shop, rows)
     return shop.out / study.name
 
 
-def choose(shop: Workshop, env: Environment) -> dict[str, Arm]:
-    """The arm of every method that is tuned by playing: by success over all tasks, with the first training seed."""
+def choose(shop: Workshop, env: Environment) -> tuple[dict[str, Arm], list[Row]]:
+    """The arm of every method that is tuned by playing, by success over all tasks with the first training seed; and
+    what was played for it.
+    """
     study = shop.study
-    groups = {name: m.arms for name, m in study.methods.items() if m.tune != "offline"}
     winners: dict[str, Arm] = {}
-    for name in dict.fromkeys(method.train for method in study.methods.values()):
-        mine = {method: arms for method, arms in groups.items() if study.methods[method].train == name}
+    played: list[Row] = []
+    by_train: dict[str, dict[str, Sequence[Arm]]] = {}
+    for name, method in study.methods.items():
+        if method.tune != "offline":
+            by_train.setdefault(method.train or env.train, {})[name] = method.arms
+    for train_name, groups in by_train.items():
 
-        def play(arms: Sequence[Arm], first: int, episodes: int, name=name) -> dict[Arm, np.ndarray]:
+        def play(arms: Sequence[Arm], first: int, episodes: int, name=train_name) -> dict[Arm, np.ndarray]:
             found: dict[Arm, list[np.ndarray]] = {arm: [] for arm in arms}
             for task in env.tasks[: study.tuning_tasks]:
                 with shop.players(env, task) as player:
                     for arm in arms:
                         row = player(name, env.seeds[0]).play(arm, "tuning", study.tuning_seed, first, episodes)
                         found[arm].append(outcomes(row))
+                        played.append(row)
             return {arm: np.concatenate(x) for arm, x in found.items()}
 
-        winners |= halving(mine, play, study.rungs)[0]
-    return winners
+        winners |= halving(groups, play, study.rungs)[0]
+    return winners, played
 
 
-def report(shop: Workshop, env: Environment, chosen: dict[str, Arm]) -> list[Row]:
+def report(shop: Workshop, env: Environment, chosen: dict[str, Arm], tuning: list[Row]) -> list[Row]:
     """The rows of one environment: every method's held-out episodes, and the tuning episodes of its candidates."""
     study, rows = shop.study, []
     for task in env.tasks:
@@ -155,12 +153,12 @@ def report(shop: Workshop, env: Environment, chosen: dict[str, Arm]) -> list[Row
             for seed in env.seeds:
                 for name, method in study.methods.items():
                     arm = chosen.get(name) or offline_arm(shop, env, task, seed, method)
-                    row = player(method.train, seed).play(arm, "held-out", study.seed, 0, study.episodes)
+                    row = player(method.train or env.train, seed).play(arm, "held-out", study.seed, 0, study.episodes)
                     rows.append(_tidy(row, env, task, name, shop.ledger))
-        tuning = [r for r in shop.ledger.rows.values() if r["split"] == "tuning" and r["env"] == env.full(task)]
         for row in tuning:
             for name, method in study.methods.items():
-                if _arm_of(row) in method.arms and row["train"] == (method.train or env.train):
+                mine = row["env"] == env.full(task) and row["train"] == (method.train or env.train)
+                if mine and _arm_of(row) in method.arms:
                     rows.append(_tidy(row, env, task, name, shop.ledger))
     return rows
 
@@ -170,12 +168,13 @@ def offline_arm(shop: Workshop, env: Environment, task: int, seed: int, method: 
     path = shop.out / shop.study.name / "offline.json"
     known = read_json(path, "a study") if path.exists() else {}
     train = method.train or env.train
-    name = f"{env.full(task)} {train} {seed} {method.arms}"
+    config = shop.study.trainings[train].config
+    name = f"{env.full(task)} {train} {seed} {config.steps} {method.arms}"
     if name not in known:
-        states = some_states(shop.dataset(env, task), shop.study.trainings[train].config.horizon, OFFLINE_STATES)
+        states = some_states(shop.dataset(env, task), config.horizon, OFFLINE_STATES)
         strengths = [arm.strength for arm in method.arms if arm.strength is not None]
         policy = shop.policy(env, task, train, seed)
-        known[name] = offline(policy, states, jax.random.key(seed), method.arms[0].guide, strengths).strength
+        known[name] = offline(policy, states, jax.random.key(seed), method.arms[0], strengths).strength
         write_json(path, known)
     return replace(method.arms[0], strength=known[name])
 
@@ -188,14 +187,23 @@ def _arm_of(row: Row) -> Arm:
     )  # fmt: skip
 
 
-def _tidy(row: Row, env: Environment, task: int, method: str, ledger: Ledger) -> Row:
-    """A ledger row under its method's name, with its arm's cost per action."""
+def _costs(row: Row, ledger: Ledger) -> list[Row]:
+    """What was measured while the arm of a row was played, in all its blocks."""
     mine = (row["env"], row["train"], row["policy_seed"], _arm_of(row).label)
-    costs = [c for c in ledger.costs.values() if (c["env"], c["train"], c["policy_seed"], c["arm"]) == mine]
-    cost = dict(gflop=costs[0]["gflop"]) if costs else dict(gflop="")
-    times = [float(c["decision_ms"]) for c in costs]
-    cost["decision_ms"] = f"{np.median(times):.2f}" if times else ""
-    return dict(env=env.name, task=str(task), method=method) | {k: x for k, x in row.items() if k != "env"} | cost
+    return [c for c in ledger.costs if (c["env"], c["train"], c["policy_seed"], c["arm"]) == mine]
+
+
+def _tidy(row: Row, env: Environment, task: int, method: str, ledger: Ledger) -> Row:
+    """A ledger row under its method's name, with the operations per action of its arm, which are counted."""
+    gflop = next((cost["gflop"] for cost in _costs(row, ledger)), "")
+    own = {name: x for name, x in row.items() if name != "env"}
+    return dict(env=env.name, task=str(task), method=method) | own | dict(gflop=gflop)
+
+
+def _timed(row: Row, env: Environment, ledger: Ledger) -> Row:
+    """A row of results with the median time of a decision: measured, so that it has no place in results.csv."""
+    times = [float(cost["decision_ms"]) for cost in _costs(row | dict(env=env.full(int(row["task"]))), ledger)]
+    return row | dict(decision_ms=f"{np.median(times):.2f}" if times else "")
 
 
 def write_results(shop: Workshop, rows: list[Row]) -> None:
@@ -203,11 +211,13 @@ def write_results(shop: Workshop, rows: list[Row]) -> None:
     from qgf import study_plots as figures
 
     folder = shop.out / shop.study.name
+    write_table(folder / "results.csv", rows)
+    environments = {env.name: env for env in shop.study.environments}
+    rows = [_timed(row, environments[row["env"]], shop.ledger) for row in rows]
     tables = {
         "per_task": figures.per_task_table(rows),
         "aggregate": figures.aggregate_table(rows),
     } | {f"aggregate-{env.name}": figures.aggregate_table(rows, env.name) for env in shop.study.environments}
-    write_table(folder / "results.csv", rows)
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
         shown = figures.across_tasks(table) if name == "per_task" else table
@@ -228,10 +238,12 @@ def _figures(study: Study, rows: list[Row]):
     if "none" in study.methods and len(study.methods) > 1:
         yield "improvement", figures.improvement(rows)
     for x in ("gflop", "decision_ms"):
-        if all(row[x] for row in rows if row["split"] == "held-out"):
+        if any(float(row[x] or 0) > 0 for row in rows):
             yield f"cost-{x}", figures.success_against_cost(rows, x)
-    if any(row["split"] == "tuning" for row in rows):
-        yield "strength", figures.strength_curves(rows)
+    curves = {name for name, m in study.methods.items() if len({replace(arm, strength=None) for arm in m.arms}) == 1}
+    shown = [row for row in rows if row["method"] in curves]
+    if any(row["split"] == "tuning" and row["strength"] for row in shown):
+        yield "strength", figures.strength_curves(shown)
 
 
 def write_table(path: Path, rows: Sequence[dict]) -> None:
@@ -241,7 +253,19 @@ def write_table(path: Path, rows: Sequence[dict]) -> None:
         table.writerows(rows)
 
 
-def _updates(directory: Path) -> int:
-    """Updates of the policy that a run ended with, 0 if it has none yet."""
-    path = directory / "policy" / "config.json"
-    return json.loads(path.read_text())["updates"] if path.exists() else 0
+def finished(directory: Path, config: TrainConfig) -> bool:
+    """Whether a run of these settings is there, trained to its end.
+
+    Raises UserError if it is one of other settings: its results would be taken for those of the study.
+    """
+    if not (directory / "policy" / "config.json").exists():
+        return False
+    there = Run(directory).config
+    updates = read_json(directory / "policy" / "config.json", "a policy")["updates"]
+    same = replace(there, **{name: getattr(config, name) for name in FREE}) == config
+    if not same or updates > config.steps:
+        raise UserError(
+            f"{directory} holds a run of other settings or more updates than the study's; give the [train] section "
+            "another name, or use another --out"
+        )
+    return updates == config.steps

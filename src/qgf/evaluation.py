@@ -38,7 +38,8 @@ class Arm:
         amount = f" {strength:g}" if self.weight is None else f" w={self.weight:g}"
         schedule = "" if self.schedule == "constant" else f" {self.schedule}"
         several = f" best-of-{self.best_of}" if self.best_of > 1 else ""
-        return f"{self.guide}{'' if self.guide == 'none' else schedule + amount}{several}"
+        steps = f" T={self.steps}" if self.steps else ""
+        return f"{self.guide}{'' if self.guide == 'none' else schedule + amount}{several}{steps}"
 
     def of(self, policy: Policy) -> Policy:
         """The policy acting this way."""

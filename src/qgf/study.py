@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
+from math import isfinite
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from qgf.config import TrainConfig
 from qgf.errors import UserError, unknown
@@ -62,13 +64,44 @@ class Study:
     use: tuple[Path, ...] = field(default=())  # files of one's own estimators and methods
 
 
-ARM = ("guide", "strength", "weight", "best_of", "schedule", "steps")
-ALLOWED = {
-    "study": {"environment", "train", "method", "tuning", "episodes", "seed", "use"},
-    "environment": {f.name for f in dataclasses.fields(Environment)},
-    "tuning": {"rungs", "seed", "tasks"},
-    "method": {*ARM, "tune", "train"},
-}
+class Kind(NamedTuple):
+    """What a key of the file may hold."""
+
+    words: str
+    holds: Callable[[Any], bool]
+
+
+def several(kind: Kind, distinct: bool = False) -> Kind:
+    """A list of at least one."""
+    single = lambda x: not distinct or len(set(x)) == len(x)
+    holds = lambda x: isinstance(x, list) and len(x) > 0 and all(map(kind.holds, x)) and single(x)
+    return Kind(f"a list, each {kind.words}{', none twice' if distinct else ''}", holds)
+
+
+def grid(kind: Kind) -> Kind:
+    """One, or a list to choose from."""
+    return Kind(f"{kind.words}, or a list", lambda x: kind.holds(x) or several(kind).holds(x))
+
+
+SEED = Kind("a whole number from 0", lambda x: type(x) is int and x >= 0)
+COUNT = Kind("a whole number from 1", lambda x: type(x) is int and x >= 1)
+WHOLE = Kind("a whole number", lambda x: type(x) is int)
+NUMBER = Kind("a number", lambda x: type(x) in (int, float) and isfinite(x))
+TEXT = Kind("text", lambda x: isinstance(x, str))
+FLAG = Kind("true or false", lambda x: isinstance(x, bool))
+TABLE = Kind("a table", lambda x: isinstance(x, dict))
+TABLES = Kind("tables, [[environment]]", lambda x: isinstance(x, list) and all(map(TABLE.holds, x)))
+TYPES = {int: WHOLE, float: NUMBER, str: TEXT, bool: FLAG}
+
+ARM = dict(guide=grid(TEXT), strength=grid(NUMBER), weight=grid(NUMBER), best_of=grid(COUNT), schedule=grid(TEXT))
+STUDY = dict(
+    environment=TABLES, train=TABLE, method=TABLE, tuning=TABLE, episodes=COUNT, seed=SEED, use=several(TEXT)
+)  # fmt: skip
+ENVIRONMENT = dict(
+    name=TEXT, tasks=several(COUNT, distinct=True), seeds=several(SEED, distinct=True), transitions=COUNT, train=TEXT
+)  # fmt: skip
+TUNING = dict(rungs=several(COUNT), seed=SEED, tasks=COUNT)
+METHOD = ARM | dict(steps=COUNT, tune=TEXT, train=TEXT)
 
 
 def read_study(path: str | Path) -> Study:
@@ -83,9 +116,9 @@ def read_study(path: str | Path) -> Study:
         content = tomllib.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path}: not a study file ({error})") from error
-    _check(path, "study", "", content)
+    _check(f"{path}", content, STUDY)
     files = tuple(path.parent / name for name in content.get("use", ()))
     for file in files:
         import_file(file)
@@ -93,14 +126,18 @@ def read_study(path: str | Path) -> Study:
         if not content.get(name):
             raise UserError(f"{path}: no [{name}] section, a study needs at least one")
     tuning = content.get("tuning", {})
-    _check(path, "tuning", "", tuning)
-    trainings = {name: _training(path, name, fields) for name, fields in content["train"].items()}
+    _check(f"{path}, [tuning]", tuning, TUNING)
+    trainings = {name: _training(f"{path}, [train.{name}]", x) for name, x in content["train"].items()}
+    _check_donors(path, trainings)
+    environments = tuple(_environment(f"{path}, [environment]", x, trainings) for x in content["environment"])
+    if len({env.name for env in environments}) < len(environments):
+        raise UserError(f"{path}, [environment]: one name twice; put its tasks and seeds together")
+    methods = {name: _method(f"{path}, [method.{name}]", x, trainings) for name, x in content["method"].items()}
     study = Study(
         name=path.stem,
-        environments=tuple(_environment(path, fields, trainings) for fields in content["environment"]),
+        environments=environments,
         trainings=trainings,
-        methods={"none": Method((Arm("none"),), "never")}  # what everything is compared with
-        | {name: _method(path, name, fields, trainings) for name, fields in content["method"].items()},
+        methods={"none": Method((Arm("none"),), "never")} | methods,  # none is what everything is compared with
         use=files,
         **{name: content[name] for name in ("episodes", "seed") if name in content},
     )
@@ -111,66 +148,112 @@ def read_study(path: str | Path) -> Study:
     return study
 
 
-def _check(path: Path, section: str, name: str, fields: Mapping[str, Any]) -> None:
-    where = f"[{section}.{name}]" if name else f"[{section}]" if section != "study" else "the file"
-    if not isinstance(fields, Mapping):
-        raise UserError(f"{path}: {where} must be a table")
-    for key in fields:
-        if key not in ALLOWED[section]:
-            raise UserError(f"{path}, {where}: {unknown('key', key, ALLOWED[section])}")
+def _check(where: str, fields: Any, kinds: Mapping[str, Kind]) -> None:
+    """Raises UserError unless `fields` is a table of known keys, each of its kind."""
+    for key, x in _table(where, fields).items():
+        if key not in kinds:
+            raise UserError(f"{where}: {unknown('key', key, kinds)}")
+        if not kinds[key].holds(x):
+            raise UserError(f"{where}: {key} must be {kinds[key].words}, got {x!r}")
+
+
+def _table(where: str, fields: Any) -> dict:
+    if not TABLE.holds(fields):
+        raise UserError(f"{where} must be a table, got {fields!r}")
+    return fields
 
 
 def _tuple(x):
     return tuple(x) if isinstance(x, list) else x
 
 
-def _environment(path: Path, fields: dict, trainings: dict[str, Training]) -> Environment:
-    _check(path, "environment", "", fields)
-    try:
-        env = Environment(**{k: _tuple(x) for k, x in fields.items()})
-    except TypeError as error:
-        raise UserError(f"{path}, [environment]: {error}") from None
+def _environment(where: str, fields: dict, trainings: Mapping[str, Training]) -> Environment:
+    _check(where, fields, ENVIRONMENT)
+    if missing := [name for name in ("name", "tasks") if name not in fields]:
+        raise UserError(f"{where}: key {missing[0]!r} is missing")
+    env = Environment(**{k: _tuple(x) for k, x in fields.items()})
     train = env.train or next(iter(trainings))
     if train not in trainings:
-        raise UserError(f"{path}, [environment] {env.name}: {unknown('training', train, trainings)}")
+        raise UserError(f"{where} {env.name}: {unknown('training', train, trainings)}")
+    try:
+        from qgf.envs import parse_name
+    except UserError:  # no simulators here, but what was played can be read
+        return replace(env, train=train)
+    for task in env.tasks:
+        try:
+            parse_name(env.full(task))
+        except UserError as error:
+            raise UserError(f"{where} {env.name}, task {task}: {error}") from None
     return replace(env, train=train)
 
 
-def _training(path: Path, name: str, fields: dict) -> Training:
+def _training(where: str, fields: dict) -> Training:
     """[train.NAME]: the options of `qgf train` and of its method, and `flow` and `critic_from`."""
-    options = dict(fields)
-    method = options.pop("method", "iql")
-    if method not in METHODS:
-        raise UserError(f"{path}, [train.{name}]: {unknown('method', method, METHODS)}")
-    donors = {key: options.pop(key, "") for key in ("flow", "critic_from")}
-    own = {f.name for f in dataclasses.fields(METHODS[method])}
-    general = {f.name for f in dataclasses.fields(TrainConfig)} - {"method", "seed", "seeds"}
-    for key in options:
-        if key not in own | general:
-            raise UserError(f"{path}, [train.{name}]: {unknown('key', key, own | general)}")
-    made = METHODS[method](**{k: x for k, x in options.items() if k in own})
-    config = TrainConfig(method=made, **{k: x for k, x in options.items() if k in general})
-    return Training(config, **donors)
+    shared = dict(method=TEXT, flow=TEXT, critic_from=TEXT)
+    name = _table(where, fields).get("method", "iql")
+    if name not in list(METHODS):
+        raise UserError(f"{where}: {unknown('method', str(name), METHODS)}")
+    own, general = _options(METHODS[name]), _options(TrainConfig)
+    for key in ("method", "seed", "seeds"):
+        del general[key]
+    _check(where, fields, general | own | shared)
+    options = {k: x for k, x in fields.items() if k not in shared}
+    try:
+        method = METHODS[name](**{k: x for k, x in options.items() if k in own})
+        config = TrainConfig(method=method, **{k: x for k, x in options.items() if k not in own})
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    return Training(config, fields.get("flow", ""), fields.get("critic_from", ""))
 
 
-def _method(path: Path, name: str, fields: dict, trainings: dict[str, Training]) -> Method:
+def _options(cls: type) -> dict[str, Kind]:
+    """The fields of a configuration, and what they may hold by their annotations."""
+    hints = get_type_hints(cls)
+
+    def kind(hint) -> Kind:
+        if get_origin(hint) is Literal:
+            return Kind(f"one of {', '.join(map(str, get_args(hint)))}", lambda x: x in get_args(hint))
+        return TYPES.get(hint, Kind("anything", lambda x: True))
+
+    return {f.name: kind(hints[f.name]) for f in dataclasses.fields(cls)}
+
+
+def _check_donors(path: Path, trainings: Mapping[str, Training]) -> None:
+    """Raises UserError if `flow` or `critic_from` name no other training, or if trainings wait for one another."""
+    waits: dict[str, set[str]] = {}
+    for name, training in trainings.items():
+        for key in ("flow", "critic_from"):
+            lender = getattr(training, key)
+            if lender and lender not in trainings:
+                raise UserError(f"{path}, [train.{name}] {key}: {unknown('training', lender, trainings)}")
+        waits[name] = {training.flow, training.critic_from} - {""}
+    try:
+        TopologicalSorter(waits).prepare()
+    except CycleError as error:
+        raise UserError(f"{path}: trainings borrow from one another: {' -> '.join(error.args[1])}") from None
+
+
+def _method(where: str, fields: dict, trainings: Mapping[str, Training]) -> Method:
     """[method.NAME]: lists of guide, strength or weight, best_of and schedule are grids to choose from."""
-    _check(path, "method", name, fields)
+    _check(where, fields, METHOD)
     many = {k: x if isinstance(x, list) else [x] for k, x in fields.items() if k in ARM}
     train = fields.get("train", "")
     if train and train not in trainings:
-        raise UserError(f"{path}, [method.{name}]: {unknown('training', train, trainings)}")
+        raise UserError(f"{where}: {unknown('training', train, trainings)}")
     try:
         arms = candidates(
             many.get("guide", ["qgf"]), many.get("strength", ()), many.get("weight", ()),
             many.get("best_of", (1,)), many.get("schedule", ("constant",)),
         )  # fmt: skip
     except UserError as error:
-        raise UserError(f"{path}, [method.{name}]: {error}") from error
+        raise UserError(f"{where}: {error}") from None
     tune = fields.get("tune", "halving" if len(arms) > 1 else "never")
-    if tune not in ("halving", "offline", "never"):
-        raise UserError(f"{path}, [method.{name}]: tune must be halving, offline or never, got {tune}")
+    if tune not in (ways := ("halving", "offline", "never")):
+        raise UserError(f"{where}: {unknown('tune', tune, ways)}")
     if tune == "never" and len(arms) > 1:
-        raise UserError(f"{path}, [method.{name}]: {len(arms)} arms and nothing to choose by; give one strength")
-    steps = many.get("steps", [None])[0]
-    return Method(tuple(replace(arm, steps=steps) for arm in arms), tune, train)
+        raise UserError(f"{where}: {len(arms)} arms and nothing to choose by; give one strength")
+    if tune == "offline" and (len({replace(arm, strength=None) for arm in arms}) > 1 or arms[0].strength is None):
+        raise UserError(
+            f"{where}: offline chooses among strengths; give one guide, best_of and schedule, and no weight"
+        )
+    return Method(tuple(replace(arm, steps=fields.get("steps")) for arm in arms), tune, train)

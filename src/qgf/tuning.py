@@ -16,7 +16,8 @@ from jax import Array
 from qgf.config import write_json
 from qgf.errors import UserError
 from qgf.evaluation import Arm
-from qgf.guides import find, need
+from qgf.guides import GUIDES, find, need
+from qgf.guides import schedule as find_schedule
 from qgf.ledger import Player, Row, outcomes
 from qgf.sampling import DEFAULT_STRENGTH, Policy, act_jit, with_fields
 from qgf.statistics import mcnemar
@@ -38,9 +39,15 @@ def candidates(
     best_of: Iterable[int] = (1,),
     schedules: Iterable[str] = ("constant",),
 ) -> list[Arm]:
-    """The grid to choose from, by default the guide's own strengths. Raises UserError if it has two scales."""
+    """The grid to choose from, by default the guide's own strengths. Raises UserError if it has two scales, or for an
+    unknown guide or schedule.
+    """
     if strengths and weights:
-        raise UserError("give --strength or --weight, not both")
+        raise UserError("give strengths or weights, not both")
+    guides, schedules = tuple(guides), tuple(schedules)
+    for known, names in ((find, guides), (find_schedule, schedules)):
+        for name in names:
+            known(name)
 
     def amounts(guide: str) -> list[dict[str, Any]]:
         if guide == "none":
@@ -67,17 +74,19 @@ def halving(
     third of each group the next rung's too, and so on. `play(arms, first, episodes)` returns each arm's successes.
 
     Returns the winner of each group and all that was played. Ties go to the arm nearest the default strength, then to
-    the cheaper. A group of one plays nothing.
+    the cheaper. An arm without rivals in its group plays nothing. Raises UserError for a rung without episodes.
     """
+    if not rungs or min(rungs) < 1:
+        raise UserError(f"rungs must be numbers of episodes, at least one of at least 1, got {list(rungs)}")
     played: dict[Arm, np.ndarray] = {}
     alive, first = {name: list(arms) for name, arms in groups.items()}, 0
     for number, episodes in enumerate(rungs):
-        rivals = list(dict.fromkeys(arm for name, arms in alive.items() if len(groups[name]) > 1 for arm in arms))
+        rivals = list(dict.fromkeys(arm for arms in alive.values() if len(arms) > 1 for arm in arms))
         for arm, success in (play(rivals, first, episodes) if rivals else {}).items():
             played[arm] = np.append(played.get(arm, []), success)
         first += episodes
-        for name, arms in alive.items():
-            if len(groups[name]) > 1:
+        for arms in alive.values():
+            if len(arms) > 1:
                 arms.sort(key=lambda arm: (-played[arm].mean(), _distance(arm), arm.best_of))
             if number < len(rungs) - 1:
                 del arms[max(1, round(len(arms) * KEEP)) :]
@@ -86,7 +95,9 @@ def halving(
 
 def _distance(arm: Arm) -> float:
     """How far an arm's strength is from the default, in factors."""
-    return 0.0 if not arm.strength else abs(float(np.log(arm.strength / DEFAULT_STRENGTH)))
+    if arm.strength is None:
+        return 0.0
+    return abs(float(np.log(arm.strength / DEFAULT_STRENGTH))) if arm.strength > 0 else float("inf")
 
 
 class Tuned(NamedTuple):
@@ -141,12 +152,15 @@ def save(tuned: Tuned, path: Path) -> None:
 
 
 def controls(chosen: Arm) -> dict[str, Arm]:
-    """What the chosen arm should be held against: a random direction as long as its own, and the untuned default."""
+    """What the chosen arm should be held against: a random direction as long as its own, and the untuned default.
+
+    No direction is random where none is given while denoising, nor around a guide that is wrapped already.
+    """
     if chosen.guide == "none":
         return {}
     default = replace(chosen, strength=DEFAULT_STRENGTH, weight=None)
-    if getattr(find(chosen.guide), "climbs", 0):
-        return dict(default=default)  # there is no direction while denoising that could be random
+    if getattr(find(chosen.guide), "climbs", 0) or chosen.guide not in GUIDES:
+        return dict(default=default)
     return dict(placebo=replace(chosen, guide=f"placebo:{chosen.guide}"), default=default)
 
 
@@ -161,7 +175,8 @@ def cautions(chosen: Arm, arms: Sequence[Arm], ratio: float, success: dict[str, 
         amount = lambda arm: arm.strength if arm.weight is None else arm.weight
         grid = sorted({amount(arm) for arm in arms if arm.guide == chosen.guide and amount(arm) is not None})
         if len(grid) > 1 and amount(chosen) in (grid[0], grid[-1]):
-            notes.append(f"the best strength, {amount(chosen):g}, lies at the edge of the grid: try a wider one")
+            name = "strength" if chosen.weight is None else "weight"
+            notes.append(f"the best {name}, {amount(chosen):g}, lies at the edge of the grid: try a wider one")
     placebo = success.get("placebo")
     if placebo is not None and placebo.mean() >= success["chosen"].mean():
         notes.append("a random direction of the same length does as well: it is not the gradient that helps")
@@ -169,13 +184,19 @@ def cautions(chosen: Arm, arms: Sequence[Arm], ratio: float, success: dict[str, 
 
 
 class Half(eqx.Module):
-    """The lowest of some members of an ensemble critic."""
+    """The lowest of some members of an ensemble critic, q(obs, a) -> []."""
 
     critic: Any
-    members: tuple[int, ...] = eqx.field(static=True)
+    chosen: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, obs, a: Array) -> Array:
-        return jnp.min(self.critic.members(obs, a)[..., jnp.array(self.members)], axis=-1)
+        return jnp.min(self.members(obs, a), axis=-1)
+
+    def members(self, obs, a: Array) -> Array:
+        return self.critic.members(obs, a)[..., jnp.array(self.chosen)]
+
+    def noisy(self, obs, a: Array, t: Array) -> Array:
+        return need(self.critic, "noisy")(obs, a, t)
 
 
 class Offline(NamedTuple):
@@ -188,24 +209,28 @@ class Offline(NamedTuple):
 
 
 def offline(
-    policy: Policy, observations, key: Array, guide: str = "qgf", strengths: Sequence[float] = STRENGTHS
+    policy: Policy, observations, key: Array, arm: Arm = Arm(), strengths: Sequence[float] = STRENGTHS
 ) -> Offline:
-    """The strength with the largest gain in Q that an independent half of the ensemble confirms, among those before
-    the two part (confirmed < half of claimed). Each half guides in turn. Needs no environment.
+    """The strength for `arm` with the largest gain in Q that an independent half of the ensemble confirms, among those
+    before the two part (confirmed is less than half of claimed). Each half guides in turn. Needs no environment.
 
-    Raises UserError if the critic is no ensemble of two or more.
+    Raises UserError if the critic is no ensemble of two or more, or if there is no strength to choose from.
     """
-    members = jax.eval_shape(need(policy.critic, "members"), *_one(policy, observations)).shape[-1]
-    if members < 2:
-        raise UserError(f"tuning without an environment needs two critics that can disagree; this policy has {members}")
-    halves = [Half(policy.critic, tuple(range(k, members, 2))) for k in (0, 1)]
+    members = getattr(policy.critic, "members", None)
+    count = jax.eval_shape(members, *_one(policy, observations)).shape[-1] if members else 1
+    if count < 2:
+        raise UserError(f"choosing without an environment needs two critics that can disagree; this policy has {count}")
+    if not strengths or arm.guide == "none":
+        raise UserError(f"nothing to choose from: {arm.guide} has no strengths")
+    strengths = sorted(strengths)
+    halves = [Half(policy.critic, tuple(range(k, count, 2))) for k in (0, 1)]
     claimed, confirmed = np.zeros((2, len(strengths)))
     for own, other in (halves, halves[::-1]):
-        guided = lambda s, own=own: with_fields(policy.guided(guide, strength=s), critic=own)
+        guided = lambda s, own=own: with_fields(replace(arm, strength=s, weight=None).of(policy), critic=own)
         plain = _values(guided(0.0), own, other, observations, key)
         gains = np.array([_values(guided(s), own, other, observations, key) - plain for s in strengths])
         claimed, confirmed = claimed + gains[:, 0] / 2, confirmed + gains[:, 1] / 2
-    parted = np.append(np.flatnonzero(confirmed < claimed / 2), len(strengths))[0]
+    parted = np.append(np.flatnonzero(claimed - confirmed > np.abs(claimed) / 2), len(strengths))[0]
     best = int(np.argmax(confirmed[: max(parted, 1)]))
     return Offline(float(strengths[best]), tuple(strengths), claimed, confirmed)
 
