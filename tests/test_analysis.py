@@ -184,7 +184,7 @@ def test_asymmetry_of_a_known_flow(float64):
 
 def test_amplification_is_the_product_over_the_euler_grid(float64):
     m, steps = worlds.mixture(3), 10
-    policy = in_world(m, worlds.critic, steps)
+    policy = in_world(m, worlds.critic, steps, low=-1e-3, high=1e-3)  # the chain is measured unclipped
     _, _, chain = jacobian_matrices(policy, states(3), KEY)
     t, points = analysis.reference_path(policy, states(3), KEY)
     rows = the(jacobians(policy, states(3), KEY), quantity="amplification")
@@ -350,6 +350,14 @@ def test_flops_take_the_branch_that_is_executed():
     assert flops(jax.vmap(lambda x: countdown(x, 3)), jnp.ones((2, 4))) == 2 * 3 * 32
     assert flops(jax.grad(lambda x, w: (countdown(x, 3, w) ** 2).sum()), jnp.ones(4), w) == 2 * 3 * 32
     assert flops(countdown, jnp.ones(4), 3) == 10 * 32  # could be any
+
+    def crossing(carry, k):
+        a, c = carry
+        return (jax.lax.cond(k > c, lambda a: a @ w, lambda a: a, a), c + 1), None
+
+    for backwards, number in ((False, 0), (True, 5)):
+        cross = lambda x, reverse=backwards: jax.lax.scan(crossing, (x, 0), jnp.arange(10), reverse=reverse)[0][0]
+        assert flops(cross, jnp.ones(4)) == number * 32
     with pytest.raises(UserError, match="while"):
         flops(lambda x: jax.lax.while_loop(lambda a: a.sum() > 0, lambda a: a - 1, x), jnp.ones(4))
 
