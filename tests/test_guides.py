@@ -579,7 +579,8 @@ def test_attributes_are_asked_at_the_state_with_normalised_observations():
 
 
 def test_what_is_not_there_is_an_attribute_error_and_a_users_error_for_a_guide():
-    for f in (At(CRITIC, RAW), CRITIC, At(state_critic, RAW), Flow(state_flow), Flow(At(state_flow, RAW))):
+    jitted = At(jax.jit(state_critic), RAW), Flow(jax.jit(bound_flow))  # which have a __wrapped__ of their own
+    for f in (At(CRITIC, RAW), CRITIC, At(state_critic, RAW), Flow(state_flow), Flow(At(state_flow, RAW)), *jitted):
         for name in ("better", "_hidden", "__array__", "__wrapped__"):
             assert not hasattr(f, name)
             with pytest.raises(AttributeError):

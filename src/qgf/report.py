@@ -14,11 +14,13 @@ import numpy as np
 
 from qgf import plots
 from qgf.analysis_plots import SECTIONS, read_table
-from qgf.evaluation import read_scores
+from qgf.config import read_json
+from qgf.evaluation import Arm, read_scores
 from qgf.files import atomic_path
 from qgf.guides import GUIDES
 from qgf.maze import Walks
 from qgf.sampling import DEFAULT_STRENGTH
+from qgf.statistics import wilson
 from qgf.training import Run
 
 
@@ -35,6 +37,7 @@ def report(directory: str | Path) -> Path:
         body = [
             _success(rows, figures),
             _maze(run, rows, figures),
+            _tuning(run, figures),
             _actions(run, rows, figures),
             _analysis(run, figures),
             _learning(run, figures),
@@ -54,8 +57,6 @@ def report(directory: str | Path) -> Path:
 
 def latest_rows(scores: list[dict[str, str]]) -> list[dict]:
     """The arms of the newest policy with seeds pooled: label, guide, strength, success, low, high and means."""
-    from qgf.evaluation import Arm, wilson
-
     newest = max((int(row["updates"]) for row in scores), default=0)
     pooled: dict[tuple, list[dict[str, str]]] = {}
     for row in scores:
@@ -147,6 +148,32 @@ def _success(rows: list[dict], figures: Path) -> str:
         html += _embed(plots.success_against_strength(single), figures / "strength.png", caption)
     heads = "".join(f"<th>{c}</th>" for c in head)
     return f"<section><h2>Success</h2>{html}<div class=scroll><table><tr>{heads}</tr>{table}</table></div></section>"
+
+
+def _tuning(run: Run, figures: Path) -> str:
+    path = run.directory / "tuning" / "tuned.json"
+    if not path.exists():
+        return ""
+    tuned = read_json(path, "a tuned run")
+    for row in tuned["trials"] + tuned["reports"]:
+        row["success"] = row["successes"] / row["episodes"]
+        row["low"], row["high"] = wilson(row["successes"], row["episodes"])
+    single = [r for r in tuned["trials"] if r["best_of"] == 1 and r["strength"] and r["schedule"] == "constant"]
+    html = ""
+    if len({r["strength"] for r in single}) > 1:
+        caption = "Tuning episodes: success against strength; arms that fell behind played fewer. Bands are Wilson's."
+        html = _embed(plots.success_against_strength(single), figures / "tuning.png", caption)
+    cells = "".join(
+        f"<tr><td>{escape(r['name'])}</td><td>{escape(r['label'])}</td><td>{100 * r['success']:.0f} %</td>"
+        f"<td>{100 * r['low']:.0f} to {100 * r['high']:.0f} %</td><td>{r['episodes']}</td><td>{r['ratio']:.2f}</td>"
+        f"<td>{'' if r['p'] is None else format(r['p'], '.2g')}</td></tr>"
+        for r in tuned["reports"]
+    )
+    names = ("held out", "arm", "success", "95 % interval", "episodes", "|w g| / |v|", "McNemar's p against chosen")
+    heads = "".join(f"<th>{name}</th>" for name in names)
+    notes = "".join(f"<p><b>Caution:</b> {escape(note)}.</p>" for note in tuned["cautions"])
+    table = f"<div class=scroll><table><tr>{heads}</tr>{cells}</table></div>"
+    return f"<section><h2>Choosing the strength</h2>{html}{table}{notes}</section>"
 
 
 def _maze(run: Run, rows: list[dict], figures: Path) -> str:

@@ -103,19 +103,13 @@ function headingIds(tokens: Token[]): Page['headings'] {
 const CJK = '[\\u3000-\\u303f\\u3400-\\u9fff\\uff00-\\uffef]';
 const BROKEN_LINE = new RegExp(`(${CJK})\\n(?=${CJK})`, 'g');
 
-/** The tables of a report, each below the heading that it stands under. */
+/** The tables of a report's first section, its summary. */
 function tablesOf(report: string): string {
-  const blocks = report.split(/\n{2,}/).map((block) => block.trim());
-  return blocks
-    .flatMap((block, i) => {
-      if (!block.startsWith('|')) return [];
-      const heading = blocks.slice(0, i).findLast((above) => above.startsWith('#'));
-      return heading ? [`**${heading.replace(/^#+\s*/, '')}**`, block] : [block];
-    })
-    .join('\n\n');
+  const summary = report.split(/^## /m)[1] ?? '';
+  return summary.split(/\n{2,}/).filter((block) => block.trim().startsWith('|')).join('\n\n');
 }
 
-/** `::results{}` on its own line becomes the tables of `report`, the project's own measurements. */
+/** `::results{}` on its own line becomes the summary of `report`, the project's own measurements. */
 export function render(markdown: string, report = ''): Page {
   const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(demoSlots).use(callouts);
   const fence = md.renderer.rules.fence!;

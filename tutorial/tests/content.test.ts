@@ -47,12 +47,12 @@ describe('the markdown', () => {
     expect(html).toContain('data-demo="d4"');
   });
 
-  test('results: the tables of the report, or nothing', () => {
+  test('results: the summary of the report, or nothing', () => {
     const text = 'before\n\n::results{}\n\nafter';
     const table = '| arm | success |\n|---|---|\n| qgf | 96 % |';
-    const { html } = render(text, `# Results\n\nwords\n\n## Maze\n\n${table}\n\nmore words\n`);
-    expect(html).toMatch(/before.*<strong>Maze<\/strong>.*<td>96 %<\/td>.*after/s);
-    expect(html).not.toContain('words');
+    const { html } = render(text, `# Results\n\nwords\n\n## Summary\n\n<!-- a -->\n\n${table}\n\n## All\n\n${table.replace('96', '95')}\n`);
+    expect(html).toMatch(/before.*<td>96 %<\/td>.*after/s);
+    expect(html).not.toMatch(/words|95/);
     expect(render(text).html).toBe('<p>before</p>\n<p>after</p>\n');
   });
 
