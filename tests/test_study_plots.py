@@ -359,7 +359,7 @@ def test_strength_curves_leave_out_what_has_no_strength():
     assert not [line for ax in shown.values() for line in ax.lines if line.get_linestyle() == "--"]  # nothing chosen
     with pytest.raises(UserError, match="no tuning rows with a strength"):
         strength_curves([r for r in rows if r["split"] == "held-out"])
-    with pytest.raises(UserError, match=r"two tuning rows of .* cube-single-play 1 0 7 none"):
+    with pytest.raises(UserError, match=r"two tuning rows of .* cube-single-play 1 0 7  none"):
         strength_curves([*tuning, dict(tuning[0], updates="5")])
 
 

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgf.checkpoint import Trained, load_trained
-from qgf.critics import lowest
+from qgf.critics import Pessimistic
 from qgf.errors import UserError
 from qgf.files import atomic_path
 from qgf.guidance import ESTIMATORS
@@ -104,9 +104,9 @@ def rounded(trained: Trained) -> Trained:
 
 def _networks(trained: Trained, run: str | Path) -> tuple[MLP, tuple[MLP, ...]]:
     velocity, critic = trained.method.velocity(trained.nets), trained.method.guide_critic(trained.nets)
-    if not isinstance(velocity, VelocityField) or getattr(critic, "func", None) is not lowest:
+    if not isinstance(velocity, VelocityField) or not isinstance(critic, Pessimistic):
         raise UserError(f"{run}: the tutorial cannot draw the networks of method {trained.method.name}")
-    return velocity.net, critic.args[0].nets
+    return velocity.net, critic.members.nets
 
 
 def _encode(net: MLP) -> dict[str, object]:
