@@ -104,10 +104,10 @@ def _read(path: Path, columns: Sequence[str]) -> list[Row]:
     try:
         with open(path, newline="") as file:
             table = csv.DictReader(file)
-            rows = list(table)
+            names, rows = table.fieldnames or (), list(table)
     except (csv.Error, UnicodeDecodeError, OSError) as error:
         raise UserError(f"{path}: cannot be read ({error}); move the file away to start again") from error
-    if missing := [name for name in columns if name not in (table.fieldnames or ())]:
+    if missing := [name for name in columns if name not in names]:
         raise UserError(f"{path}: column {missing[0]} is missing; move the file away to start again")
     for line, row in enumerate(rows, 2):
         if None in row or None in row.values() or not _sound(row):
