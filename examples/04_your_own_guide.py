@@ -1,0 +1,27 @@
+"""An estimator and a training method of your own, for evaluate, tune, analyse and compare.
+
+qgf --use examples/04_your_own_guide.py evaluate runs/demo --guide none qgf late
+qgf --use examples/04_your_own_guide.py train DATASET --method careful
+"""
+
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from qgf.guidance import ESTIMATORS, qgf
+from qgf.methods import METHODS
+from qgf.methods.iql import IQL
+
+
+def late(v, q, a, t):
+    """QGF in the second half of denoising only."""
+    return jnp.where(t < 0.5, 0.0, qgf(v, q, a, t))
+
+
+@dataclass(frozen=True)
+class Careful(IQL):
+    name = "careful"
+    expectile: float = 0.7  # of the value regression
+
+
+ESTIMATORS["late"], METHODS["careful"] = late, Careful

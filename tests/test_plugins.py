@@ -1,0 +1,55 @@
+"""Files of one's own: what they register has a name everywhere, and mistakes in them are one line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from qgf.cli import main
+from qgf.errors import UserError
+from qgf.guidance import ESTIMATORS
+from qgf.guides import GUIDES, find
+from qgf.methods import METHODS
+from qgf.plugins import use
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "04_your_own_guide.py"
+
+
+@pytest.fixture(autouse=True)
+def forget():
+    """The registries as they were."""
+    guides, methods = dict(ESTIMATORS), dict(METHODS)
+    yield
+    for registry, before in ((ESTIMATORS, guides), (METHODS, methods)):
+        registry.clear()
+        registry.update(before)
+    for name in [name for name in sys.modules if name.startswith("qgf_use ")]:
+        del sys.modules[name]
+
+
+def test_the_example_registers_a_guide_and_a_method():
+    use(EXAMPLE)
+    assert "late" in GUIDES and METHODS["careful"]().expectile == 0.7
+    assert find("placebo:late") is find("placebo:late")
+
+
+def test_a_file_runs_once(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(f"open({str(tmp_path / 'runs')!r}, 'a').write('x')")
+    use(file)
+    use(file)
+    assert (tmp_path / "runs").read_text() == "x"
+
+
+def test_a_missing_or_failing_file_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"none\.py: no such Python file"):
+        use(tmp_path / "none.py")
+    file = tmp_path / "bad.py"
+    file.write_text("1 / 0")
+    with pytest.raises(UserError, match=r"bad\.py.*ZeroDivisionError"):
+        use(file)
+
+
+def test_the_command_line_evaluates_with_it(tiny_run, capsys):
+    main(["--use", str(EXAMPLE), "evaluate", str(tiny_run.directory), "--guide", "late", "--episodes", "1"])
+    assert "late 1" in capsys.readouterr().out
