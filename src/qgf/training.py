@@ -7,7 +7,7 @@ import io
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jax
@@ -252,13 +252,14 @@ def _check_finite(logs: dict[str, np.ndarray], step: int, directory: Path) -> No
 
 
 def _export(learner: Learner, state: State, chunks: Chunks, directory: Path, name: str, mean, std, config) -> None:
-    """Calibrate and write the portable policy of every seed."""
+    """Calibrate and write the portable policy of every seed, under the updates it had (a resumed run may have more)."""
+    updates = int(jnp.ravel(state.step)[0])
     rng = np.random.default_rng(config.seed)
     rows = np.asarray(chunks.starts)[rng.choice(len(chunks.starts), CALIBRATION_STATES)]
     observations = np.asarray(chunks.obs)[rows] * std + mean
     for seed in range(config.seeds):
         nets = state.nets if config.seeds == 1 else jax.tree.map(lambda x, seed=seed: x[seed], state.nets)
-        trained = Trained(nets, jnp.asarray(mean), jnp.asarray(std), learner.method, learner.spec, config.steps, name)
+        trained = Trained(nets, jnp.asarray(mean), jnp.asarray(std), learner.method, learner.spec, updates, name)
         scales = calibrate(trained.policy(), observations, jax.random.key(config.seed)).calibration
-        trained = Trained(nets, trained.mean, trained.std, trained.method, trained.spec, config.steps, name, scales)
+        trained = replace(trained, calibration=scales)
         save_trained(trained, directory / "policy" if config.seeds == 1 else directory / "policy" / f"seed{seed}")
