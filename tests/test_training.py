@@ -173,8 +173,7 @@ def test_a_finished_run_is_left_as_it_is(maze, tiny, tiny_run, tmp_path):
 
 
 def test_fewer_steps_than_a_run_has_change_neither_its_weights_nor_their_updates(maze, tiny, tiny_run, tmp_path):
-    shutil.copytree(tiny_run.directory, tmp_path / "run")
-    run = train(maze, replace(tiny, steps=tiny.steps // 2), tmp_path / "run")
+    run = train(maze, replace(tiny, steps=tiny.steps // 2), copied(tiny_run, tmp_path / "run").directory)
     assert weights(run) == weights(tiny_run)
     assert load_trained(run.directory).updates == tiny.steps
 

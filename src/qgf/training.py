@@ -111,7 +111,7 @@ def _learn(learner: Learner, config: TrainConfig, directory: Path, chunks: Chunk
     if latest is not None:
         state = checkpoints.restore(latest, state)
     table = Metrics(directory / "metrics.csv", keep=latest or 0)
-    step = int(jnp.ravel(state.step)[0])
+    step = updates_of(state)
     while step < config.steps:
         began, updates = time.perf_counter(), min(config.log_every - step % config.log_every, config.steps - step)
         state, logs = learner.run(state, chunks, updates)
@@ -128,6 +128,11 @@ def _learn(learner: Learner, config: TrainConfig, directory: Path, chunks: Chunk
         progress(step, {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate))
     checkpoints.close()
     return state
+
+
+def updates_of(state: State) -> int:
+    """The updates a state has had; those of several seeds are trained together."""
+    return int(jnp.ravel(state.step)[0])
 
 
 def to_device(dataset: Dataset, config: TrainConfig, mean: np.ndarray, std: np.ndarray) -> Chunks:
@@ -253,7 +258,7 @@ def _check_finite(logs: dict[str, np.ndarray], step: int, directory: Path) -> No
 
 def _export(learner: Learner, state: State, chunks: Chunks, directory: Path, name: str, mean, std, config) -> None:
     """Calibrate and write the portable policy of every seed, under the updates it had (a resumed run may have more)."""
-    updates = int(jnp.ravel(state.step)[0])
+    updates = updates_of(state)
     rng = np.random.default_rng(config.seed)
     rows = np.asarray(chunks.starts)[rng.choice(len(chunks.starts), CALIBRATION_STATES)]
     observations = np.asarray(chunks.obs)[rows] * std + mean
