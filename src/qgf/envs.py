@@ -26,7 +26,7 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 warnings.filterwarnings("ignore", module="glfw")  # MuJoCo asks for a display again when it first renders
 gymnasium.logger.min_level = gymnasium.logger.ERROR  # precision warnings of the simulators' spaces
 
-LANES = 16
+LANES, LIGHT_LANES = 16, 50
 """Episodes in flight. Fixed rather than read off the machine, so that results do not depend on its cores."""
 
 
@@ -100,8 +100,16 @@ class ChunkEnv(gymnasium.Wrapper):
         return self._last, total, terminated, truncated, dict(success=success, steps=steps)
 
 
-def make_vector_env(env_id: str, horizon: int, lanes: int = LANES) -> AsyncVectorEnv:
-    """`lanes` processes, each with one chunked environment; episodes are started one by one with a reset mask."""
+def lanes_of(env_id: str) -> int:
+    """How many episodes to play at a time: a maze is light (25 MB), a robot's meshes take half a gigabyte each."""
+    return LIGHT_LANES if env_id.startswith("pointmaze") else LANES
+
+
+def make_vector_env(env_id: str, horizon: int, lanes: int | None = None) -> AsyncVectorEnv:
+    """`lanes` (default `lanes_of`) processes, each with one chunked environment; episodes are started one by one with
+    a reset mask.
+    """
+    lanes = lanes or lanes_of(env_id)
     with _without_program():
         return AsyncVectorEnv(
             [lambda: ChunkEnv(gymnasium.make(env_id), horizon)] * lanes,

@@ -170,9 +170,10 @@ def evaluate(
 
 
 def _environments(env_name: str, horizon: int, episodes: int):
-    from qgf.envs import LANES, make_vector_env, parse_name  # simulators: needed to play, not to read results
+    from qgf.envs import lanes_of, make_vector_env, parse_name  # simulators: needed to play, not to read results
 
-    return make_vector_env(parse_name(env_name).env, horizon, min(LANES, episodes))
+    env_id = parse_name(env_name).env
+    return make_vector_env(env_id, horizon, min(lanes_of(env_id), episodes))
 
 
 def _check_episodes(episodes: int) -> None:
