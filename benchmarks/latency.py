@@ -15,7 +15,7 @@ import numpy as np
 
 from qgf.checkpoint import Trained
 from qgf.guidance import ESTIMATORS
-from qgf.methods.iql import IQL
+from qgf.methods.bc import BC
 from qgf.sampling import Policy
 from qgf.types import Calibration, Spec
 
@@ -24,7 +24,7 @@ SIZES = ((128, 3), (256, 3), (512, 4), (1024, 4))  # width, depth
 
 
 def policy(width: int, depth: int) -> Policy:
-    method = IQL(width=width, depth=depth)
+    method = BC(width=width, depth=depth)
     zeros, ones = np.zeros(SPEC.obs_dim, np.float32), np.ones(SPEC.obs_dim, np.float32)
     nets = method.init(SPEC, jax.random.key(0))
     return Trained(nets, zeros, ones, method, SPEC, calibration=Calibration(0.1, 8.0)).policy()

@@ -17,7 +17,7 @@ import numpy as np
 from machine import fastest, matmul_rate
 
 from qgf.learner import Chunks, Learner
-from qgf.methods.iql import IQL
+from qgf.methods.bc import BC
 from qgf.networks import FREQUENCIES
 from qgf.types import Spec
 
@@ -65,7 +65,7 @@ def main() -> None:
         f"{'size':>10} {'batch':>6} {'updates/s':>10} {'GFLOP/s':>8} {'product rate':>13} {'fraction':>9} {'target':>7}"
     )
     for (width, depth, batch), target in zip(SIZES, TARGETS, strict=True):
-        learner = Learner(IQL(width=width, depth=depth), SPEC, 3e-4, batch, precision=precision)
+        learner = Learner(BC(width=width, depth=depth), SPEC, 3e-4, batch, precision=precision)
         flop = flop_per_update(width, depth, batch)
         updates = max(2, int((0.3 if quick else 2) * 1.5e11 / flop))
         state = learner.init(jax.random.key(0))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from qgf.guidance import ESTIMATORS, qgf
 from qgf.methods import METHODS
-from qgf.methods.iql import IQL
+from qgf.methods.bc import BC
 
 
 def late(v, q, a, t):
@@ -19,7 +19,7 @@ def late(v, q, a, t):
 
 
 @dataclass(frozen=True)
-class Careful(IQL):
+class Careful(BC):
     name = "careful"
     expectile: float = 0.7  # of the value regression
 

@@ -15,7 +15,7 @@ import pytest  # noqa: E402
 from qgf.config import TrainConfig  # noqa: E402
 from qgf.data import load_dataset  # noqa: E402
 from qgf.data.collect import collect  # noqa: E402
-from qgf.methods.iql import IQL  # noqa: E402
+from qgf.methods.bc import BC  # noqa: E402
 from qgf.training import train  # noqa: E402
 
 TASK = "pointmaze-medium-navigate-singletask-task1-v0"
@@ -56,7 +56,7 @@ def maze(maze_folder):
 @pytest.fixture(scope="session")
 def tiny():
     """Settings of a run that takes a second or two."""
-    method = IQL(width=32, depth=1)
+    method = BC(width=32, depth=1)
     return TrainConfig(steps=400, batch_size=32, log_every=100, checkpoint_every=200, method=method)
 
 

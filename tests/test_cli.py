@@ -88,7 +88,7 @@ def test_unknown_names_get_the_nearest_known_one(tiny_run, tmp_path, capsys):
     message = fails(capsys, "train", "pointmaze-medum-navigate-singletask-task1-v0", "--data-dir", tmp_path)
     assert "did you mean 'pointmaze-medium-navigate-singletask-task1-v0'" in message
     assert "did you mean 'qgf'" in fails(capsys, "evaluate", tiny_run.directory, "--guide", "qfg")
-    assert "did you mean 'iql'" in fails(capsys, "train", TASK, "--method", "iqll")
+    assert "did you mean 'bc'" in fails(capsys, "train", TASK, "--method", "bcc")
     assert "did you mean 'navigate'" in fails(capsys, "collect", "pointmaze-medium-navigat", "--data-dir", tmp_path)
     assert "did you mean 'tensorboard'" in fails(
         capsys, "train", _good_file(tmp_path), "--log", "tensorbord", "--out", tmp_path / "run"
@@ -239,7 +239,7 @@ def test_help_lists_every_command_and_the_methods_own_options(capsys):
     text = capsys.readouterr().out
     assert all(command in text for command in qgf.cli.COMMANDS)
     with pytest.raises(SystemExit):
-        main(["train", "--method", "iql", "--help"])
+        main(["train", "--method", "bc", "--help"])
     assert "--expectile" in capsys.readouterr().out
 
 

@@ -10,7 +10,7 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from qgf.critics import critic_loss, expectile_loss, lowest, polyak, td_target, value_loss
-from qgf.methods.iql import IQL
+from qgf.methods.bc import BC
 from qgf.types import Batch, Spec
 
 RNG = np.random.default_rng(0)
@@ -21,7 +21,7 @@ def draw(*shape):
 
 
 BATCH = Batch(draw(16, 3), draw(16, 4), draw(16), jnp.array(RNG.choice([0, 0.95], 16), jnp.float32), draw(16, 3))
-NETS = IQL(width=16, depth=2).init(Spec(3, 2, 2), jax.random.key(0))
+NETS = BC(width=16, depth=2).init(Spec(3, 2, 2), jax.random.key(0))
 
 
 @pytest.mark.parametrize("expectile", [0.1, 0.5, 0.9])
@@ -80,7 +80,7 @@ def test_value_loss_matches_numpy():
 
 
 def test_polyak_moves_every_array_by_the_rate():
-    target, online = NETS.critic, IQL(width=16, depth=2).init(Spec(3, 2, 2), jax.random.key(1)).critic
+    target, online = NETS.critic, BC(width=16, depth=2).init(Spec(3, 2, 2), jax.random.key(1)).critic
     moved = polyak(target, online, 0.25)
     for new, t, o in zip(*map(jax.tree.leaves, (moved, target, online)), strict=True):
         assert_allclose(new, 0.75 * t + 0.25 * o, rtol=1e-5, atol=1e-6)
@@ -111,5 +111,5 @@ def test_the_value_loss_moves_the_value_alone():
 
 @pytest.mark.parametrize("part", ["flow", "critic", "value"])
 def test_every_loss_of_the_method_moves_its_own_part_alone(part):
-    loss = IQL().losses()[part]
+    loss = BC().losses()[part]
     assert slopes(lambda n: loss(getattr(n, part), n, BATCH, jax.random.key(0))[0]) == {part}

@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from qgf.envs import ChunkEnv, make_vector_env, parse_name, seed_globals
 from qgf.errors import UserError
 from qgf.evaluation import Arm, Score, arms, episode_seeds, evaluate, evaluate_run, read_scores, wilson, write_scores
-from qgf.sampling import guided_flow
+from qgf.sampling import guided_flow, with_fields
 from qgf.types import Calibration
 
 LIMIT, HORIZON = 23, 4
@@ -452,3 +452,22 @@ def test_tables_from_before_schedules_are_read_and_added_to(tmp_path):
     assert [row["returns"] for row in found] == [f"{one.returns.mean():.4f}" for one in (again, old[1], scheduled)]
     assert [row["outcomes"] for row in found] == [again.row()["outcomes"], "", scheduled.row()["outcomes"]]
     assert set(found[1]) == set(again.row())
+
+
+def test_runs_that_differ_in_their_numbers_share_one_program():
+    """Also in their calibration; or every run of a study would compile all its guides again."""
+    traced = []
+
+    def v(obs, a, t):
+        traced.append(t)
+        return 0.3 - 0.7 * a
+
+    policy = guided_flow(v, lambda obs, a: jnp.sum(a), action_dim=1, horizon=HORIZON, weight=0.2, steps=5)
+    scores, count = [], []
+    for sigma in (0.5, 0.25):
+        scaled = with_fields(policy, calibration=Calibration(sigma, 1.0)).guided("qgf", strength=1.0)
+        scores.append(evaluate(scaled, TASK, 3, seed=2, envs=Lanes(3)))
+        count.append(len(traced))
+    assert scores[0].weight == pytest.approx(2 * scores[1].weight)
+    ours = count[0]  # compiled, and counted for its cost
+    assert count[1] - ours < ours, "the second run was compiled again"

@@ -21,10 +21,12 @@ from qgf.flow import interpolate
 from qgf.guides import GUIDES
 from qgf.learner import Chunks, Learner
 from qgf.methods import METHODS
+from qgf.methods.bc import BC, noise_and_time
 from qgf.methods.cfgrl import CFGRL
-from qgf.methods.iql import IQL, noise_and_time
+from qgf.methods.edp import EDP
 from qgf.methods.lab import Lab
 from qgf.methods.robustq import RobustQ
+from qgf.networks import Nets
 from qgf.sampling import act_jit
 from qgf.toy import Mixture
 from qgf.training import _donated, train
@@ -134,7 +136,7 @@ def test_what_is_frozen_stays_although_targets_drift_after_every_update(fitted):
 
 
 def bandit_nets(**parts):
-    return Lab.nets(**(KNOWN | dict(labelled=None, noisy=None) | parts))
+    return Nets(**(KNOWN | dict(labelled=None, noisy=None) | parts))
 
 
 N, KEY = 200_000, jax.random.key(2)
@@ -236,13 +238,18 @@ def test_every_loss_of_every_method_has_a_gradient_in_its_own_part_alone():
         assert size(own) > 0 == size(others)
 
 
+ONE_ACTOR = {"edp", "idql", "dac", "qsm"}  # whose policy is their only flow
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_methods_by_name_their_networks_and_their_json(name, tiny):
     method = METHODS[name](width=8, depth=1)
     nets = jax.eval_shape(partial(method.init, TINY), jax.random.key(0))
-    extra = {"iql": set(), "robust-q": {"noisy"}, "cfgrl": {"labelled"}, "lab": {"noisy", "labelled"}}[name]
+    own = {"robust-q": {"noisy"}, "cfgrl": {"labelled"}, "lab": {"noisy", "labelled"}, "fql": {"student"}}
+    own |= {"qam": {"actor"}} | {name: {"actor"} for name in ONE_ACTOR}
     assert method.name == name
-    assert set(vars(nets)) == {"flow", "critic", "value", "target"} | extra
+    flow = set() if name in ONE_ACTOR else {"flow"}
+    assert set(vars(nets)) == {"critic", "value", "target"} | flow | own.get(name, set())
     assert set(method.losses()) == set(vars(nets)) - {"target"}
     config = replace(tiny, method=method)
     assert from_json(to_json(config)) == config
@@ -313,7 +320,7 @@ def test_an_iql_run_says_what_other_guides_need(tiny_run):
 
 
 def test_gate_needs_more_than_one_critic_in_a_trained_policy_too():
-    method, scale = IQL(width=8, depth=1, critics=1), jnp.ones(3)
+    method, scale = BC(width=8, depth=1, critics=1), jnp.ones(3)
     nets = method.init(TINY, jax.random.key(0))
     policy = Trained(nets, scale, scale, method, TINY, calibration=Calibration(0.5, 1.0)).policy()
     assert possible(policy, ["gate"])["gate"].endswith("with m > 1; the critic has 1")
@@ -374,10 +381,22 @@ def test_networks_that_do_not_fit_together_are_not_lent(maze, tiny, tiny_run, tm
     assert "it has 2 critics; pass --critics 2" in attempt(several, flow=one, critic_from=one)
     wide = replace(robust(tiny), method=RobustQ(width=16, depth=1))
     assert "pass --width 32 --depth 1" in attempt(wide, critic_from=one)
-    assert "nothing is left to train" in attempt(tiny, flow=one, critic_from=one)
+    kinds = "its critic is of the kind iql; pass --critic iql"
+    assert kinds in attempt(replace(tiny, method=BC(width=32, depth=1, critic="td")), critic_from=one)
+    assert "method edp has no flow that could be lent" in attempt(replace(tiny, method=EDP(32, 1)), flow=one)
     assert not (tmp_path / "run").exists()
 
 
+def test_a_flow_and_a_critic_are_joined_without_training(maze, tiny, tiny_run, tmp_path):
+    run = train(maze, tiny, tmp_path / "run", flow=tiny_run.directory, critic_from=tiny_run.directory)
+    donor, trained = load_trained(tiny_run.directory), load_trained(run.directory)
+    assert_equal_trees(trained.nets, donor.nets)
+    assert (trained.updates, trained.calibration is None) == (0, False)
+    assert not (run.directory / "metrics.csv").exists()
+    assert_array_equal(run.policy(guide="qgf")(OBS, KEY), tiny_run.policy(guide="qgf")(OBS, KEY))
+    assert run.directory == train(maze, tiny, run.directory, tiny_run.directory, tiny_run.directory).directory
+
+
 def test_a_flow_may_be_lent_to_any_number_of_critics(maze, tiny, tiny_run):
-    config = replace(tiny, method=IQL(width=32, depth=1, critics=3))
+    config = replace(tiny, method=BC(width=32, depth=1, critics=3))
     assert set(_donated(tiny_run.directory, None, maze, config)[0]) == {"flow"}

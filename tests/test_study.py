@@ -12,7 +12,7 @@ from qgf.config import TrainConfig
 from qgf.errors import UserError
 from qgf.evaluation import Arm
 from qgf.methods import METHODS
-from qgf.methods.iql import IQL
+from qgf.methods.bc import BC
 from qgf.methods.lab import Lab
 from qgf.study import Method, Training, read_study
 from qgf.tuning import SCALES, STRENGTHS
@@ -106,7 +106,7 @@ def test_everything_that_can_be_said(tmp_path):
     assert (cube.tasks, cube.seeds, cube.train) == ((2,), (0,), "base")
     lab = TrainConfig(steps=300, discount=0.5, precision="bfloat16", method=Lab(width=64, unlabelled=0.25))
     assert study.trainings["large"] == Training(lab)
-    assert study.trainings["joined"] == Training(TrainConfig(method=IQL(width=64)), "base", "large")
+    assert study.trainings["joined"] == Training(TrainConfig(method=BC(width=64)), "base", "large")
     both = {Arm("none"), Arm("none", best_of=4)} | {
         Arm("ood", s, best_of=n, schedule=how) for s in (0.5, 1) for n in (1, 4) for how in ("constant", "score")
     }
@@ -143,7 +143,7 @@ WRONG = {  # name: text, what the line must say
     "seed of a training": (ENV + TRAIN + "seed = 3\n" + METHOD, ["[train.base]", "unknown key 'seed'"]),
     "method key": (SMALL + "strenght = 1\n", ["[method.qgf]", "'strenght'", "did you mean 'strength'"]),
     "tuning key": (SMALL + "[tuning]\nrung = [1]\n", ["[tuning]", "'rung'", "did you mean 'rungs'"]),
-    "training method": (ENV + TRAIN + 'method = "iqll"\n' + METHOD, ["[train.base]", "did you mean 'iql'"]),
+    "training method": (ENV + TRAIN + 'method = "bcc"\n' + METHOD, ["[train.base]", "did you mean 'bc'"]),
     "guide": (SMALL + 'guide = "qfg"\nstrength = 1\n', ["[method.qgf]", "did you mean 'qgf'"]),
     "guide among good ones": (SMALL + 'guide = ["ood", "bppt"]\n', ["[method.qgf]", "did you mean 'bptt'"]),
     "schedule": (SMALL + 'schedule = "lineer"\n', ["[method.qgf]", "did you mean 'linear'"]),
@@ -207,7 +207,7 @@ TYPES = {  # section: key: values of wrong types
         seeds=["0", "[]", '["a"]', "[0, 0]", "[-1]", "[true]"], transitions=['"many"', "0", "1e5"], train=["1", "[]"],
     ),
     "train": dict(
-        method=["3", '["iql"]', "{}"], steps=['"10"', "1.5", "[1]"], width=['"wide"', "1.5"], expectile=['"high"'],
+        method=["3", '["bc"]', "{}"], steps=['"10"', "1.5", "[1]"], width=['"wide"', "1.5"], expectile=['"high"'],
         precision=["3", '"float16"', "[]"], flow=["1", '["base"]'], critic_from=["{}"], learning_rate=["nan", "true"],
     ),
     "method": dict(
@@ -275,9 +275,12 @@ def test_the_options_of_every_method_can_be_written_down(tmp_path):
     """Each option of `qgf train` and of its methods, at its default, is accepted."""
     for name, method in METHODS.items():
         options = {f.name: f.default for cls in (TrainConfig, method) for f in dataclasses.fields(cls)}
-        lines = [f"{k} = {x!r}" for k, x in options.items() if k not in ("method", "seed", "seeds")]
+        given = {k: x for k, x in options.items() if k not in ("method", "seed", "seeds") and x is not None}
+        lines = [f"{k} = {x!r}" for k, x in given.items()]
         text = ENV + "\n".join([f'[train.base]\nmethod = "{name}"', *lines, METHOD])
         assert read(tmp_path, text).trainings["base"].config == TrainConfig(method=method())
+    wide = read(tmp_path, ENV + '[train.base]\ncritic = "ensemble"\ncritics = 3\nvalue_low = -9.5\n' + METHOD)
+    assert wide.trainings["base"].config.method == BC(critic="ensemble", critics=3, value_low=-9.5)
 
 
 def test_files_of_ones_own_are_imported_first(tmp_path):

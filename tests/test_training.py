@@ -19,7 +19,7 @@ from qgf.config import from_json, to_json
 from qgf.errors import UserError
 from qgf.files import LOCK, locked
 from qgf.learner import Learner
-from qgf.methods.iql import IQL
+from qgf.methods.bc import BC
 from qgf.sampling import act_jit
 from qgf.training import Run, initial_state, train
 from qgf.types import Spec
@@ -197,7 +197,7 @@ def test_a_moved_run_goes_on_and_acts_the_same(maze, tiny, tiny_run, tmp_path):
         (dict(batch_size=16), "batch_size=32 there, 16 now"),
         (dict(discount=0.9), "discount=0.99 there, 0.9 now"),
         (dict(precision="bfloat16"), "precision=float32 there, bfloat16 now"),
-        (dict(method=IQL(width=16, depth=1)), "'width': 32"),
+        (dict(method=BC(width=16, depth=1)), "'width': 32"),
     ],
 )
 def test_other_settings_are_refused(maze, tiny, tiny_run, change, said):
@@ -258,10 +258,10 @@ def test_settings_that_make_no_sense_are_refused(tiny, change, said):
 
 
 def test_the_configuration_survives_its_json(tiny):
-    config = replace(tiny, seed=7, precision="bfloat16", method=IQL(width=48, expectile=0.7))
+    config = replace(tiny, seed=7, precision="bfloat16", method=BC(width=48, expectile=0.7))
     assert from_json(json.loads(json.dumps(to_json(config)))) == config
-    wrong = to_json(config) | dict(method=dict(name="ikl"))
-    assert "unknown method 'ikl': did you mean 'iql'" in users_error(lambda: from_json(wrong))
+    wrong = to_json(config) | dict(method=dict(name="bcc"))
+    assert "unknown method 'bcc': did you mean 'bc'" in users_error(lambda: from_json(wrong))
 
 
 def test_divergence_stops_the_run(maze, tiny, tmp_path):
@@ -291,7 +291,7 @@ def test_a_foreign_checkpoint_is_one_clear_line(maze, tiny, tiny_run, tmp_path, 
     run = copied(tiny_run, tmp_path / "run")
     shutil.rmtree(run.directory / "checkpoints")
     foreign = Checkpoints(run.directory / "checkpoints")
-    foreign.save(100, initial_state(Learner(IQL(width=width, depth=depth), Spec(2, 2, 5), 1e-3, 8), tiny))
+    foreign.save(100, initial_state(Learner(BC(width=width, depth=depth), Spec(2, 2, 5), 1e-3, 8), tiny))
     foreign.close()
     message = users_error(lambda: train(maze, tiny, run.directory))
     assert "100" in message and "of another run" in message
@@ -391,7 +391,7 @@ def test_an_interrupted_overwrite_leaves_a_run_and_no_hole_elsewhere(maze, tiny,
 
 def test_a_bfloat16_run_resumes_to_the_bit_and_exports_a_float32_policy(maze, tiny, tmp_path):
     data = replace(maze, validation=None)
-    config = replace(tiny, steps=200, checkpoint_every=100, precision="bfloat16", method=IQL(width=32, depth=2))
+    config = replace(tiny, steps=200, checkpoint_every=100, precision="bfloat16", method=BC(width=32, depth=2))
     straight = train(data, config, tmp_path / "straight")
     train(data, replace(config, steps=100), tmp_path / "run")
     run = train(data, config, tmp_path / "run")
@@ -448,7 +448,7 @@ def test_a_flow_that_does_not_fit_is_refused(maze, tiny, tiny_run, tmp_path):
     attempt = lambda **change: users_error(
         lambda: train(maze, replace(tiny, **change), tmp_path / "run", flow=tiny_run.directory)
     )
-    assert "have width 32 and depth 1; pass --width 32 --depth 1" in attempt(method=IQL(width=16, depth=1))
+    assert "have width 32 and depth 1; pass --width 32 --depth 1" in attempt(method=BC(width=16, depth=1))
     assert "horizon=5" in attempt(horizon=3)
     assert "not a policy" in users_error(lambda: train(maze, tiny, tmp_path / "run", flow=tmp_path / "nowhere"))
     assert not (tmp_path / "run").exists()
@@ -514,7 +514,7 @@ def broken_policy(tiny_run, tmp_path, kind):
             "other width": dict(method=config["method"] | dict(width=16)),
             "other depth": dict(method=config["method"] | dict(depth=2)),
             "other format": dict(format=99),
-            "other method": dict(method=dict(name="ikl")),
+            "other method": dict(method=dict(name="bcc")),
             "no spec": dict(spec=dict(obs_dim=2)),
             "strange option": dict(method=config["method"] | dict(colour="red")),
         }
@@ -534,7 +534,7 @@ def broken_policy(tiny_run, tmp_path, kind):
         "other width": "belongs to another policy",
         "other depth": "belongs to another policy",
         "other format": "policy format 99",
-        "other method": "unknown method 'ikl'",
+        "other method": "unknown method 'bcc'",
         "no spec": "not a policy's config",
         "strange option": "not a policy's config",
     }.items(),

@@ -16,7 +16,7 @@ from qgf import cli, tutorial
 from qgf.checkpoint import Trained, load_trained, save_trained
 from qgf.errors import UserError
 from qgf.guidance import ESTIMATORS
-from qgf.methods.iql import IQL
+from qgf.methods.bc import BC
 from qgf.types import Calibration, Spec
 
 pytest.importorskip("ogbench")
@@ -25,7 +25,7 @@ SHELL = '<body><script type="application/json" id="policy">{"old":1}</script><sc
 
 
 def save_run(directory, dataset=MAZE, spec=Spec(2, 2, 3), calibration=Calibration(0.5, 2.0)):
-    method = IQL(width=16, depth=2)
+    method = BC(width=16, depth=2)
     nets = method.init(spec, jax.random.key(0))
     ones = jnp.ones(spec.obs_dim)
     save_trained(Trained(nets, 3 * ones, 2 * ones, method, spec, 7, dataset, calibration), directory / "policy")
@@ -125,10 +125,8 @@ def test_runs_that_cannot_be_drawn(tmp_path, changes, message):
 
 
 def test_networks_that_cannot_be_drawn(tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        IQL, "guide_critic", lambda self, nets: eqx.Partial(lambda q, obs, a: q(obs, a)[0], nets.target)
-    )
-    with pytest.raises(UserError, match="networks of method iql"):
+    monkeypatch.setattr(BC, "guide_critic", lambda self, nets: eqx.Partial(lambda q, obs, a: q(obs, a)[0], nets.target))
+    with pytest.raises(UserError, match="networks of method bc"):
         tutorial.policy_json(save_run(tmp_path))
 
 

@@ -50,7 +50,7 @@ class Trained(eqx.Module):
     calibration: Calibration | None = eqx.field(static=True, default=None)
 
     def policy(self) -> Policy:
-        """The reference policy with its critic, unguided."""
+        """What was trained to act, with its critic, unguided."""
         on = lambda f: Normalised(f, self.mean, self.std)
         return Policy(
             velocity=on(self.method.velocity(self.nets)),
@@ -61,6 +61,8 @@ class Trained(eqx.Module):
             action_dim=self.spec.action_dim,
             horizon=self.spec.horizon,
             guide="none",
+            steps=self.method.steps,
+            samples=self.method.best_of,
             calibration=self.calibration,
         )
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from qgf.config import TrainConfig, to_json
 from qgf.errors import UserError, unknown
 from qgf.methods import METHODS
-from qgf.methods.iql import IQL
+from qgf.methods.bc import BC
 
 console = Console(highlight=False)
 Positional = tyro.conf.Positional
@@ -450,7 +450,7 @@ def demo(out: Path = Path("runs/demo"), open: bool = False):
         with _bar("collecting", "transitions") as tell:
             make_data(name, 100_000, directory=data, progress=lambda done, total: tell(done, total))
     dataset = load_dataset(f"{name}-singletask-task1-v0", data)
-    run = _train(dataset, replace(TrainConfig(), steps=10_000, method=METHODS["iql"](width=128)), out)
+    run = _train(dataset, replace(TrainConfig(), steps=10_000, method=METHODS["bc"](width=128)), out)
     chosen = arms(("none", "ood", "qgf")) + arms(("none",), best_of=(4,)) + arms(("qgf",), (0.1, 0.3, 3.0))
     scores = _evaluate(run, chosen)
     _print_scores(scores)
@@ -501,7 +501,7 @@ def tutorial(
 COMMANDS = dict(
     demo=demo,
     collect=collect,
-    train=_train_command(IQL),
+    train=_train_command(BC),
     evaluate=evaluate,
     tune=tune,
     compare=compare,
@@ -539,7 +539,7 @@ def _choose_method(arguments):
     from qgf.plugins import use
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--method", default="iql")
+    parser.add_argument("--method", default="bc")
     parser.add_argument("--use", action="append", default=[])
     chosen, others = parser.parse_known_args(arguments)
     for file in chosen.use:

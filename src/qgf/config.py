@@ -13,7 +13,7 @@ import tyro
 from qgf.errors import UserError, unknown
 from qgf.files import atomic_path
 from qgf.methods import METHODS
-from qgf.methods.iql import IQL
+from qgf.methods.bc import BC
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class TrainConfig:
     """Updates per row of metrics.csv, and per compiled call."""
     checkpoint_every: int = 2_000
     """Updates between two exact checkpoints."""
-    method: tyro.conf.Suppress[Any] = field(default_factory=IQL)
+    method: tyro.conf.Suppress[Any] = field(default_factory=BC)
     """The training method with its own options (on the command line: --method)."""
 
     def __post_init__(self):

@@ -15,7 +15,7 @@ import numpy as np
 
 from qgf.errors import UserError
 from qgf.files import atomic_path
-from qgf.sampling import DEFAULT_STRENGTH, Policy, act_jit
+from qgf.sampling import DEFAULT_STRENGTH, Policy, act_jit, with_fields
 from qgf.statistics import wilson
 
 Progress = Callable[[int, int, int], None]
@@ -195,6 +195,7 @@ def _check_fit(policy: Policy, envs, env_name: str) -> None:
 
 
 def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Progress, first: int) -> Score:
+    policy = with_fields(policy, calibration=None)  # its numbers are part of the program: other runs can share it now
     lanes = envs.num_envs
     seeds = episode_seeds(seed, first + episodes)[first:]
     base = jax.random.key(seed)

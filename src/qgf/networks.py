@@ -1,4 +1,4 @@
-"""The networks: velocity field, critic ensemble and value net, for one sample or a batch of them."""
+"""The networks: velocity field, critic ensembles and value net, for one sample or a batch of them."""
 
 from __future__ import annotations
 
@@ -134,3 +134,53 @@ class ValueNet(eqx.Module):
 
     def __call__(self, obs: Array) -> Array:
         return self.net(obs)[..., 0]
+
+
+class CategoricalEnsemble(eqx.Module):
+    """Critics that tell a histogram of returns over [low, high]: `logits` [..., members, bins]; calling it gives the
+    histograms' means Q_i(obs[..., S], a[..., d]), [..., members].
+    """
+
+    nets: tuple[MLP, ...]
+    low: float = eqx.field(static=True)
+    high: float = eqx.field(static=True)
+    bins: int = eqx.field(static=True)
+
+    def __init__(
+        self, obs_dim: int, d: int, width: int, depth: int, members: int, bins: int, low: float, high: float, key: Array
+    ):
+        self.nets = tuple(MLP(obs_dim + d, bins, width, depth, k) for k in jax.random.split(key, members))
+        self.low, self.high, self.bins = low, high, bins
+
+    @property
+    def edges(self) -> Array:
+        return jnp.linspace(self.low, self.high, self.bins + 1)
+
+    def logits(self, obs: Array, a: Array) -> Array:
+        x = jnp.concatenate([obs, a], axis=-1)
+        return jnp.stack([net(x) for net in self.nets], axis=-2)
+
+    def expectation(self, logits: Array) -> Array:
+        centres = (self.edges[1:] + self.edges[:-1]) / 2
+        return jax.nn.softmax(logits) @ centres
+
+    def __call__(self, obs: Array, a: Array) -> Array:
+        return self.expectation(self.logits(obs, a))
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Nets:
+    """A method's networks by name, nets.flow, nets.critic, ...: a pytree."""
+
+    def __init__(self, **parts):
+        vars(self).update(parts)
+
+    def __getattr__(self, name: str):  # only for names that are not there
+        raise AttributeError(f"no network {name!r}, there are {', '.join(vars(self))}")
+
+    def tree_flatten_with_keys(self):
+        return [(jax.tree_util.GetAttrKey(name), part) for name, part in vars(self).items()], tuple(vars(self))
+
+    @classmethod
+    def tree_unflatten(cls, names, parts):
+        return cls(**dict(zip(names, parts, strict=True)))

@@ -208,17 +208,19 @@ class Policy(eqx.Module):
         guide: str | Estimator = "qgf",
         strength: float | None = None,
         weight: float | None = None,
-        best_of: int = 1,
+        best_of: int | None = None,
         steps: int | None = None,
         schedule: str | Schedule = "constant",
     ) -> Policy:
-        """The same networks under another guide. Give `strength` (default 1) or the raw `weight`, not both.
+        """The same networks under another guide; best_of and steps stay as they are if not given. Give `strength`
+        (default 1) or the raw `weight`, not both.
 
         w = strength * sigma_a * sqrt(d) / E|g| with the policy's calibration. Raises UserError if both are given, or
         if a strength is given and the policy was never calibrated.
         """
         weight = raw_weight(strength, weight, self.calibration, self.horizon * self.action_dim, guide)
-        fields = dict(guide=guide, steps=self.steps if steps is None else steps, samples=best_of, schedule=schedule)
+        own = lambda x, mine: mine if x is None else x
+        fields = dict(guide=guide, steps=own(steps, self.steps), samples=own(best_of, self.samples), schedule=schedule)
         return with_fields(self, weight=jnp.asarray(weight, float), **fields)
 
     @staticmethod

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from qgf.config import TrainConfig
 from qgf.errors import UserError, unknown
@@ -190,7 +190,7 @@ def _environment(where: str, fields: dict, trainings: Mapping[str, Training]) ->
 def _training(where: str, fields: dict) -> Training:
     """[train.NAME]: the options of `qgf train` and of its method, and `flow` and `critic_from`."""
     shared = dict(method=TEXT, flow=TEXT, critic_from=TEXT)
-    name = _table(where, fields).get("method", "iql")
+    name = _table(where, fields).get("method", "bc")
     if name not in list(METHODS):
         raise UserError(f"{where}: {unknown('method', str(name), METHODS)}")
     own, general = _options(METHODS[name]), _options(TrainConfig)
@@ -213,6 +213,8 @@ def _options(cls: type) -> dict[str, Kind]:
     def kind(hint) -> Kind:
         if get_origin(hint) is Literal:
             return Kind(f"one of {', '.join(map(str, get_args(hint)))}", lambda x: x in get_args(hint))
+        if get_origin(hint) is Union:  # Optional: None is said by leaving the key out
+            (hint,) = set(get_args(hint)) - {type(None)}
         return TYPES.get(hint, Kind("anything", lambda x: True))
 
     return {f.name: kind(hints[f.name]) for f in dataclasses.fields(cls)}

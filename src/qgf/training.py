@@ -84,21 +84,26 @@ def train(
     record = dict(dataset=dataset.name, flow=flow and str(flow), train=to_json(config))
     if critic_from:
         record["critic_from"] = str(critic_from)
+    method = config.method.prepared(dataset.rewards, config.discount)
     frozen, scales = _donated(flow, critic_from, dataset, config)
     mean, std = scales or dataset.normaliser()
     chunks = to_device(dataset, config, mean, std)
     held_out = dataset.validation and to_device(dataset.validation, config, mean, std)
     spec = Spec(dataset.obs_dim, dataset.action_dim, config.horizon)
     precision = None if config.precision == "float32" else config.precision
-    learner = Learner(config.method, spec, config.learning_rate, config.batch_size, frozen, precision)
-    if not learner.losses:
-        raise UserError(f"nothing is left to train: {config.method.name} has no networks but those that are lent")
+    learner = Learner(method, spec, config.learning_rate, config.batch_size, frozen, precision)
+    nets = jax.eval_shape(lambda key: method.init(spec, key), jax.random.key(0))
+    if foreign := [part for part in frozen if not hasattr(nets, part)]:
+        raise UserError(f"{flow or critic_from}: method {method.name} has no {foreign[0]} that could be lent to it")
     _check_free(directory)
     with locked(directory):
         if overwrite and (directory / "config.json").exists():
             _clear(directory)  # only now that nothing else can be wrong, and only if it is a run
         _claim(directory, record)
-        state = _learn(learner, config, directory, chunks, held_out, progress)
+        if learner.losses:
+            state = _learn(learner, config, directory, chunks, held_out, progress)
+        else:  # all is lent: the run joins a flow and a critic
+            state = initial_state(learner, config)
         _export(learner, state, chunks, directory, dataset.name, mean, std, config)
     return Run(directory)
 
@@ -191,11 +196,18 @@ def _donated(flow, critic_from, dataset: Dataset, config: TrainConfig) -> tuple[
                 raise UserError(
                     f"{flow} and {critic_from} normalise observations differently, so they cannot be joined"
                 )
-            if "critic" in parts and (critics := donor.method.critics) != config.method.critics:
-                raise UserError(f"{run}: it has {critics} critics; pass --critics {critics}")
+            if "critic" in parts:
+                _check_critics(run, donor.method, config.method)
             scales = (np.asarray(donor.mean), np.asarray(donor.std))
             frozen |= {part: getattr(donor.nets, part) for part in parts if hasattr(donor.nets, part)}
     return frozen, scales
+
+
+def _check_critics(run: str | Path, there, here) -> None:
+    if there.critic != here.critic:
+        raise UserError(f"{run}: its critic is of the kind {there.critic}; pass --critic {there.critic}")
+    if there.ensemble_size != here.ensemble_size:
+        raise UserError(f"{run}: it has {there.ensemble_size} critics; pass --critics {there.ensemble_size}")
 
 
 def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from qgf.critics import lowest
+from qgf.critics import CRITICS, lowest
+from qgf.errors import UserError
 from qgf.flow import bc_loss
-from qgf.methods.iql import IQL, Nets, noise_and_time
-from qgf.networks import VelocityField
+from qgf.methods.bc import BC, noise_and_time
+from qgf.networks import Nets, VelocityField
 from qgf.types import Batch, Spec
 
 UNLABELLED, BETTER = (0.0, 0.0), (1.0, 1.0)  # (is there a label, what it says)
@@ -44,17 +45,17 @@ class Reference(eqx.Module):
         return self.flow(obs, a, t)
 
 
-class LabelledNets(Nets):
-    labelled: LabelledFlow
-
-
 @dataclass(frozen=True)
-class CFGRL(IQL):
-    """IQL, and a flow conditioned on 1[Q(s, a) > V(s)] with some labels left out (Frans et al. 2025)."""
+class CFGRL(BC):
+    """Cloning, a critic, and a flow conditioned on 1[Q(s, a) > V(s)] with some labels left out (Frans et al. 2025)."""
 
     name: ClassVar[str] = "cfgrl"
-    nets: ClassVar[type] = LabelledNets
     unlabelled: float = 0.1  # fraction of labels left out (paper: 0.1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if CRITICS[self.critic].bootstrap != "value":
+            raise UserError(f"{self.name} needs V(s), which critic {self.critic} has not: use iql or hl-gauss")
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         own = jax.random.fold_in(key, 2)

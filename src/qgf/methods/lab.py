@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from qgf.methods.cfgrl import CFGRL, LabelledNets
-from qgf.methods.robustq import RobustNets, RobustQ
-
-
-class LabNets(RobustNets, LabelledNets):
-    """All of them."""
+from qgf.methods.cfgrl import CFGRL
+from qgf.methods.robustq import RobustQ
 
 
 @dataclass(frozen=True)
@@ -18,4 +14,3 @@ class Lab(RobustQ, CFGRL):
     """All that the guides can ask for, trained side by side from the same data; `--guide all` plays every one."""
 
     name: ClassVar[str] = "lab"
-    nets: ClassVar[type] = LabNets

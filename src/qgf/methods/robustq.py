@@ -10,10 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from qgf.critics import Pessimistic, lowest
 from qgf.flow import interpolate
-from qgf.methods.iql import IQL, Nets, noise_and_time
-from qgf.networks import VelocityField
+from qgf.methods.bc import BC, noise_and_time
+from qgf.networks import Nets, VelocityField
 from qgf.types import Batch, Spec
 
 
@@ -26,22 +25,27 @@ class NoisyCritic(eqx.Module):
         return self.net(obs, a, t)[..., 0]
 
 
-class Robust(Pessimistic):
+class Robust(eqx.Module):
     """The usual critic, with `q.noisy(obs, a_t, t)` for the guide "robustq"."""
 
+    usual: Any
     noisy: NoisyCritic
 
+    @property
+    def members(self):
+        return self.usual.members
 
-class RobustNets(Nets):
-    noisy: NoisyCritic
+    def __call__(self, obs: Array, a: Array) -> Array:
+        return self.usual(obs, a)
 
 
 @dataclass(frozen=True)
-class RobustQ(IQL):
-    """IQL, and Q_r(s, a_t, t) = E[Q(s, a_1) | a_t] by regression on noised data actions (QGF paper, baselines)."""
+class RobustQ(BC):
+    """Cloning, a critic, and Q_r(s, a_t, t) = E[Q(s, a_1) | a_t] by regression on noised data actions (QGF paper,
+    baselines).
+    """
 
     name: ClassVar[str] = "robust-q"
-    nets: ClassVar[type] = RobustNets
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         own = jax.random.fold_in(key, 1)
@@ -52,10 +56,10 @@ class RobustQ(IQL):
         return super().losses() | dict(noisy=self._noisy)
 
     def guide_critic(self, nets):
-        return Robust(nets.target, nets.noisy)
+        return Robust(super().guide_critic(nets), nets.noisy)
 
     def _noisy(self, noisy, nets: Nets, batch: Batch, key: Array):
-        """Mean of (Q_r(s, a_t, t) - min_i Q_i(s, a_1))^2 with the target critics' Q_i."""
+        """Mean of (Q_r(s, a_t, t) - Q(s, a_1))^2 with the Q that guidance asks, IQL's minimum of the target critics."""
         a0, t = noise_and_time(key, batch)
-        q = jax.lax.stop_gradient(lowest(nets.target, batch.obs, batch.actions))
+        q = jax.lax.stop_gradient(super().guide_critic(nets)(batch.obs, batch.actions))
         return jnp.mean((noisy(batch.obs, interpolate(a0, batch.actions, t), t) - q) ** 2), {}
