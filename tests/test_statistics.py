@@ -2,11 +2,21 @@
 
 import numpy as np
 import pytest
+import scipy.stats
 from numpy.testing import assert_allclose
 from rliable import library, metrics
 
 from qgf.errors import UserError
-from qgf.statistics import iqm, mcnemar, mean, probability_of_improvement, rates, stratified_bootstrap, wilson
+from qgf.statistics import (
+    iqm,
+    mcnemar,
+    mean,
+    probability_of_improvement,
+    rates,
+    selection_bias,
+    stratified_bootstrap,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(
@@ -170,3 +180,22 @@ def test_without_episodes_few_runs_give_too_narrow_an_interval():
         low, high = stratified_bootstrap(rates(played), mean, samples=300, seed=seed)
         held += low <= 0.5 <= high
     assert 0.78 <= held / 400 <= 0.91
+
+
+def test_choosing_on_the_reported_episodes_flatters_equal_arms_by_their_expected_maximum():
+    """Four arms of one probability: E max of four Binomial(25, p) / 25 above p, and nothing for a single arm."""
+    rng, p, k, n = np.random.default_rng(0), 0.6, 4, 25
+    found = [selection_bias(rng.random((k, 2 * n)) < p, splits=20) for _ in range(400)]
+    cdf = scipy.stats.binom.cdf(np.arange(n + 1), n, p) ** k
+    expected = np.sum(np.arange(n + 1) * np.diff(cdf, prepend=0)) / n - p
+    assert expected > 0.08
+    assert_allclose(np.mean(found), expected, atol=0.01)
+    alone = [selection_bias(rng.random((1, 2 * n)) < p, splits=20) for _ in range(400)]
+    assert_allclose(np.mean(alone), 0, atol=0.01)
+
+
+def test_an_arm_that_is_always_better_is_chosen_and_hardly_flattered():
+    arms = np.array([np.zeros(50), np.ones(50)])
+    assert selection_bias(arms, splits=10) == 0
+    with pytest.raises(UserError, match="halves of the episodes are compared, got 1"):
+        selection_bias(np.ones((2, 1)))

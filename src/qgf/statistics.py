@@ -103,3 +103,23 @@ def _resample(scores: np.ndarray, samples: int, random: np.random.Generator) -> 
     # n draws with replacement from episodes of which a fraction p succeeded hold Binomial(n, p) successes
     episodes = np.sum(~np.isnan(scores), axis=2)[drawn]
     return random.binomial(episodes, rates(scores)[drawn]) / episodes
+
+
+def selection_bias(success: ArrayLike, splits: int = 1000, seed: int = 0) -> float:
+    """How much choosing an arm on the episodes that are reported flatters it: success[arms, episodes] of one group of
+    paired episodes; the mean over random halves A, B of max_k mean_A(k) - mean_B(argmax_k mean_A(k)).
+
+    Ties in A go to the earlier arm. For half as many episodes as given; more episodes, or arms that differ more, are
+    flattered less. Raises UserError for fewer than two episodes.
+    """
+    success = np.asarray(success, float)
+    episodes = success.shape[1]
+    if episodes < 2:
+        raise UserError(f"halves of the episodes are compared, got {episodes}")
+    rng = np.random.default_rng(seed)
+    half, found = episodes // 2, []
+    for _ in range(splits):
+        order = rng.permutation(episodes)
+        a, b = success[:, order[:half]].mean(axis=1), success[:, order[half : 2 * half]].mean(axis=1)
+        found.append(a.max() - b[a.argmax()])
+    return float(np.mean(found))
