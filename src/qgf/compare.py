@@ -23,6 +23,7 @@ from qgf.files import atomic_path, locked
 from qgf.ledger import Ledger, Player, Row, outcomes
 from qgf.sampling import Policy
 from qgf.study import Environment, Method, Study
+from qgf.study_tables import across_tasks, aggregate_table, markdown, per_task_table
 from qgf.training import FREE, Run, train
 from qgf.tuning import halving, offline
 
@@ -208,21 +209,19 @@ def _timed(row: Row, env: Environment, ledger: Ledger) -> Row:
 
 def write_results(shop: Workshop, rows: list[Row]) -> None:
     """results.csv, the tables as CSV and Markdown, and the figures."""
-    from qgf import study_plots as figures
-
     folder = shop.out / shop.study.name
     write_table(folder / "results.csv", rows)
     environments = {env.name: env for env in shop.study.environments}
     rows = [_timed(row, environments[row["env"]], shop.ledger) for row in rows]
     tables = {
-        "per_task": figures.per_task_table(rows),
-        "aggregate": figures.aggregate_table(rows),
-    } | {f"aggregate-{env.name}": figures.aggregate_table(rows, env.name) for env in shop.study.environments}
+        "per_task": per_task_table(rows),
+        "aggregate": aggregate_table(rows),
+    } | {f"aggregate-{env.name}": aggregate_table(rows, env.name) for env in shop.study.environments}
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
-        shown = figures.across_tasks(table) if name == "per_task" else table
+        shown = across_tasks(table) if name == "per_task" else table
         with atomic_path(folder / f"{name}.md") as temporary:
-            temporary.write_text(figures.markdown(shown))
+            temporary.write_text(markdown(shown))
     for name, figure in _figures(shop.study, rows):
         with atomic_path(folder / "figures" / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=150, facecolor="white")
