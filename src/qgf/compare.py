@@ -46,13 +46,26 @@ class Workshop:
         return Ledger(self.out / self.study.name / "episodes.csv")
 
     def dataset(self, env: Environment, task: int) -> Dataset:
+        """The dataset of an environment, collected if it is not there. Raises UserError if it is there in another size
+        than the study's.
+        """
         path = self.data / f"{env.name}-v0.npz"
         if not path.exists() and env.transitions:
             from qgf.data.collect import collect
 
             tell = lambda done, total: self.progress(f"collect {env.name}", done, total, "")
             collect(env.name, env.transitions, directory=self.data, progress=tell)
-        return load_dataset(env.full(task), self.data)
+        dataset = load_dataset(env.full(task), self.data)
+        if env.transitions:
+            from qgf.data.collect import episode_length, training_episodes
+
+            wanted = training_episodes(path.stem, env.transitions) * (episode_length(path.stem) - 1)
+            if dataset.transitions != wanted:
+                raise UserError(
+                    f"{path} holds {dataset.transitions} transitions, {self.study.name} is a study of {wanted}; use "
+                    f"another --data-dir, or change the transitions of {env.name} in the study"
+                )
+        return dataset
 
     def directory(self, env: Environment, task: int, name: str, seed: int) -> Path:
         return self.out / "runs" / f"{env.name}-task{task}-{name}-seed{seed}"
