@@ -4,19 +4,23 @@ import os
 import tempfile
 from typing import Any, NamedTuple
 
-# Every run compiles its own learner; equal programs are compiled once per session, in subprocesses too.
-CACHE = tempfile.TemporaryDirectory(prefix="qgf-tests-")
-os.environ |= dict(JAX_COMPILATION_CACHE_DIR=CACHE.name, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0.2")
+# Most of the tests' time is compilation. It is done quickly rather than well, and equal programs once per session:
+# in its workers and in the programs that they start too.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    CACHE = tempfile.TemporaryDirectory(prefix="qgf-tests-")
+    flags = ("backend_optimization_level=0", "cpu_use_fusion_emitters=false", "cpu_parallel_codegen_split_count=1")
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *(f"--xla_{flag}" for flag in flags)])
+    os.environ |= dict(JAX_COMPILATION_CACHE_DIR=CACHE.name, JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS="0.1")
 
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import pytest  # noqa: E402
+import jax
+import jax.numpy as jnp
+import pytest
 
-from qgf.config import TrainConfig  # noqa: E402
-from qgf.data import load_dataset  # noqa: E402
-from qgf.data.collect import collect  # noqa: E402
-from qgf.methods.bc import BC  # noqa: E402
-from qgf.training import train  # noqa: E402
+from qgf.config import TrainConfig
+from qgf.data import load_dataset
+from qgf.data.collect import collect
+from qgf.methods.bc import BC
+from qgf.training import train
 
 TASK = "pointmaze-medium-navigate-singletask-task1-v0"
 

@@ -1,5 +1,7 @@
 """The command line: one clear line for a mistake and nothing lost, and the whole way from data to report."""
 
+import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -8,8 +10,11 @@ import zipfile
 import numpy as np
 import pytest
 from conftest import TASK
+from processes import clear, start, wait_until
 
 import qgf.cli
+import qgf.envs
+import qgf.ledger
 from qgf.cli import main
 from qgf.evaluation import read_scores
 
@@ -118,7 +123,7 @@ def test_contradictions_are_refused(tiny_run, tmp_path, capsys):
 
 
 def test_what_is_no_run_is_refused(tmp_path, capsys):
-    for command in ("evaluate", "report"):
+    for command in ("evaluate", "report", "tune"):
         assert "not a run directory" in fails(capsys, command, tmp_path)
     (tmp_path / "config.json").write_text('{"dataset": "x"')
     assert "broken JSON" in fails(capsys, "report", tmp_path)
@@ -260,3 +265,151 @@ def test_a_report_needs_no_simulator(tiny_run, tmp_path):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
     assert (tmp_path / "run" / "report.html").exists()
+
+
+# tune and compare
+
+
+@pytest.fixture
+def two_lanes(monkeypatch):
+    """Two environment processes are enough, and change no result."""
+    make = qgf.envs.make_vector_env
+    monkeypatch.setattr(qgf.envs, "make_vector_env", lambda env, horizon: make(env, horizon, 2))
+
+
+@pytest.fixture
+def idle(monkeypatch):
+    """Whatever plays or opens an environment fails the test."""
+    for module, name in ((qgf.ledger, "evaluate"), (qgf.envs, "make_vector_env")):
+        monkeypatch.setattr(module, name, lambda *_, name=name, **__: pytest.fail(f"{name} was called"))
+
+
+@pytest.fixture
+def run(tiny_run, tmp_path):
+    shutil.copytree(tiny_run.directory, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def table(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_tune_writes_its_choice_and_every_row_that_it_played(run, two_lanes, capsys):
+    main(["tune", str(run), "--strength", "0.5", "2", "--rungs", "1", "--episodes", "2"])
+    said = capsys.readouterr().out
+    assert f"wrote {run / 'tuning'}\nnext: qgf report {run}\n" in said
+    tuned = json.loads((run / "tuning" / "tuned.json").read_text())
+    strength = tuned["arm"]["strength"]
+    assert tuned["arm"]["guide"] == "qgf" and strength in (0.5, 2)
+    assert [report["name"] for report in tuned["reports"]] == ["chosen", "none", "placebo", "default"]
+    assert all(report["label"] in said for report in tuned["reports"])
+    names = ("split", "seed", "episodes", "guide", "strength")
+    rows = {tuple(row[name] for name in names) for row in table(run / "tuning" / "episodes.csv")}
+    tried = {("tuning", "1", "1", "qgf", x) for x in ("0.5", "2")}
+    held_out = [("none", ""), ("qgf", f"{strength:g}"), ("placebo:qgf", f"{strength:g}"), ("qgf", "1")]
+    assert rows == tried | {("held-out", "0", "2", *arm) for arm in held_out}
+
+
+def test_tune_offline_plays_nothing(run, maze_folder, idle, capsys):
+    main(["tune", str(run), "--offline", "--strength", "0.5", "2", "--data-dir", str(maze_folder)])
+    said = capsys.readouterr().out
+    assert "chosen without an environment: qgf" in said
+    assert f"next: qgf evaluate {run} --guide none qgf --strength" in said
+    assert not (run / "tuning").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ("--guide qfg", "did you mean 'qgf'"),
+        ("--guide robustq", "robustq: this guide needs a noise-conditioned critic"),
+        ("--strength 1 --weight 0.1", "give strengths or weights, not both"),
+        ("--offline --weight 0.1", "leave --weight out"),
+        ("--schedule lineer", "did you mean 'linear'"),
+        ("--rungs 0", "rungs must be numbers of episodes"),
+        ("--seed 1", "seed and tuning seed are both 1"),
+        ("--policy-seed 1", "no policy of seed 1, it has 1"),
+    ],
+)
+def test_tune_refuses_what_cannot_be(run, idle, capsys, options, message):
+    assert message in fails(capsys, "tune", run, *options.split())
+    assert not (run / "tuning" / "tuned.json").exists()
+
+
+STUDY = """
+episodes = 2
+[tuning]
+rungs = [1]
+[[environment]]
+name = "pointmaze-medium-navigate"
+tasks = [1]
+[train.tiny]
+width = 16
+depth = 1
+steps = 20
+batch_size = 16
+log_every = 10
+checkpoint_every = 20
+horizon = 50
+[method.qgf]
+strength = [1, 2]
+"""
+
+
+def compare(folder, data, text=STUDY):
+    (folder / "mine.toml").write_text(text)
+    return ["compare", str(folder / "mine.toml"), "--out", str(folder / "out"), "--data-dir", str(data)]
+
+
+def test_compare_shows_its_table_and_where_everything_is(maze_folder, two_lanes, tmp_path, capsys):
+    main(compare(tmp_path, maze_folder))
+    said, folder = capsys.readouterr().out, tmp_path / "out" / "mine"
+    assert f"wrote {folder}\nnext: open {folder / 'figures'}\n" in said
+    assert (folder / "aggregate.md").read_text() in said
+    assert {(row["split"], row["method"]) for row in table(folder / "results.csv")} == {
+        ("tuning", "qgf"), ("held-out", "qgf"), ("held-out", "none"),
+    }  # fmt: skip
+    assert list((folder / "figures").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("episodes", "episods", "unknown key 'episods': did you mean 'episodes'"),
+        ("width", "widht", "[train.tiny]: unknown key 'widht': did you mean 'width'"),
+        ("[1, 2]", "['weak', 'strong']", "[method.qgf]: strength must be a number, or a list, got ['weak', 'strong']"),
+        ("[1, 2]", "[]", "[method.qgf]: strength must be a number, or a list, got []"),
+        ("episodes = 2", "seed = 1", "seed and the tuning seed are both 1"),
+        ("tasks = [1]", "tasks = [1]\ntransitions = 9000", "holds 4000 transitions"),
+    ],
+)
+def test_compare_refuses_what_cannot_be(maze_folder, idle, tmp_path, capsys, old, new, message):
+    assert message in fails(capsys, *compare(tmp_path, maze_folder, STUDY.replace(old, new, 1)))
+    assert not list(tmp_path.rglob("*.csv"))
+
+
+def test_compare_needs_a_study(tmp_path, capsys):
+    assert f"{tmp_path / 'none.toml'}: no such file" in fails(capsys, "compare", tmp_path / "none.toml")
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from qgf.files import locked
+with locked(sys.argv[1]), locked(sys.argv[2]):
+    Path(sys.argv[3]).touch()
+    time.sleep(600)
+"""
+
+
+def test_what_another_process_tunes_or_compares_is_refused(run, maze_folder, idle, tmp_path, capsys):
+    study, tuning = tmp_path / "out" / "mine", run / "tuning"
+    program = start(HOLD, study, tuning, tmp_path / "held")
+    try:
+        wait_until((tmp_path / "held").exists, program)
+        busy = "is being written by another process; try again when that has ended"
+        assert f"{study} {busy}" in fails(capsys, *compare(tmp_path, maze_folder))
+        assert f"{tuning} {busy}" in fails(capsys, "tune", run)
+    finally:
+        clear(program)

@@ -433,9 +433,30 @@ def test_data_that_are_missing_are_collected(tmp_path, maze_folder, monkeypatch)
         shutil.copytree(maze_folder, directory, dirs_exist_ok=True)
 
     monkeypatch.setattr("qgf.data.collect.collect", collect)
-    text = ONE.replace("tasks = [1]", "tasks = [1]\ntransitions = 4000")
-    study = read_study(write(tmp_path / "file", text))
-    shop = qgf.compare.Workshop(study, tmp_path, tmp_path / "data", lambda *_: None)
-    first, second = (shop.dataset(study.environments[0], 1) for _ in range(2))
+    shop, env = stating(tmp_path / "file", tmp_path / "data", 4000)
+    first, second = (shop.dataset(env, 1) for _ in range(2))
     assert asked == [("pointmaze-medium-navigate", 4000)]
     assert (first.name, first.transitions) == (TASK, second.transitions)
+
+
+def stating(folder, data, transitions):
+    """The workshop of a study that states how many transitions its data have, and its environment."""
+    text = ONE.replace("tasks = [1]", f"tasks = [1]\ntransitions = {transitions}")
+    study = read_study(write(folder, text))
+    return qgf.compare.Workshop(study, folder, data, lambda *_: None), study.environments[0]
+
+
+@pytest.mark.parametrize("stated", [3001, 4000])
+def test_data_have_whole_episodes(tmp_path, maze_folder, stated):
+    shop, env = stating(tmp_path, maze_folder, stated)
+    assert shop.dataset(env, 1).transitions == 4000
+
+
+@pytest.mark.parametrize("stated, wanted", [(3000, 3000), (4001, 5000)])
+def test_data_of_another_size_are_refused(tmp_path, maze_folder, stated, wanted):
+    shop, env = stating(tmp_path, maze_folder, stated)
+    with pytest.raises(UserError, match=r"-v0\.npz holds 4000 transitions") as caught:
+        shop.dataset(env, 1)
+    said = str(caught.value)
+    assert f"a study of {wanted}; use another --data-dir, or change the transitions of {env.name}" in said
+    assert "\n" not in said

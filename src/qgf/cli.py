@@ -273,7 +273,7 @@ def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
     folders, folder = run.policy_dirs(), run.directory / "tuning"
     if not 0 <= policy_seed < len(folders):
         raise UserError(f"{run.directory}: no policy of seed {policy_seed}, it has {len(folders)}")
-    trained, env = load_trained(folders[policy_seed]), _played(run, env)
+    env, trained = _played(run, env), load_trained(folders[policy_seed])
     for name, lack in possible(trained.policy(), dict.fromkeys(arm.guide for arm in arms)).items():
         if lack:
             raise UserError(f"{name}: {lack}")

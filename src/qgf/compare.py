@@ -23,6 +23,7 @@ from qgf.files import atomic_path, locked
 from qgf.ledger import Ledger, Player, Row, outcomes
 from qgf.sampling import Policy
 from qgf.study import Environment, Method, Study
+from qgf.study_tables import across_tasks, aggregate_table, markdown, per_task_table
 from qgf.training import FREE, Run, train
 from qgf.tuning import halving, offline
 
@@ -45,13 +46,26 @@ class Workshop:
         return Ledger(self.out / self.study.name / "episodes.csv")
 
     def dataset(self, env: Environment, task: int) -> Dataset:
+        """The dataset of an environment, collected if it is not there. Raises UserError if it is there in another size
+        than the study's.
+        """
         path = self.data / f"{env.name}-v0.npz"
         if not path.exists() and env.transitions:
             from qgf.data.collect import collect
 
             tell = lambda done, total: self.progress(f"collect {env.name}", done, total, "")
             collect(env.name, env.transitions, directory=self.data, progress=tell)
-        return load_dataset(env.full(task), self.data)
+        dataset = load_dataset(env.full(task), self.data)
+        if env.transitions:
+            from qgf.data.collect import episode_length, training_episodes
+
+            wanted = training_episodes(path.stem, env.transitions) * (episode_length(path.stem) - 1)
+            if dataset.transitions != wanted:
+                raise UserError(
+                    f"{path} holds {dataset.transitions} transitions, {self.study.name} is a study of {wanted}; use "
+                    f"another --data-dir, or change the transitions of {env.name} in the study"
+                )
+        return dataset
 
     def directory(self, env: Environment, task: int, name: str, seed: int) -> Path:
         return self.out / "runs" / f"{env.name}-task{task}-{name}-seed{seed}"
@@ -208,21 +222,19 @@ def _timed(row: Row, env: Environment, ledger: Ledger) -> Row:
 
 def write_results(shop: Workshop, rows: list[Row]) -> None:
     """results.csv, the tables as CSV and Markdown, and the figures."""
-    from qgf import study_plots as figures
-
     folder = shop.out / shop.study.name
     write_table(folder / "results.csv", rows)
     environments = {env.name: env for env in shop.study.environments}
     rows = [_timed(row, environments[row["env"]], shop.ledger) for row in rows]
     tables = {
-        "per_task": figures.per_task_table(rows),
-        "aggregate": figures.aggregate_table(rows),
-    } | {f"aggregate-{env.name}": figures.aggregate_table(rows, env.name) for env in shop.study.environments}
+        "per_task": per_task_table(rows),
+        "aggregate": aggregate_table(rows),
+    } | {f"aggregate-{env.name}": aggregate_table(rows, env.name) for env in shop.study.environments}
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
-        shown = figures.across_tasks(table) if name == "per_task" else table
+        shown = across_tasks(table) if name == "per_task" else table
         with atomic_path(folder / f"{name}.md") as temporary:
-            temporary.write_text(figures.markdown(shown))
+            temporary.write_text(markdown(shown))
     for name, figure in _figures(shop.study, rows):
         with atomic_path(folder / "figures" / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=150, facecolor="white")

@@ -253,7 +253,7 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
 
 def gflop_per_action(policy: Policy, obs_shape: tuple[int, ...]) -> float:
     """Counted on the policy's program for one observation; nan where it has a loop of unknown length."""
-    from qgf.analysis import flops
+    from qgf.cost import flops
 
     arrays, fixed = eqx.partition(policy, eqx.is_array)
     act = lambda arrays, obs, key: eqx.combine(arrays, fixed).act(obs, key)[0]

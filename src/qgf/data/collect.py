@@ -63,6 +63,11 @@ def published_episodes(dataset: str) -> int:
     return round(rows / (episode_length(dataset) - 1))
 
 
+def training_episodes(dataset: str, transitions: int | None) -> int:
+    """Whole episodes that hold at least so many transitions, by default those of the published dataset."""
+    return published_episodes(dataset) if transitions is None else -(-transitions // (episode_length(dataset) - 1))
+
+
 def collect(
     name: str,
     transitions: int | None = None,
@@ -79,7 +84,7 @@ def collect(
     """
     dataset = parse_name(name).dataset
     length = episode_length(dataset)
-    train = published_episodes(dataset) if transitions is None else -(-transitions // (length - 1))
+    train = training_episodes(dataset, transitions)
     if train < 1:
         raise UserError(f"transitions must be at least 1, got {transitions}")
     jobs = [("train", k) for k in range(train)] + [("val", k) for k in range(-(-train // 10))]
