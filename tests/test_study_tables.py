@@ -118,3 +118,15 @@ def test_across_tasks():
     expected = f"{100 * np.mean(played('qgf', MAZE, 2)):.0f} [{100 * low:.0f}, {100 * high:.0f}]"
     assert by(wide, env=MAZE, method="qgf")["task 2"] == expected
     assert by(wide, env=MAZE, method="placebo")["task 3"] == ""
+
+
+def test_the_p_of_an_aggregate_is_that_of_all_episodes_together():
+    paired = lambda name: [row for row in ROWS if row["split"] == "held-out" and row["method"] == name]
+    won = {name: [c == "1" for row in paired(name) for c in row["outcomes"]] for name in ("qgf", "none", "placebo")}
+    row = by(aggregate_table(ROWS), method="qgf")
+    for other in ("none", "placebo"):
+        assert row[f"p against {other}"] == pytest.approx(mcnemar(won["qgf"], won[other]), rel=0.01)
+    assert by(aggregate_table(ROWS), method="none")["p against none"] == ""
+    less = [row for row in ROWS if not (row["method"] == "placebo" and row["task"] == "2")]
+    assert by(aggregate_table(less), method="qgf")["p against placebo"] == ""
+    assert "p against placebo" not in aggregate_table([row for row in ROWS if row["method"] != "placebo"])[0]

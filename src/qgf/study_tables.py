@@ -19,7 +19,7 @@ from qgf.statistics import iqm, mcnemar, mean, probability_of_improvement, rates
 
 Row = Mapping[str, Any]
 Task = tuple[str, int]
-Played = dict[tuple[int, int], np.ndarray]  # (policy seed, episode seed) -> success of each episode
+Played = dict[Any, np.ndarray]  # (policy seed, episode seed) -> success of each episode
 Held = dict[str, dict[Task, Played]]  # by method, best first
 Interval = tuple[float, float, float]  # estimate, low, high
 
@@ -106,6 +106,16 @@ def _paired_p(a: Played, b: Played) -> float | str:
     return float(f"{mcnemar(_pooled(a), _pooled(b)):.3g}")
 
 
+def _p_over_tasks(held: Held, method: str, other: str, tasks: Sequence[Task]) -> float | str:
+    """McNemar's test on the episodes of all tasks together."""
+    sides = [[held[name].get(task, {}) for task in tasks] for name in (method, other)]
+    if method == other or not all(sides[0]):
+        return ""
+    as_one = [{(*task, *seeds): x for task, played in zip(tasks, side, strict=True) for seeds, x in played.items()}
+              for side in sides]  # fmt: skip
+    return _paired_p(*as_one)
+
+
 def _triple(name: str, values: Interval | None) -> dict[str, Any]:
     shown = ("", "", "") if values is None else (round(100 * float(x), 2) for x in values)
     return dict(zip((name, f"{name}_low", f"{name}_high"), shown, strict=True))
@@ -113,7 +123,8 @@ def _triple(name: str, values: Interval | None) -> dict[str, Any]:
 
 def aggregate_table(rows: Iterable[Row], env: str | None = None, over: str = "none") -> list[dict[str, Any]]:
     """One dict per method over the tasks of `env` (all if None): mean and interquartile mean of success, probability
-    that a run improves on a run of `over`, each in % with its stratified bootstrap interval; median cost per action.
+    that a run improves on a run of `over`, each in % with its stratified bootstrap interval; p of the exact McNemar
+    test against `over` and against the placebo, if both played the same episodes; median cost per action.
     """
     rows = list(rows)
     held = held_out(rows)
@@ -132,6 +143,7 @@ def aggregate_table(rows: Iterable[Row], env: str | None = None, over: str = "no
             | _triple("mean", _estimate(mean, mine))
             | _triple("iqm", _estimate(iqm, mine))
             | _triple(f"better than {over}", better)
+            | {f"p against {x}": _p_over_tasks(held, method, x, tasks) for x in (over, "placebo") if x in held}
             | {name: cost.get(method, "") for name, cost in costs.items()}
         )
     return table
