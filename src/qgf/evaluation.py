@@ -142,7 +142,7 @@ class Score:
 def pooled(scores: list[Score], env: str) -> Score:
     """The episodes of one arm in several environments as one score, under the name `env`."""
     names = ("success", "returns", "lengths", "value", "ratio", "skipped")
-    joined = {name: np.concatenate([getattr(s, name) for s in scores]) for name in names}
+    joined: dict[str, Any] = {name: np.concatenate([getattr(s, name) for s in scores]) for name in names}
     seconds, decision_ms = sum(s.seconds for s in scores), float(np.mean([s.decision_ms for s in scores]))
     paths = [path for s in scores for path in s.paths]
     return replace(scores[0], env=env, seconds=seconds, decision_ms=decision_ms, paths=paths, **joined)
