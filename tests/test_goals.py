@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from qgf import cli
 from qgf.analysis import neighbours, some_states
 from qgf.checkpoint import load_trained
+from qgf.compare import compare
 from qgf.config import TrainConfig
 from qgf.critics import Pessimistic
 from qgf.data import Dataset, load_dataset
@@ -28,6 +29,7 @@ from qgf.learner import Learner
 from qgf.methods.goals import GC
 from qgf.networks import Nets
 from qgf.sampling import act_jit
+from qgf.study import read_study
 from qgf.training import goals_to_device, spec_of, train
 from qgf.types import Spec
 
@@ -390,11 +392,15 @@ def test_a_run_is_saved_and_acts_through_every_guide_it_has_networks_for(run, go
         assert np.array_equal(a, b) == (guide == "none")  # the flow alone knows no goal
 
 
+def table(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_evaluate_plays_the_five_goals(run, capsys):
     cli.main(["evaluate", str(run.directory), "--guide", "none", "--episodes", "5"])
     out = capsys.readouterr().out
-    with open(run.directory / "evaluation.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = table(run.directory / "evaluation.csv")
     assert [(row["env"], row["episodes"]) for row in rows] == [(name, "1") for name in tasks_of(GOALS)]
     solved = {which: int(percent) for which, percent in re.findall(r"^ *none, (.*?) +(\d+) %", out, re.M)}
     assert list(solved) == [f"task {k}" for k in (1, 2, 3, 4, 5)] + ["mean"]
@@ -403,3 +409,32 @@ def test_evaluate_plays_the_five_goals(run, capsys):
     with pytest.raises(SystemExit):
         cli.main(["evaluate", str(run.directory), "--episodes", "7"])
     assert "7 is no multiple" in capsys.readouterr().err
+
+
+STUDY = """
+episodes = 1
+[[environment]]
+name = "pointmaze-medium-navigate-oraclerep"
+tasks = [4, 1]
+[train.tiny]
+method = "gc"
+width = 16
+depth = 1
+steps = 400
+batch_size = 32
+log_every = 100
+checkpoint_every = 200
+[method.none]
+guide = "none"
+"""
+
+
+def test_a_study_trains_one_run_for_all_goals(maze_folder, tmp_path):
+    (tmp_path / "goals.toml").write_text(STUDY)
+    folder = compare(read_study(tmp_path / "goals.toml"), tmp_path / "out", maze_folder)
+    rows, played = table(folder / "results.csv"), table(folder / "episodes.csv")
+    assert [(row["env"], row["task"]) for row in rows] == [(GOALS.removesuffix("-v0"), task) for task in ("4", "1")]
+    (run,) = (tmp_path / "out" / "runs").iterdir()
+    assert run.name == "pointmaze-medium-navigate-oraclerep-tiny-seed0"
+    assert load_trained(run).dataset == GOALS
+    assert {row["env"] for row in played} == {tasks_of(GOALS)[k] for k in (0, 3)}
