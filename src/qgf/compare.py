@@ -58,7 +58,7 @@ class Workshop:
         return self.out / "runs" / f"{which}-{name}-seed{seed}"
 
     def run(self, env: Environment, task: int, name: str, seed: int) -> Path:
-        """The run directory, trained to its end. One flow serves all tasks of an environment and seed; one run, goals."""
+        """The run directory, trained to its end. One flow serves all tasks of an environment and seed."""
         training, directory = self.study.trainings[name], self.directory(env, task, name, seed)
         config = replace(training.config, seed=seed)
         if finished(directory, config):
