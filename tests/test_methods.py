@@ -246,7 +246,7 @@ def test_methods_by_name_their_networks_and_their_json(name, tiny):
     method = METHODS[name](width=8, depth=1)
     nets = jax.eval_shape(partial(method.init, TINY), jax.random.key(0))
     own = {"robust-q": {"noisy"}, "cfgrl": {"labelled"}, "lab": {"noisy", "labelled"}, "fql": {"student"}}
-    own |= {"qam": {"actor"}} | {name: {"actor"} for name in ONE_ACTOR}
+    own |= {"qam": {"actor"}, "gc": {"long"}} | {name: {"actor"} for name in ONE_ACTOR}
     assert method.name == name
     flow = set() if name in ONE_ACTOR else {"flow"}
     assert set(vars(nets)) == {"critic", "value", "target"} | flow | own.get(name, set())

@@ -269,9 +269,11 @@ def neighbours(dataset: Dataset, observations, horizon: int, k: int = 64) -> np.
     """The chunks at the k dataset states nearest each observation [B, S] (Euclidean, normalised), [B, k, d]."""
     from scipy.spatial import cKDTree
 
-    starts, (mean, std) = dataset.starts(horizon), dataset.normaliser()
+    size = dataset.obs_dim  # the goal, where there is one, has no part in it
+    observations = np.asarray(observations)[:, :size]
+    starts, (mean, std) = dataset.starts(horizon), (x[:size] for x in dataset.normaliser())
     tree = cKDTree((dataset.observations[starts] - mean) / std)
-    nearest = tree.query((np.asarray(observations) - mean) / std, min(k, len(starts)))[1].reshape(len(observations), -1)
+    nearest = tree.query((observations - mean) / std, min(k, len(starts)))[1].reshape(len(observations), -1)
     rows = starts[nearest][..., None] + np.arange(horizon)
     return dataset.actions[rows].reshape(*nearest.shape, -1)
 
@@ -355,7 +357,8 @@ def some_states(dataset: Dataset, horizon: int, n: int, seed: int = 0) -> np.nda
     """n observations at which chunks start, of episodes that nothing was trained on if there are any, [n, S]."""
     source = dataset.validation or dataset
     starts = source.starts(horizon)
-    return source.observations[np.random.default_rng(seed).choice(starts, n, replace=len(starts) < n)]
+    rng = np.random.default_rng(seed)
+    return source.seen(rng.choice(starts, n, replace=len(starts) < n), rng)
 
 
 def write_table(path: Path, rows: list[Row]) -> None:

@@ -5,6 +5,7 @@ import sys
 import webbrowser
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from time import perf_counter
 from typing import Optional
@@ -71,7 +72,8 @@ def _train_command(method):
         Choose the training method with --method NAME; its options are listed under --method NAME --help.
 
         Args:
-            dataset: OGBench single-task name (pointmaze-medium-navigate-singletask-task1-v0) or an .npz file.
+            dataset: OGBench single-task name (pointmaze-medium-navigate-singletask-task1-v0), for --method gc an
+                oraclerep name (pointmaze-medium-navigate-oraclerep-v0), or an .npz file.
             out: Run directory, default runs/NAME.
             flow: A run whose cloned flow is reused, so that only a critic is trained for this task.
             critic_from: A run whose critic is reused.
@@ -129,7 +131,7 @@ def evaluate(
         best_of: Keep the best of this many guided samples per decision.
         schedule: Weight over the denoising time: constant, score, linear.
         steps: Denoising steps, default 10.
-        episodes: Per arm.
+        episodes: Per arm; of a run with goals spread evenly over the environment's five.
         seed: Of the episodes; the same for every arm.
         env: Play another environment than the one trained on.
         video: Also write a film of the first three episodes of each arm.
@@ -157,24 +159,36 @@ def _possible(run):
 
 
 def _evaluate(run, chosen, episodes=50, seed=0, env=None, video=False):
-    from qgf.evaluation import evaluate_run, write_scores
+    from qgf.envs import tasks_of
+    from qgf.evaluation import evaluate_run, share_of, write_scores
 
     env = _played(run, env)
-    with _bar("evaluating", "episodes") as tell:
+    tasks = tasks_of(env)
+    share, scores = share_of(episodes, tasks), []
+    for task in tasks:
+        where = _where(task) if len(tasks) > 1 else ""
+        with _bar("evaluating", "episodes") as tell:
 
-        def progress(arm, policy_seed):
-            return lambda done, wins, total: tell(done, total, f"{wins} solved", name=arm.label)
+            def progress(arm, policy_seed, where=where, tell=tell):
+                return lambda done, wins, total: tell(done, total, f"{wins} solved", name=arm.label + where)
 
-        scores = evaluate_run(run, chosen, env, episodes, seed, progress)
+            scores += evaluate_run(run, chosen, task, share, seed, progress)
     write_scores(run.directory / "evaluation.csv", scores)
-    _save_walks(run, scores, env)
+    if len(tasks) == 1:  # the picture shows one goal
+        _save_walks(run, scores, env)
     if video:
         from qgf.video import film
 
-        for arm in chosen:
-            name = arm.label.replace(" ", "-").replace("=", "")
-            console.print(f"wrote {film(arm.of(run.policy()), env, run.directory / 'videos' / name, seed=seed)}")
+        for task, arm in product(tasks, chosen):
+            name = (arm.label + (_where(task) if len(tasks) > 1 else "")).replace(" ", "-")
+            path = run.directory / "videos" / name.replace("=", "").replace(",", "")
+            console.print(f"wrote {film(arm.of(run.policy()), task, path, seed=seed)}")
     return scores
+
+
+def _where(env):
+    """ ", task 3" of the name of one goal's environment."""
+    return env.split("-")[-2].replace("task", ", task ")
 
 
 def _played(run, env):
@@ -201,18 +215,31 @@ def _print_scores(scores):
     table = Table(box=None, header_style="bold", padding=(0, 1))
     for column in ("arm", "success", "95 % interval", "return", "mean Q", "|wg|/|v|", "ms/call", "MFLOP"):
         table.add_column(column, justify="left" if column == "arm" else "right", no_wrap=True)
-    several = len({s.policy_seed for s in scores}) > 1
-    for s in scores:
+    several, tasks = len({s.policy_seed for s in scores}) > 1, list(dict.fromkeys(s.env for s in scores))
+    played = tasks[0] if len(tasks) == 1 else tasks[0].replace("-task1", "")
+    for s in scores if len(tasks) == 1 else _with_means(scores, played):
         low, high = s.interval
-        label = f"{s.arm.label}, seed {s.policy_seed}" if several else s.arm.label
+        where = "" if len(tasks) == 1 else ", mean" if s.env == played else _where(s.env)
+        label = f"{s.arm.label}{where}, seed {s.policy_seed}" if several else s.arm.label + where
         numbers = (f"{x:.2f}" for x in (s.value.mean(), s.ratio.mean(), s.decision_ms, 1e3 * s.gflop))
         interval = f"{100 * low:.0f} to {100 * high:.0f} %"
         table.add_row(label, f"{100 * s.rate:.0f} %", interval, f"{s.returns.mean():.1f}", *numbers)
     console.print(table)
-    console.print(f"{scores[0].episodes} episodes per arm, seed {scores[0].seed}, {scores[0].env}")
+    per = "arm" if len(tasks) == 1 else "arm and goal"
+    console.print(f"{scores[0].episodes} episodes per {per}, seed {scores[0].seed}, {played}")
     skipped = sum(int(s.skipped.sum()) for s in scores)
     if skipped:
         console.print(f"{skipped} denoising steps went unguided because the critic's gradient was not finite")
+
+
+def _with_means(scores, env):
+    """The scores of several tasks, arm by arm, each arm's followed by all its episodes as one."""
+    from qgf.evaluation import pooled
+
+    for arm, policy_seed in dict.fromkeys((s.arm, s.policy_seed) for s in scores):
+        mine = [s for s in scores if (s.arm, s.policy_seed) == (arm, policy_seed)]
+        yield from mine
+        yield pooled(mine, env)
 
 
 def tune(

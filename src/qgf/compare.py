@@ -49,13 +49,13 @@ class Workshop:
         """The dataset of an environment, collected if it is not there. Raises UserError if it is there in another size
         than the study's.
         """
-        path = self.data / f"{env.name}-v0.npz"
+        path = self.data / f"{env.data}-v0.npz"
         if not path.exists() and env.transitions:
             from qgf.data.collect import collect
 
             tell = lambda done, total: self.progress(f"collect {env.name}", done, total, "")
-            collect(env.name, env.transitions, directory=self.data, progress=tell)
-        dataset = load_dataset(env.full(task), self.data)
+            collect(env.data, env.transitions, directory=self.data, progress=tell)
+        dataset = load_dataset(env.trained(task), self.data)
         if env.transitions:
             from qgf.data.collect import episode_length, training_episodes
 
@@ -68,7 +68,8 @@ class Workshop:
         return dataset
 
     def directory(self, env: Environment, task: int, name: str, seed: int) -> Path:
-        return self.out / "runs" / f"{env.name}-task{task}-{name}-seed{seed}"
+        which = env.name if env.goals else f"{env.name}-task{task}"
+        return self.out / "runs" / f"{which}-{name}-seed{seed}"
 
     def run(self, env: Environment, task: int, name: str, seed: int) -> Path:
         """The run directory, trained to its end. One flow serves all tasks of an environment and seed."""
@@ -77,7 +78,8 @@ class Workshop:
         if finished(directory, config):
             return directory
         lender, first = training.flow or name, env.tasks[0]
-        flow = None if (lender, first) == (name, task) else self.run(env, first, lender, seed)
+        itself = lender == name and (env.goals or task == first)
+        flow = None if itself else self.run(env, first, lender, seed)
         critic = self.run(env, task, training.critic_from, seed) if training.critic_from else None
 
         def tell(step, logs):

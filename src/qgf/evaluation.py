@@ -139,6 +139,22 @@ class Score:
         )  # fmt: skip
 
 
+def pooled(scores: list[Score], env: str) -> Score:
+    """The episodes of one arm in several environments as one score, under the name `env`."""
+    names = ("success", "returns", "lengths", "value", "ratio", "skipped")
+    joined: dict[str, Any] = {name: np.concatenate([getattr(s, name) for s in scores]) for name in names}
+    seconds, decision_ms = sum(s.seconds for s in scores), float(np.mean([s.decision_ms for s in scores]))
+    paths = [path for s in scores for path in s.paths]
+    return replace(scores[0], env=env, seconds=seconds, decision_ms=decision_ms, paths=paths, **joined)
+
+
+def share_of(episodes: int, tasks: list[str]) -> int:
+    """Episodes of each task. Raises UserError if they cannot be spread evenly."""
+    if episodes % len(tasks):
+        raise UserError(f"episodes are spread evenly over {len(tasks)} goals: {episodes} is no multiple of it")
+    return episodes // len(tasks)
+
+
 def episode_seeds(seed: int, episodes: int) -> list[int]:
     """The environment seed of each episode; different `seed`s give disjoint blocks for all practical purposes."""
     return [int(np.random.SeedSequence([seed, k]).generate_state(1)[0] >> 1) for k in range(episodes)]

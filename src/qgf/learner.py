@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import equinox as eqx
 import jax
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from qgf.hindsight import GoalChunks
 from qgf.types import Batch, Spec
 
 
@@ -23,6 +24,17 @@ class Chunks(NamedTuple):
     starts: Array  # [M] rows at which a chunk of H actions lies inside one episode
     returns: Array  # [M] discounted reward inside the chunk
     bootstrap: Array  # [M] gamma^H times the product of the masks
+
+    def states(self, rows: Array, key: Array) -> Array:
+        """What the networks see where the chunks number `rows` begin, [B, S]."""
+        return self.obs[self.starts[rows]]
+
+    def batch(self, rows: Array, horizon: int, key: Array) -> Batch:
+        """The batch of the chunks number `rows` [B]; nothing is left to draw."""
+        return batch_at(self, rows, horizon)
+
+
+Data: TypeAlias = Chunks | GoalChunks
 
 
 class State(NamedTuple):
@@ -93,11 +105,11 @@ class Learner:
             logs |= {f"loss/{part}": value} | extra
         return total, logs
 
-    def update(self, state: State, chunks: Chunks) -> tuple[State, dict[str, Array]]:
+    def update(self, state: State, chunks: Data) -> tuple[State, dict[str, Array]]:
         """Draw a batch, take one Adam step on every loss, then `method.after`."""
         draw, noise = jax.random.split(jax.random.fold_in(state.key, state.step))
         rows = jax.random.randint(draw, (self.batch_size,), 0, len(chunks.starts))
-        batch = batch_at(chunks, rows, self.spec.horizon)
+        batch = chunks.batch(rows, self.spec.horizon, jax.random.fold_in(draw, 1))
         trained = self._trained(state.nets)
         grads, logs = jax.grad(self.loss, has_aux=True)(trained, state.nets, batch, noise)
         steps, optimiser = self.adam.update(grads, state.optimiser)
@@ -110,7 +122,7 @@ class Learner:
         return State(nets, optimiser, state.key, state.step + 1), logs
 
     @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")
-    def run(self, state: State, chunks: Chunks, updates: int) -> tuple[State, dict[str, Array]]:
+    def run(self, state: State, chunks: Data, updates: int) -> tuple[State, dict[str, Array]]:
         """`updates` updates in one compiled call; logs are their means. A leading axis on `state` is one of seeds."""
 
         def many(state):
@@ -120,9 +132,10 @@ class Learner:
         return jax.vmap(many)(state) if state.step.ndim else many(state)
 
     @partial(jax.jit, static_argnames=("self", "size"))
-    def validate(self, state: State, chunks: Chunks, size: int) -> dict[str, Array]:
+    def validate(self, state: State, chunks: Data, size: int) -> dict[str, Array]:
         """The losses on one fixed draw of `size` chunks that were not trained on."""
         draw, noise = jax.random.split(jax.random.key(0))
-        batch = batch_at(chunks, jax.random.randint(draw, (size,), 0, len(chunks.starts)), self.spec.horizon)
+        rows = jax.random.randint(draw, (size,), 0, len(chunks.starts))
+        batch = chunks.batch(rows, self.spec.horizon, jax.random.fold_in(draw, 1))
         logs = lambda nets: self.loss(self._trained(nets), nets, batch, noise)[1]
         return jax.vmap(logs)(state.nets) if state.step.ndim else logs(state.nets)

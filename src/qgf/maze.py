@@ -35,8 +35,9 @@ class Maze:
             return None
         from qgf.envs import gymnasium
 
-        env = gymnasium.make(env_id).unwrapped
-        env.reset(seed=0)
+        played = gymnasium.make(env_id)
+        played.reset(seed=0)
+        env = played.unwrapped
         offset = -np.array(env.ij_to_xy((0, 0)), float)
         return Maze(env.maze_map, float(env._maze_unit), offset, np.array(env.cur_goal_xy, float), env._goal_tol)
 

@@ -20,7 +20,7 @@ from qgf.tuning import TUNING_SEED, candidates
 
 @dataclass(frozen=True)
 class Environment:
-    """Tasks of one dataset."""
+    """Tasks of one dataset, or goals: those of pointmaze-medium-navigate-oraclerep have one run for all of them."""
 
     name: str  # environment and kind of data, pointmaze-medium-navigate
     tasks: tuple[int, ...]
@@ -29,7 +29,20 @@ class Environment:
     train: str = ""  # the training settings of its runs, by default the only ones there are
 
     def full(self, task: int) -> str:
-        return f"{self.name}-singletask-task{task}-v0"
+        return f"{self.name}-task{task}-v0" if self.goals else f"{self.name}-singletask-task{task}-v0"
+
+    @property
+    def goals(self) -> bool:
+        return self.name.endswith("-oraclerep")
+
+    @property
+    def data(self) -> str:
+        """The name that `qgf collect` knows."""
+        return self.name.removesuffix("-oraclerep")
+
+    def trained(self, task: int) -> str:
+        """The name of the data that the run which plays `task` is trained on."""
+        return f"{self.name}-v0" if self.goals else self.full(task)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from qgf.config import TrainConfig, from_json, read_json, to_json, write_json
 from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.files import LOCK, atomic_path, locked
-from qgf.learner import Chunks, Learner, State
+from qgf.hindsight import GoalChunks
+from qgf.learner import Chunks, Data, Learner, State
 from qgf.sampling import Policy, calibrate
 from qgf.types import Spec
 
@@ -84,12 +85,13 @@ def train(
     record = dict(dataset=dataset.name, flow=flow and str(flow), train=to_json(config))
     if critic_from:
         record["critic_from"] = str(critic_from)
+    _check_goals(dataset, config.method)
     method = config.method.prepared(dataset.rewards, config.discount)
     frozen, scales = _donated(flow, critic_from, dataset, config)
     mean, std = scales or dataset.normaliser()
     chunks = to_device(dataset, config, mean, std)
     held_out = dataset.validation and to_device(dataset.validation, config, mean, std)
-    spec = Spec(dataset.obs_dim, dataset.action_dim, config.horizon)
+    spec = spec_of(dataset, config)
     precision = None if config.precision == "float32" else config.precision
     learner = Learner(method, spec, config.learning_rate, config.batch_size, frozen, precision)
     nets = jax.eval_shape(lambda key: method.init(spec, key), jax.random.key(0))
@@ -108,7 +110,7 @@ def train(
     return Run(directory)
 
 
-def _learn(learner: Learner, config: TrainConfig, directory: Path, chunks: Chunks, held_out, progress) -> State:
+def _learn(learner: Learner, config: TrainConfig, directory: Path, chunks: Data, held_out, progress) -> State:
     """The training loop, from the newest checkpoint to the last update."""
     state = initial_state(learner, config)
     checkpoints = Checkpoints(directory / "checkpoints")
@@ -140,12 +142,37 @@ def updates_of(state: State) -> int:
     return int(jnp.ravel(state.step)[0])
 
 
-def to_device(dataset: Dataset, config: TrainConfig, mean: np.ndarray, std: np.ndarray) -> Chunks:
+def spec_of(dataset: Dataset, config: TrainConfig) -> Spec:
+    """The sizes of the networks for a dataset."""
+    return Spec(dataset.obs_dim + dataset.goal_dim, dataset.action_dim, config.horizon, dataset.goal_dim)
+
+
+def to_device(dataset: Dataset, config: TrainConfig, mean: np.ndarray, std: np.ndarray) -> Data:
     """The dataset as device arrays, observations normalised, with every chunk's return computed once."""
+    if dataset.goals is not None:
+        return goals_to_device(dataset, dataset.goals, config, mean, std)
     starts = dataset.starts(config.horizon)
     returns, bootstrap = dataset.chunk_returns(starts, config.horizon, config.discount)
     obs = (dataset.observations - mean) / std
     return Chunks(*map(jnp.asarray, (obs, dataset.actions, starts.astype(np.int32), returns, bootstrap)))
+
+
+def goals_to_device(dataset: Dataset, goals: np.ndarray, config: TrainConfig, mean, std) -> GoalChunks:
+    """The dataset as device arrays, observations and goals normalised; returns are known when a goal is drawn."""
+    method, size = config.method, dataset.obs_dim
+    starts = dataset.starts(method.long, "--long")
+    last = np.flatnonzero(dataset.ends)
+    ends = last[np.searchsorted(last, starts)]
+    return GoalChunks(
+        obs=jnp.asarray((dataset.observations - mean[:size]) / std[:size]),
+        goals=jnp.asarray((goals - mean[size:]) / std[size:]),
+        actions=jnp.asarray(dataset.actions),
+        starts=jnp.asarray(starts, jnp.int32),
+        ends=jnp.asarray(ends, jnp.int32),
+        discount=config.discount,
+        mix=method.mix,
+        long=method.long,
+    )
 
 
 def initial_state(learner: Learner, config: TrainConfig) -> State:
@@ -189,7 +216,7 @@ def _donated(flow, critic_from, dataset: Dataset, config: TrainConfig) -> tuple[
     """The networks that other runs lend, by name, and the normalisation of observations that goes with them."""
     frozen: dict = {}
     scales = None
-    for run, parts in ((flow, ("flow",)), (critic_from, ("critic", "value", "target"))):
+    for run, parts in ((flow, ("flow",)), (critic_from, ("critic", "value", "target", "long"))):
         if run:
             donor = _donor(run, dataset, config)
             if scales and not np.array_equal(scales, (donor.mean, donor.std)):
@@ -213,7 +240,7 @@ def _check_critics(run: str | Path, there, here) -> None:
 def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:
     """The run whose networks are reused, after checking that they fit."""
     donor = load_trained(flow)
-    wanted = Spec(dataset.obs_dim, dataset.action_dim, config.horizon)
+    wanted = spec_of(dataset, config)
     if donor.spec != wanted:
         raise UserError(f"{flow}: its networks are for {donor.spec}, this run needs {wanted}")
     sizes = [(m.width, m.depth) for m in (donor.method, config.method)]
@@ -223,6 +250,19 @@ def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:
             f"{flow}: its networks have width {width} and depth {depth}; pass --width {width} --depth {depth}"
         )
     return donor
+
+
+def _check_goals(dataset: Dataset, method) -> None:
+    if method.goal_conditioned and dataset.goals is None:
+        raise UserError(
+            f"{dataset.name}: method {method.name} needs goals; use a name such as "
+            "pointmaze-medium-navigate-oraclerep-v0"
+        )
+    if dataset.goals is not None and not method.goal_conditioned:
+        raise UserError(
+            f"{dataset.name} has goals and no rewards, which method {method.name} needs: use --method gc, or a "
+            "single-task name"
+        )
 
 
 def _claim(directory: Path, record: dict) -> None:
@@ -268,12 +308,12 @@ def _check_finite(logs: dict[str, np.ndarray], step: int, directory: Path) -> No
             )
 
 
-def _export(learner: Learner, state: State, chunks: Chunks, directory: Path, name: str, mean, std, config) -> None:
+def _export(learner: Learner, state: State, chunks: Data, directory: Path, name: str, mean, std, config) -> None:
     """Calibrate and write the portable policy of every seed, under the updates it had (a resumed run may have more)."""
     updates = updates_of(state)
     rng = np.random.default_rng(config.seed)
-    rows = np.asarray(chunks.starts)[rng.choice(len(chunks.starts), CALIBRATION_STATES)]
-    observations = np.asarray(chunks.obs)[rows] * std + mean
+    rows = rng.choice(len(chunks.starts), CALIBRATION_STATES)
+    observations = np.asarray(chunks.states(jnp.asarray(rows), jax.random.key(config.seed))) * std + mean
     for seed in range(config.seeds):
         nets = state.nets if config.seeds == 1 else jax.tree.map(lambda x, seed=seed: x[seed], state.nets)
         trained = Trained(nets, jnp.asarray(mean), jnp.asarray(std), learner.method, learner.spec, updates, name)

@@ -65,14 +65,16 @@ class Batch(NamedTuple):
     returns: Array  # [B] R = sum_i gamma^i r_i, up to and including the first terminal step
     bootstrap: Array  # [B] gamma^H times the product of the masks: 0 if the task ended inside the chunk
     next_obs: Array  # [B, S] normalised observation H steps later
+    long: Batch | None = None  # the same rows with more actions, for a critic of longer chunks (see methods.goals)
 
 
 class Spec(NamedTuple):
     """Sizes that the networks need to know."""
 
-    obs_dim: int
+    obs_dim: int  # of all that they see
     action_dim: int
     horizon: int
+    goal_dim: int = 0  # how much of it, at its end, is the goal
 
     @property
     def d(self) -> int:

@@ -36,6 +36,7 @@ class Dataset:
     ends: np.ndarray  # [N] bool
     rewards: np.ndarray | None = None  # [N] float32
     masks: np.ndarray | None = None  # [N] float32
+    goals: np.ndarray | None = None  # [N, G] float32, each state as a goal to reach
     validation: Dataset | None = None
 
     @property
@@ -47,14 +48,18 @@ class Dataset:
         return self.actions.shape[1]
 
     @property
+    def goal_dim(self) -> int:
+        return 0 if self.goals is None else self.goals.shape[1]
+
+    @property
     def transitions(self) -> int:
         """Rows that have a next state."""
         return len(self.ends) - int(self.ends.sum())
 
-    def starts(self, horizon: int) -> np.ndarray:
+    def starts(self, horizon: int, option: str = "--horizon") -> np.ndarray:
         """Rows at which a chunk of `horizon` actions, and the state after it, lie inside one episode, [M].
 
-        Raises UserError if an episode has fewer than `horizon` transitions.
+        Raises UserError if an episode has fewer than `horizon` transitions; `option` is the one that set it.
         """
         last = np.flatnonzero(self.ends)
         lengths = np.diff(last, prepend=-1) - 1
@@ -62,7 +67,7 @@ class Dataset:
             k = short[0]
             raise UserError(
                 f"{self.name}: episode {k} (row {last[k] - lengths[k]}) has {lengths[k]} transitions, fewer than the "
-                f"action chunk of {horizon}; remove it or train with a shorter --horizon"
+                f"action chunk of {horizon}; remove it or train with a shorter {option}"
             )
         end_of_row = np.repeat(last, lengths + 1)
         rows = np.arange(len(self.ends))
@@ -86,9 +91,18 @@ class Dataset:
         return returns, (discount**horizon * alive).astype(np.float32)
 
     def normaliser(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the observations, [S] each; a constant dimension gets deviation 1."""
-        mean, std = self.observations.mean(0, dtype=np.float64), self.observations.std(0, dtype=np.float64)
+        """Mean and standard deviation of the observations, and of the goals if there are any, [S + G] each; a constant
+        dimension gets deviation 1.
+        """
+        parts = [self.observations] if self.goals is None else [self.observations, self.goals]
+        mean, std = (np.concatenate([f(x, 0, dtype=np.float64) for x in parts]) for f in (np.mean, np.std))
         return mean.astype(np.float32), np.where(std < 1e-6, 1.0, std).astype(np.float32)
+
+    def seen(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """What a policy sees at `rows`, [B, S + G]: the observation, with goals in the data also that of any state."""
+        if self.goals is None:
+            return self.observations[rows]
+        return np.concatenate([self.observations[rows], rng.choice(self.goals, len(rows))], axis=1)
 
     @staticmethod
     def from_arrays(arrays: dict[str, np.ndarray], name: str) -> Dataset:

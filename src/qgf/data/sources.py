@@ -23,7 +23,8 @@ def load_dataset(name: str | Path, directory: str | Path | None = None, download
     """A dataset by OGBench name, or from any .npz file in the format of `qgf.data.dataset`.
 
     By name, NAME.npz and NAME-val.npz are looked for in `data_dir(directory)`, where `qgf collect` puts them, and
-    downloaded if they are not there; single-task names get their rewards and masks from OGBench's own functions.
+    downloaded if they are not there; single-task names get their rewards and masks, and oraclerep names the goal that
+    each state is, from OGBench's own functions.
     Raises UserError if the dataset is neither there nor to be had, or if its content is wrong.
     """
     if str(name).endswith(".npz"):
@@ -44,7 +45,7 @@ def load_dataset(name: str | Path, directory: str | Path | None = None, download
             f"{paths[0]}: no such dataset and it cannot be downloaded; make it with: "
             f"qgf collect {parsed.dataset.rsplit('-', 1)[0]}"
         )
-    env = _task_env(parsed.env) if parsed.single_task else None
+    env = _task_env(parsed.env) if parsed.single_task or parsed.goals else None
     held_out = _labelled(paths[1], parsed.env, env) if paths[1].is_file() else None
     return replace(_labelled(paths[0], parsed.env, env), name=parsed.full, validation=held_out)
 
@@ -52,17 +53,21 @@ def load_dataset(name: str | Path, directory: str | Path | None = None, download
 def _labelled(path: Path, env_id: str, env) -> Dataset:
     arrays = read_npz(path)
     if env is not None:
-        from ogbench.relabel_utils import relabel_dataset
+        from ogbench.relabel_utils import add_oracle_reps, relabel_dataset
 
+        goals = "oraclerep" in env_id
         if "qpos" not in arrays:
-            raise UserError(f"{path}: missing key 'qpos', needed to compute the rewards of {env_id}")
+            what = "goals" if goals else "rewards"
+            raise UserError(f"{path}: missing key 'qpos', needed to compute the {what} of {env_id}")
         state = np.random.get_state()
-        relabel_dataset(env_id, env, arrays)  # resets the environment, which draws from the global generator
+        label = add_oracle_reps if goals else relabel_dataset
+        label(env_id, env, arrays)  # may reset the environment, which draws from the global generator
         np.random.set_state(state)
-    return Dataset.from_arrays({k: v for k, v in arrays.items() if k not in _INFO}, str(path))
+    dataset = Dataset.from_arrays({k: v for k, v in arrays.items() if k not in _INFO}, str(path))
+    return replace(dataset, goals=arrays.get("oracle_reps"))
 
 
-_INFO = ("qpos", "qvel", "button_states")
+_INFO = ("qpos", "qvel", "button_states", "oracle_reps")
 
 
 def _task_env(env_id: str):
