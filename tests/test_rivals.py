@@ -123,7 +123,9 @@ def test_fqls_loss_and_gradient_are_those_derived_by_hand(float64):
     (value, logs), slope = jax.value_and_grad(student, has_aux=True)(jnp.array(w))
     assert_allclose(value, loss, rtol=1e-12)
     assert_allclose(slope, [(of_a * z).sum(), of_a.sum()], rtol=1e-10)
-    assert_allclose([logs["actor_q"], logs["distance"]], [-loss + alpha * logs["distance"], ((a - teacher) ** 2).mean()])
+    assert_allclose(
+        [logs["actor_q"], logs["distance"]], [-loss + alpha * logs["distance"], ((a - teacher) ** 2).mean()]
+    )
 
 
 WORLD = Mixture(jnp.array([[-0.5, 0.2], [0.6, -0.3]]), jnp.array([1.0, 2.0]), 0.2)
@@ -139,7 +141,7 @@ def test_a_student_already_out_of_range_is_pulled_back_by_distillation_alone(flo
 
 
 def test_fqls_teacher_takes_ten_euler_steps_of_the_cloned_flow():
-    batch, end = batch_of(64), lambda z, steps: z
+    batch = batch_of(64)
     z = jax.random.normal(KEY, batch.actions.shape)
 
     def end(steps):
@@ -152,7 +154,7 @@ def test_fqls_teacher_takes_ten_euler_steps_of_the_cloned_flow():
         student = type("Ended", (), dict(action=lambda self, obs, z: end(steps)))()
         return method._student(student, Nets(critic=quadratics, flow=EXACT), batch, KEY)[1]["distance"]
 
-    assert distance(10, FQL()) < 1e-9 < 1e-4 < distance(9, FQL())
+    assert distance(10, FQL()) < 1e-9 < 1e-5 < distance(9, FQL())
     assert distance(3, FQL(flow_steps=3)) < 1e-9
 
 
@@ -163,7 +165,7 @@ def trained(method, nets):
 def test_fqls_policy_plays_its_students_action_at_once_and_guides_push_it():
     method = FQL(8, 1)
     nets = method.init(SPEC, jax.random.key(0))
-    nets.student = eqx.tree_at(lambda s: s.net.weights, nets.student, replace_fn=lambda x: 2 * x)
+    nets.student = jax.tree.map(lambda x: 2 * x, nets.student)
     nets.target = quadratics
     policy, obs = trained(method, nets).policy(), batch_of(40).obs
     assert policy.steps == 1
@@ -257,7 +259,7 @@ def test_cloning_by_noise_is_flat_at_the_exact_velocity(float64):
     flat, error = slope(jnp.zeros(5), 0.0), np.std(each, axis=1) / np.sqrt(n)
     assert_allclose(flat, each.mean(axis=1), rtol=1e-6, atol=1e-10)
     assert (np.abs(flat) < 4 * error).all()
-    assert np.abs(slope(jnp.zeros(5), 0.05) / error).max() > 20
+    assert np.abs(slope(jnp.zeros(5), 0.1) / error).max() > 20
 
 
 BANDIT = Spec(1, 1, 1)
@@ -294,11 +296,11 @@ def test_a_cloned_noise_model_samples_the_data_through_the_flows_steps():
     assert_allclose([a.mean(), a.std()], [-0.2, 0.25], atol=0.04)
 
 
-@pytest.mark.parametrize("method", [DAC(32, 2, alpha=20.0), QSM(32, 2, alpha=1.0, scale=0.05)])
+@pytest.mark.parametrize("method", [DAC(32, 2, alpha=20.0), QSM(32, 2, alpha=10.0, scale=0.5)])
 def test_diffusion_actors_move_towards_higher_q(method):
     a = play(method)
-    assert a.mean() > -0.1
-    assert 0.1 < a.std() < 0.4
+    assert a.mean() > 0
+    assert 0.1 < a.std() < 0.5
 
 
 # Best of many
@@ -308,12 +310,12 @@ def test_diffusion_actors_move_towards_higher_q(method):
 def test_the_best_of_32_is_played_unless_another_number_is_asked_for(method):
     nets = method.init(SPEC, jax.random.key(0))
     policy, obs = trained(method, nets).policy(), batch_of(6).obs
-    one = policy.guided("none", best_of=1)
-    assert (policy.samples, policy.guided("none").samples, one.samples) == (32, 32, 1)
+    one = policy.guided("none", weight=0.0, best_of=1)
+    assert (policy.samples, policy.guided("qgf", weight=0.1).samples, one.samples) == (32, 32, 1)
     assert BC(8, 1).best_of == DAC(8, 1).best_of == QSM(8, 1).best_of == 1
     best, value = best_of(one, 32)(obs, KEY)[0], lambda a: jax.vmap(policy.critic)(obs, a[:, 0])
     assert_allclose(policy(obs, KEY), best, atol=1e-6)
-    assert (value(policy(obs, KEY)) >= value(one(obs, KEY))).all()
+    assert value(policy(obs, KEY)).mean() > value(one(obs, KEY)).mean() + 0.05
 
 
 # Every method with every critic
