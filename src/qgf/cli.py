@@ -126,7 +126,7 @@ def evaluate(
             any guide, placebo:ood; or all that the run can do.
         strength: How hard to push, in standard deviations of the reference policy's actions (default 1).
         weight: The paper's raw weight instead of strength.
-        best_of: Keep the best of this many guided samples per decision (default the training method's number, mostly 1).
+        best_of: Keep the best of this many guided samples per decision (default the method's own number, mostly 1).
         schedule: Weight over the denoising time: constant, score, linear.
         steps: Denoising steps, default 10.
         episodes: Per arm.
