@@ -1,16 +1,39 @@
 """Losses of the temporal-difference critic against NumPy and numerical minimisers."""
 
+from dataclasses import replace
+from typing import NamedTuple
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from jax.tree_util import Partial
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from qgf.critics import critic_loss, expectile_loss, lowest, polyak, td_target, value_loss
+from qgf.critics import (
+    CRITICS,
+    Confidence,
+    critic_loss,
+    expectile_loss,
+    histogram_loss,
+    lowest,
+    polyak,
+    td_target,
+    two_hot_gauss,
+    value_loss,
+)  # fmt: skip
+from qgf.errors import UserError
+from qgf.learner import Chunks, Learner
 from qgf.methods.bc import BC
+from qgf.methods.edp import EDP
+from qgf.methods.fql import FQL
+from qgf.methods.qam import QAM
+from qgf.networks import Nets
+from qgf.training import _check_critics
 from qgf.types import Batch, Spec
 
 RNG = np.random.default_rng(0)
@@ -113,3 +136,219 @@ def test_the_value_loss_moves_the_value_alone():
 def test_every_loss_of_the_method_moves_its_own_part_alone(part):
     loss = BC().losses()[part]
     assert slopes(lambda n: loss(getattr(n, part), n, BATCH, jax.random.key(0))[0]) == {part}
+
+
+# Bootstrapped from actions
+
+
+class Still(NamedTuple):
+    """A flow whose ten Euler steps end at the noise plus `shift`."""
+
+    shift: jax.Array
+
+    def __call__(self, obs, a, t):
+        return self.shift + 0 * a
+
+
+def wishes(obs, a):
+    """Two critics; the lower one is -(a_0 - 0.2)^2 + obs_0 - 1."""
+    q = -((a[..., 0] - 0.2) ** 2) + obs[..., 0]
+    return jnp.stack([q, q - 1], axis=-1)
+
+
+def drawn(n, key, shift):
+    """The n clipped actions that `Still` plays at each next state of BATCH, [16, n, 4]."""
+    a0 = jax.random.normal(key, (16 * n, 4))
+    return np.clip(np.asarray(a0) + shift, -1, 1).reshape(16, n, 4)
+
+
+def target_of(method, key=jax.random.key(4), **nets):
+    """What the critic's loss regresses on: it is mean (0 - target)^2 for a critic that says 0."""
+    nothing = lambda obs, a: jnp.zeros((len(obs), 2))
+    loss, logs = CRITICS[method.critic].critic(method, nothing, Nets(target=wishes, **nets), BATCH, key)
+    value = CRITICS[method.critic].next_value(method, Nets(target=wishes, **nets), BATCH.next_obs, 4, key)
+    targets = np.asarray(BATCH.returns + BATCH.bootstrap * value)
+    assert_allclose([loss, logs["target"]], [np.mean(targets**2), targets.mean()], rtol=1e-5)
+    return targets
+
+
+@pytest.mark.parametrize("candidates", [1, 4, 9])
+def test_td_bootstraps_from_the_best_of_n_actions_of_the_cloned_flow_by_the_lower_critic(candidates):
+    key, flow = jax.random.key(4), Still(jnp.array(0.1))
+    a = drawn(candidates, key, 0.1)[..., 0]
+    value = (-((a - 0.2) ** 2)).max(axis=1) + np.asarray(BATCH.next_obs)[:, 0] - 1
+    found = target_of(BC(critic="td", candidates=candidates), flow=flow)
+    assert_allclose(found, BATCH.returns + BATCH.bootstrap * value, rtol=1e-4, atol=1e-5)
+    assert_array_equal(found[BATCH.bootstrap == 0], BATCH.returns[BATCH.bootstrap == 0])
+    if candidates > 1:
+        assert (np.ptp(a, axis=1) > 0.01).all()  # every state has candidates of its own
+
+
+def test_td_asks_the_reference_flow_in_its_own_steps_whatever_policy_acts():
+    """FQL's policy takes one step; the flow that it distils takes ten, and here each moves by a tenth of sin(9 a)."""
+    wavy = lambda obs, a, t: jnp.sin(9 * a)
+    expected = target_of(BC(critic="td"), flow=wavy)
+    assert_allclose(target_of(FQL(critic="td"), flow=wavy, student=Still(9.0)), expected, rtol=1e-5, atol=1e-6)
+    assert_allclose(target_of(QAM(critic="td"), flow=wavy, actor=Still(9.0)), expected, rtol=1e-5, atol=1e-6)
+    assert_allclose(target_of(EDP(critic="td"), actor=wavy), expected, rtol=1e-5, atol=1e-6)
+    once = target_of(FQL(critic="td", flow_steps=1), flow=wavy, student=Still(9.0))
+    assert np.abs(once - expected).max() > 0.01
+
+
+@pytest.mark.parametrize("method, own", [(BC, "flow"), (FQL, "student"), (QAM, "actor"), (EDP, "actor")])
+def test_the_ensembles_critic_bootstraps_from_the_policys_own_action_and_the_lower_bound(method, own):
+    others = dict.fromkeys({"flow", "student", "actor"} - {own}, Still(5.0))
+    found = target_of(method(critic="ensemble", rho=0.3), **others, **{own: Still(jnp.array(0.1))})
+    a, obs = drawn(1, jax.random.key(4), 0.1)[:, 0, 0], np.asarray(BATCH.next_obs)[:, 0]
+    value = -((a - 0.2) ** 2) + obs - 0.5 - 0.3 * 0.5  # the two differ by one
+    assert_allclose(found, BATCH.returns + BATCH.bootstrap * value, rtol=1e-4, atol=1e-5)
+
+
+def test_the_lower_bound_is_mean_minus_rho_standard_deviations(float64):
+    weights = jnp.array([[1.0, -2.0], [0.5, 0.3], [-1.0, 4.0]])
+    members = lambda obs, a: jnp.tanh(weights @ a) + obs[0]
+    q, obs, a = Confidence(members, 0.7), jnp.array([2.0]), jnp.array([0.3, -0.4])
+    each = np.asarray(members(obs, a))
+    assert_allclose(q(obs, a), each.mean() - 0.7 * each.std(), rtol=1e-12)
+    slopes = np.asarray(jax.jacobian(members, 1)(obs, a))
+    of_std = ((each - each.mean())[:, None] * slopes).mean(axis=0) / each.std()
+    assert_allclose(jax.grad(q, 1)(obs, a), slopes.mean(axis=0) - 0.7 * of_std, rtol=1e-10)
+    assert q.members is members
+
+
+def test_where_all_members_agree_the_bound_is_their_mean_with_its_gradient():
+    q = Confidence(lambda obs, a: jnp.stack([jnp.sum(a**2)] * 3), 0.5)
+    a = jnp.array([0.3, -0.4])
+    assert_allclose(q(jnp.zeros(1), a), 0.25, rtol=1e-6)
+    assert_allclose(jax.grad(q, 1)(jnp.zeros(1), a), [0.6, -0.8], rtol=1e-6)
+
+
+# Two states: from 0 every action leads to 1 with the reward a; from 1 the task ends with the reward 2 + a. The data's
+# actions are uniform, gamma^H = 0.5. Best of n actions: Q(1, a) = 2 + a, Q(0, a) = a + 0.5 (2 + E max of n uniforms).
+
+CHAIN = Spec(1, 1, 1)
+UNIFORM = Partial(lambda obs, a, t: 2 * jax.scipy.stats.norm.cdf(a) - 1 - a)  # in one step: uniform in [-1, 1]
+
+
+def two_states(noise=0.0, n=4000):
+    rng = np.random.default_rng(0)
+    a, obs = rng.uniform(-1, 1, (n, 1)), (np.arange(n) % 2)[:, None]
+    returns = a[:, 0] + 2 * obs[:, 0] + noise * rng.normal(size=n)
+    x = map(lambda x: jnp.array(x, jnp.float32), (obs, a, returns[:-1], 0.5 * (1 - obs[:-1, 0])))
+    obs, a, returns, bootstrap = x
+    return Chunks(obs, a, jnp.arange(n - 1), returns, bootstrap)
+
+
+class OneStep(BC):
+    """Its cloned flow is integrated in one step."""
+
+    steps = 1
+
+
+def learned(method, data, steps, **frozen):
+    learner = Learner(method, CHAIN, optax.cosine_decay_schedule(5e-3, steps), 128, frozen)
+    return learner.run(learner.init(jax.random.key(0)), data, steps)[0].nets
+
+
+def test_the_bootstrapped_critic_reaches_the_chains_exact_values():
+    nets = learned(OneStep(32, 1, critic="td", candidates=3, polyak=0.02), two_states(), 1500, flow=UNIFORM)
+    a = jnp.linspace(-0.9, 0.9, 7)[:, None]
+    best = 0.5  # E max of three uniforms on [-1, 1] is (3 - 1) / (3 + 1)
+    for critic in (nets.critic, nets.target):
+        for state, exact in ((1.0, 2 + a[:, 0]), (0.0, a[:, 0] + 0.5 * (2 + best))):
+            q = critic(jnp.full((7, 1), state), a)
+            assert_allclose(q, jnp.stack([exact, exact], axis=1), atol=0.1)
+
+
+# Histograms
+
+EDGES = np.linspace(-2.0, 3.0, 51)
+
+
+@pytest.mark.parametrize("x", [-1.5, 0.0, 0.04, 1.234, 2.6])
+def test_the_smoothed_histogram_has_the_mass_of_a_gaussian_and_the_targets_mean(x, float64):
+    sigma = 0.075
+    mass = np.asarray(two_hot_gauss(jnp.array(x), EDGES, sigma))
+    exact = np.diff(norm.cdf(np.asarray(EDGES), x, sigma))
+    assert_allclose(mass, exact, atol=1e-6)
+    assert_allclose(mass.sum(), 1, rtol=1e-12)
+    assert_allclose(mass @ (EDGES[1:] + EDGES[:-1]) / 2, x, atol=1e-3)
+
+
+def test_targets_out_of_range_are_those_at_its_ends(float64):
+    both = two_hot_gauss(jnp.array([-9.0, -2.0, 3.0, 50.0]), EDGES, 0.075)
+    assert_array_equal(both[0], both[1])
+    assert_array_equal(both[3], both[2])
+    assert_allclose(both.sum(axis=1), 1, rtol=1e-12)
+    assert both[0, 0] > 0.5 < both[3, -1]
+
+
+class Histogram(NamedTuple):
+    """Two members with the same logits [B, bins] for every batch."""
+
+    given: jax.Array
+    edges = EDGES
+
+    def logits(self, obs, a):
+        return jnp.stack([self.given, self.given], axis=1)
+
+    def expectation(self, logits):
+        return jax.nn.softmax(logits) @ ((EDGES[1:] + EDGES[:-1]) / 2)
+
+
+def test_the_histograms_loss_is_lowest_at_the_targets_own_histogram(float64):
+    target = jnp.array([-1.0, 0.3, 2.9, 7.0])
+    batch = jax.tree.map(lambda x: x[:4], BATCH)
+    mass = two_hot_gauss(target, EDGES, 0.075)
+    loss = jax.jit(lambda logits: histogram_loss(Histogram(logits), target, batch)[0])
+    slope = jax.jit(jax.grad(loss))
+    best = jnp.log(jnp.maximum(mass, 1e-300))
+    assert_allclose(slope(best), 0, atol=1e-12)
+    entropy = -np.sum(mass * np.log(np.maximum(mass, 1e-300)), axis=1).mean()
+    assert_allclose(loss(best), entropy, rtol=1e-10)
+    uniform = jnp.zeros((4, 50))
+    assert_allclose(slope(uniform), (1 / 50 - mass) / 4, atol=1e-12)
+    assert loss(uniform) > entropy + 1
+    logs = histogram_loss(Histogram(best), target, batch)[1]
+    assert_allclose([logs["q"], logs["target"]], [np.mean([-1, 0.3, 2.9, 3]), target.mean()], atol=0.02)
+
+
+def test_a_histogram_learns_the_spread_of_noisy_returns_and_their_mean():
+    """The spread of its histogram is that of the returns, 0.4, widened by the smoothing of 0.75 bins."""
+    method = BC(32, 1, critic="hl-gauss", critics=1, bins=41, value_low=-3.0, value_high=5.0)
+    data = two_states(noise=0.4)
+    data = data._replace(bootstrap=0 * data.bootstrap)
+    critic = learned(method, data, 1500, flow=UNIFORM, value=Partial(lambda obs: 0 * obs[..., 0])).critic
+    centres = (critic.edges[1:] + critic.edges[:-1]) / 2
+    for state in (0.0, 1.0):
+        for a in (-0.5, 0.5):
+            obs, action = jnp.array([state]), jnp.array([a])
+            mass = jax.nn.softmax(critic.logits(obs, action))[0]
+            mean = mass @ centres
+            assert_allclose(critic(obs, action)[0], mean, rtol=1e-5)
+            assert_allclose(mean, 2 * state + a, atol=0.12)
+            assert_allclose(jnp.sqrt(mass @ (centres - mean) ** 2), np.hypot(0.4, 0.75 * 0.2), atol=0.08)
+
+
+def test_the_range_of_returns_comes_from_rewards_and_discount():
+    rewards, hl = np.array([-1.0, 0.0, 0.5]), BC(critic="hl-gauss")
+    limits = lambda m: (m.value_low, m.value_high)
+    assert_allclose(limits(hl.prepared(rewards, 0.9)), (-10, 5))
+    assert_allclose(limits(hl.prepared(np.array([-1.0, -1.0]), 0.99)), (-100, 0))  # an ended task returns 0
+    assert limits(replace(hl, value_low=-3.0).prepared(rewards, 0.5)) == (-3, 1)
+    assert limits(replace(hl, value_low=-3.0, value_high=2.0).prepared(rewards, 0.5)) == (-3, 2)
+    assert BC().prepared(rewards, 0.9) == BC()
+    assert isinstance(FQL(critic="hl-gauss").prepared(rewards, 0.9), FQL)
+    for empty in (lambda: hl.prepared(np.zeros(3), 0.9), lambda: replace(hl, value_low=9.0).prepared(rewards, 0.9)):
+        with pytest.raises(UserError, match=r"give --value-low, --value-high$") as caught:
+            empty()
+        assert "\n" not in str(caught.value)
+
+
+def test_histograms_of_another_range_are_not_lent():
+    """Those that are lent keep their range, and the run would tell it wrong to whoever loads its policy."""
+    here = BC(critic="hl-gauss", value_low=-10.0, value_high=0.0)
+    _check_critics("run", here, here)
+    for other in (replace(here, value_low=-5.0), replace(here, value_high=1.0), replace(here, bins=11)):
+        with pytest.raises(UserError, match=r"^run: .*pass --value-low -10.0 --value-high 0.0 --bins 101$"):
+            _check_critics("run", here, other)

@@ -112,7 +112,7 @@ def evaluate(
     guide: tuple[str, ...] = ("none", "qgf"),
     strength: tuple[float, ...] = (),
     weight: tuple[float, ...] = (),
-    best_of: tuple[int, ...] = (1,),
+    best_of: tuple[int, ...] = (),
     schedule: tuple[str, ...] = ("constant",),
     steps: Optional[int] = None,
     episodes: int = 50,
@@ -128,7 +128,7 @@ def evaluate(
             any guide, placebo:ood; or all that the run can do.
         strength: How hard to push, in standard deviations of the reference policy's actions (default 1).
         weight: The paper's raw weight instead of strength.
-        best_of: Keep the best of this many guided samples per decision.
+        best_of: Keep the best of this many guided samples per decision (default the method's own number, mostly 1).
         schedule: Weight over the denoising time: constant, score, linear.
         steps: Denoising steps, default 10.
         episodes: Per arm; of a run with goals spread evenly over the environment's five.
@@ -140,6 +140,7 @@ def evaluate(
     from qgf.training import Run
 
     guides = _possible(Run(run)) if guide == ("all",) else guide
+    best_of = best_of or (Run(run).config.method.best_of,)
     chosen = arms(guides, strength, weight, best_of, steps, schedule)
     scores = _evaluate(Run(run), chosen, episodes, seed, env, video)
     _print_scores(scores)

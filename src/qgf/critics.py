@@ -152,7 +152,7 @@ class TD(IQL):
     def next_value(self, m, nets, obs: Array, d: int, key: Array) -> Array:
         """Of the best action, [B]."""
         many = jnp.repeat(obs, m.candidates, axis=0)
-        a = m.sample(m.reference(nets), many, d, key)
+        a = m.sample(m.reference(nets), many, d, key, m.reference_steps)
         return jnp.max(self.guide(m, nets)(many, a).reshape(len(obs), m.candidates), axis=1)
 
 

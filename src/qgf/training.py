@@ -87,7 +87,7 @@ def train(
         record["critic_from"] = str(critic_from)
     _check_goals(dataset, config.method)
     method = config.method.prepared(dataset.rewards, config.discount)
-    frozen, scales = _donated(flow, critic_from, dataset, config)
+    frozen, scales = _donated(flow, critic_from, dataset, replace(config, method=method))
     mean, std = scales or dataset.normaliser()
     chunks = to_device(dataset, config, mean, std)
     held_out = dataset.validation and to_device(dataset.validation, config, mean, std)
@@ -235,6 +235,13 @@ def _check_critics(run: str | Path, there, here) -> None:
         raise UserError(f"{run}: its critic is of the kind {there.critic}; pass --critic {there.critic}")
     if there.ensemble_size != here.ensemble_size:
         raise UserError(f"{run}: it has {there.ensemble_size} critics; pass --critics {there.ensemble_size}")
+    if here.critic == "hl-gauss":
+        histograms = [(m.value_low, m.value_high, m.bins) for m in (there, here)]
+        if histograms[0] != histograms[1]:
+            low, high, bins = histograms[0]
+            raise UserError(
+                f"{run}: its histograms are others; pass --value-low {low} --value-high {high} --bins {bins}"
+            )
 
 
 def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:

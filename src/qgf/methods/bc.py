@@ -91,6 +91,11 @@ class BC:
         """Of the flow that was cloned, from which critic "td" takes its next actions."""
         return nets.flow
 
+    @property
+    def reference_steps(self) -> int:
+        """Euler steps of the cloned flow."""
+        return self.steps
+
     def guide_critic(self, nets: Nets):
         """Q for guidance, of the target critics."""
         return CRITICS[self.critic].guide(self, nets)
@@ -107,9 +112,9 @@ class BC:
         v = lambda a, t: velocity(obs, a, jnp.full(len(a), t))
         return integrate(Flow(v, steps or self.steps, -1.0, 1.0), a0, jnp.zeros(()))
 
-    def sample(self, velocity: StateVelocity, obs: Array, d: int, key: Array) -> Array:
+    def sample(self, velocity: StateVelocity, obs: Array, d: int, key: Array, steps: int | None = None) -> Array:
         """An action of a flow for each of obs[B, S], [B, d]."""
-        return self.denoise(velocity, obs, jax.random.normal(key, (len(obs), d)))
+        return self.denoise(velocity, obs, jax.random.normal(key, (len(obs), d)), steps)
 
 
 @dataclass(frozen=True)

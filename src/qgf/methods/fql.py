@@ -53,6 +53,10 @@ class FQL(BC):
     def velocity(self, nets: Nets):
         return nets.student
 
+    @property
+    def reference_steps(self) -> int:
+        return self.flow_steps
+
     def _student(self, student, nets: Nets, batch: Batch, key: Array):
         z = jax.random.normal(key, batch.actions.shape)
         a = student.action(batch.obs, z)
