@@ -68,7 +68,7 @@ BY_HAND = dict(
     ood=T * (FLOW + 2 * CRITIC),
     qgf=T * (FLOW + 2 * CRITIC),
     jacobian=T * (FLOW + 2 * FLOW + 2 * CRITIC),  # the derivative has a forward pass of its own
-    chain=T * (FLOW + 2 * CRITIC) + T * (T + 1) // 2 * FLOW,
+    chain=T * (FLOW + 2 * CRITIC) + T * (T - 1) // 2 * FLOW,  # the sampler's own velocity is its first step
     bptt=T * (FLOW + 2 * CRITIC) + T * (T + 1) // 2 * 2 * FLOW,
     gradstep=T * FLOW + 3 * 2 * CRITIC,
 )

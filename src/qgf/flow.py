@@ -87,7 +87,9 @@ def integrate(v: Velocity, a: Array, t: Array) -> Array:
         # A real branch where the batch shares t, as in the sampler: steps that are behind us cost nothing.
         return jax.lax.cond(k < remaining, lambda a: a + h * flow(a, t + k * h), lambda a: a, a), None
 
-    return flow.clip(jax.lax.scan(step, a, jnp.arange(flow.steps))[0])
+    # The first step before the loop: a flow that stands at (a, t) knows its velocity.
+    first = jax.lax.cond(remaining > 0, lambda: a + h * flow(a, t), lambda: a)
+    return flow.clip(jax.lax.scan(step, first, jnp.arange(1, flow.steps))[0])
 
 
 def log_likelihood(v: Velocity, a: Array, rtol: float = 1e-6, atol: float = 1e-6) -> Array:
