@@ -7,13 +7,15 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from jax.flatten_util import ravel_pytree
 from jax.tree_util import Partial
 from numpy.testing import assert_allclose, assert_array_equal
 
+import qgf.cli
 from qgf.checkpoint import Trained
-from qgf.config import TrainConfig, from_json, to_json
+from qgf.config import TrainConfig, from_json, to_json, write_json
 from qgf.critics import CRITICS
 from qgf.errors import UserError
 from qgf.learner import Chunks, Learner
@@ -282,8 +284,6 @@ KNOWN = dict.fromkeys(("critic", "value", "target"), Partial(slope_critic, jnp.a
 
 def play(method, steps=1500, n=4000):
     """Actions of the method's policy, without its best of many, after a short training beside the known critic."""
-    import optax
-
     rate = optax.cosine_decay_schedule(5e-3, steps)
     learner = Learner(method, BANDIT, rate, 256, jax.tree.map(jnp.copy, KNOWN))
     state, _ = learner.run(learner.init(jax.random.key(0)), bandit(), steps)
@@ -394,3 +394,32 @@ def test_a_critic_and_its_options_survive_json():
         assert from_json(to_json(config)) == config
     assert [BC(critic=c).ensemble_size for c in CRITICS] == [2, 2, 10, 2]
     assert BC(critic="ensemble", critics=3).ensemble_size == 3
+
+
+# The command line
+
+
+def said(capsys, *arguments):
+    """The message of a command that must fail."""
+    with pytest.raises(SystemExit) as caught:
+        qgf.cli.main(list(arguments))
+    assert caught.value.code == 2
+    return capsys.readouterr().err.strip()
+
+
+def test_the_command_line_refuses_critics_that_do_not_fit(tmp_path, capsys):
+    for method, critic in (("cfgrl", "td"), ("lab", "ensemble")):
+        message = said(capsys, "train", str(tmp_path / "x.npz"), "--method", method, "--critic", critic)
+        assert message == f"qgf: {method} needs V(s), which critic {critic} has not: use iql or hl-gauss"
+    assert "ensemble" in said(capsys, "train", str(tmp_path / "x.npz"), "--critic", "ensamble")
+
+
+@pytest.mark.parametrize("method, own", [(IFQL(), 32), (IDQL(), 32), (QSM(), 1)])
+def test_evaluate_plays_the_methods_own_best_of_many_unless_told_otherwise(method, own, tmp_path, monkeypatch):
+    write_json(tmp_path / "config.json", dict(train=to_json(TrainConfig(method=method))))
+    asked = []
+    monkeypatch.setattr(qgf.cli, "_evaluate", lambda run, chosen, *rest: asked.extend(arm.best_of for arm in chosen))
+    monkeypatch.setattr(qgf.cli, "_print_scores", lambda scores: None)
+    qgf.cli.main(["evaluate", str(tmp_path), "--guide", "none"])
+    qgf.cli.main(["evaluate", str(tmp_path), "--guide", "none", "--best-of", "1", "4"])
+    assert asked == [own, 1, 4]
