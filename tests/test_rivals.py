@@ -43,7 +43,7 @@ def batch_of(n, spec=SPEC, seed=0):
 
 def quadratics(obs, a):
     """Two critics, -|a - wish|^2 and three times that; their mean has the gradient -4 (a - wish)."""
-    square = jnp.sum((a - WISH) ** 2, axis=-1)
+    square = jnp.sum((a - jnp.array(WISH, a.dtype)) ** 2, axis=-1)
     return jnp.stack([-square, -3 * square], axis=-1)
 
 
@@ -216,7 +216,7 @@ def test_the_exact_velocity_finds_the_noise(float64):
     assert_allclose(made.found, made.sigma * made.x, rtol=1e-8, atol=1e-10)
 
 
-GRADIENT = lambda x: -4 * (x - WISH)  # of the mean critic
+GRADIENT = lambda x: -4 * (np.asarray(x) - WISH)  # of the mean critic
 
 
 @pytest.mark.parametrize(
