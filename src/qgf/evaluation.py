@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -178,8 +179,9 @@ def evaluate(
     own = envs is None
     envs = envs or _environments(env_name, policy.horizon, episodes)
     try:
-        _check_fit(policy, envs, env_name)
-        return _play(policy, env_name, envs, episodes, seed, progress, first)
+        policy = with_fields(policy, calibration=None)  # its numbers are part of the program: other runs can share it now
+        gflop = _check_fit(policy, envs, env_name)
+        return replace(_play(policy, env_name, envs, episodes, seed, progress, first), gflop=gflop)
     finally:
         if own:
             envs.close()
@@ -197,21 +199,21 @@ def _check_episodes(episodes: int) -> None:
         raise UserError(f"episodes must be at least 1, got {episodes}")
 
 
-def _check_fit(policy: Policy, envs, env_name: str) -> None:
+def _check_fit(policy: Policy, envs, env_name: str) -> float:
+    """What an action of this policy costs here (`gflop_per_action`). Raises UserError if it was made for others."""
     wanted = (policy.horizon, policy.action_dim)
     if envs.single_action_space.shape != wanted:
         raise UserError(
             f"{env_name} takes actions {list(envs.single_action_space.shape)}, the policy gives {list(wanted)}"
         )
-    obs = jax.ShapeDtypeStruct((1, *envs.single_observation_space.shape), np.float32)
+    obs_shape = envs.single_observation_space.shape
     try:
-        jax.eval_shape(policy.act, obs, jax.random.key(0))
+        return gflop_per_action(policy, obs_shape)
     except TypeError as error:
-        raise UserError(f"{env_name} has observations {list(obs.shape[1:])}, the policy was made for others") from error
+        raise UserError(f"{env_name} has observations {list(obs_shape)}, the policy was made for others") from error
 
 
 def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Progress, first: int) -> Score:
-    policy = with_fields(policy, calibration=None)  # its numbers are part of the program: other runs can share it now
     lanes = envs.num_envs
     seeds = episode_seeds(seed, first + episodes)[first:]
     base = jax.random.key(seed)
@@ -263,15 +265,25 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
         value=value / decisions, ratio=ratio / decisions, skipped=skipped,
         seconds=perf_counter() - began, decision_ms=1e3 * thinking / calls, paths=[np.stack(p) for p in paths],
         weight=0.0 if policy.guide == "none" else np.asarray(policy.weight).item(),
-        gflop=gflop_per_action(policy, envs.single_observation_space.shape),
     )  # fmt: skip
 
 
 def gflop_per_action(policy: Policy, obs_shape: tuple[int, ...]) -> float:
     """Counted on the policy's program for one observation; nan where it has a loop of unknown length."""
+    arrays, fixed = eqx.partition(policy, lambda x: isinstance(x, (jax.Array, np.ndarray)))
+    shapes, structure = jax.tree.flatten(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays))
+    rest, whole = jax.tree.flatten(fixed)
+    return _gflop(structure, tuple(shapes), whole, tuple(rest), tuple(obs_shape))
+
+
+@lru_cache(maxsize=256)
+def _gflop(structure, shapes, whole, rest, obs_shape) -> float:
+    """Of a policy given by its arrays' structure and shapes and by all that is not an array: counted once for all
+    weights, strengths and parameters.
+    """
     from qgf.cost import flops
 
-    arrays, fixed = eqx.partition(policy, eqx.is_array)
+    fixed, arrays = jax.tree.unflatten(whole, rest), jax.tree.unflatten(structure, shapes)
     act = lambda arrays, obs, key: eqx.combine(arrays, fixed).act(obs, key)[0]
     try:
         return flops(act, arrays, jax.ShapeDtypeStruct((1, *obs_shape), np.float32), jax.random.key(0)) / 1e9
