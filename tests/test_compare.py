@@ -53,6 +53,7 @@ strength = [0.5, 2]
 tune = "offline"
 """
 METHODS, TASKS, SEEDS, STRENGTHS = ("none", "qgf", "none best-of-2", "offline"), (1, 2), (0, 1), (0.5, 1, 2, 4, 8)
+SPLITS = ("tuning", "held-out")
 make_vector_env = qgf.envs.make_vector_env
 
 
@@ -423,6 +424,32 @@ strength = [1, 2]
     for mine, lent in ((joined.flow, short.flow), (joined.critic, sharp.critic)):
         for a, b in zip(jax.tree.leaves(mine), jax.tree.leaves(lent), strict=True):
             assert_array_equal(a, b)
+
+
+def test_the_training_is_chosen_too_and_a_loser_is_trained_once(maze_folder, tmp_path, monkeypatch):
+    """On tuning episodes of the first training seed; held out, all is the other way round."""
+
+    def evaluate(policy, env, episodes, seed, envs, progress, first):
+        wide = all(x.shape[0] != 8 for x in jax.tree.leaves(policy.velocity))
+        success = np.full(episodes, wide == (seed == 1))
+        zeros = np.zeros(episodes)
+        return Score(env, seed, success, zeros, zeros, zeros, zeros, zeros, 1.0, 1.0, 1.0, 0.1, first)
+
+    monkeypatch.setattr(qgf.ledger, "evaluate", evaluate)
+    head = ONE.partition("[train.tiny]")[0].replace("seeds = [0]", 'seeds = [0, 1]\ntrain = "wide"')
+    text = f"""{head}
+[train.narrow]{TRAIN.replace("width = 16", "width = 8")}
+[train.wide]{TRAIN}
+[method.best]
+guide = "none"
+train = ["narrow", "wide"]
+"""
+    folder = run(tmp_path, maze_folder, text)
+    rows = [row for row in table(folder / "results.csv") if row["method"] == "best"]
+    played = {split: {(r["train"], r["policy_seed"]) for r in rows if r["split"] == split} for split in SPLITS}
+    assert played == {"held-out": {("wide", "0"), ("wide", "1")}, "tuning": {("narrow", "0"), ("wide", "0")}}
+    trained = {path.name.split("-task1-")[1] for path in (tmp_path / "runs").iterdir()}
+    assert trained == {"narrow-seed0", "wide-seed0", "wide-seed1"}
 
 
 def test_data_that_are_missing_are_collected(tmp_path, maze_folder, monkeypatch):

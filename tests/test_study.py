@@ -81,7 +81,7 @@ guide = ["none", "ood"]
 strength = [0.5, 1]
 best_of = [1, 4]
 schedule = ["constant", "score"]
-train = "joined"
+train = ["joined", "base", "joined"]
 [method.raw]
 weight = 0.05
 steps = 20
@@ -113,7 +113,7 @@ def test_everything_that_can_be_said(tmp_path):
     assert set(study.methods["both"].arms) == both and len(study.methods["both"].arms) == len(both)
     assert study.methods == {
         "none": Method((Arm("none", best_of=2),), "never"),
-        "both": Method(study.methods["both"].arms, "halving", "joined"),
+        "both": Method(study.methods["both"].arms, "halving", ("joined", "base")),
         "raw": Method((Arm("qgf", weight=0.05, steps=20),), "never"),
         "qgf offline": Method(tuple(Arm("qgf", s, best_of=3) for s in (1, 2)), "offline"),
         "scale": Method(tuple(Arm("cfgrl", s) for s in SCALES)),
@@ -130,6 +130,7 @@ def test_the_studies_of_the_documentation_can_be_read(path):
 # What is wrong
 
 ENV, TRAIN, METHOD = re.split(r"(?m)^(?=\[(?:train|method))", SMALL)
+TWO = ENV + TRAIN + "[train.other]\n" + METHOD
 WRONG = {  # name: text, what the line must say
     "broken TOML": ("episodes = \n" + SMALL, ["not a study file", "line 1"]),
     "no environment": (TRAIN + METHOD, ["no [environment] section"]),
@@ -159,6 +160,15 @@ WRONG = {  # name: text, what the line must say
     ),
     "two scales": (SMALL + "strength = [1, 2]\nweight = 0.1\n", ["[method.qgf]", "strengths or weights, not both"]),
     "several arms": (SMALL + 'tune = "never"\n', ["[method.qgf]", "6 arms and nothing to choose by"]),
+    "several trainings": (
+        TWO + 'guide = "none"\ntrain = ["base", "other"]\ntune = "never"\n',
+        ["[method.qgf]", "2 arms and nothing to choose by", "one train"],
+    ),
+    "unknown among trainings": (SMALL + 'train = ["base", "bass"]\n', ["[method.qgf]", "unknown training 'bass'"]),
+    "offline trainings": (
+        TWO + 'strength = [1, 2]\ntrain = ["base", "other"]\ntune = "offline"\n',
+        ["[method.qgf]", "offline chooses among", "train"],
+    ),
     "offline weights": (SMALL + 'weight = [1, 2]\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
     "offline guides": (SMALL + 'guide = ["qgf", "ood"]\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
     "offline samples": (SMALL + 'best_of = [1, 2]\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),

@@ -25,7 +25,7 @@ from qgf.sampling import Policy
 from qgf.study import Environment, Method, Study
 from qgf.study_tables import across_tasks, aggregate_table, markdown, per_task_table
 from qgf.training import FREE, Run, train
-from qgf.tuning import halving, offline
+from qgf.tuning import Candidate, halving, offline
 
 Progress = Callable[[str, int, int, str], None]
 OFFLINE_STATES = 256
@@ -134,65 +134,60 @@ def compare(
     return shop.out / study.name
 
 
-def choose(shop: Workshop, env: Environment) -> tuple[dict[str, Arm], list[Row]]:
-    """The arm of every method that is tuned by playing, by success over all tasks with the first training seed; and
+def choose(shop: Workshop, env: Environment) -> tuple[dict[str, Candidate], list[Row]]:
+    """What every method that is tuned by playing acts with, by success over all tasks with the first training seed; and
     what was played for it.
     """
     study = shop.study
-    winners: dict[str, Arm] = {}
     played: list[Row] = []
-    by_train: dict[str, dict[str, Sequence[Arm]]] = {}
-    for name, method in study.methods.items():
-        if method.tune != "offline":
-            by_train.setdefault(method.train or env.train, {})[name] = method.arms
-    for train_name, groups in by_train.items():
 
-        def play(arms: Sequence[Arm], first: int, episodes: int, name=train_name) -> dict[Arm, np.ndarray]:
-            found: dict[Arm, list[np.ndarray]] = {arm: [] for arm in arms}
-            for task in env.tasks[: study.tuning_tasks]:
-                with shop.players(env, task) as player:
-                    for arm in arms:
-                        row = player(name, env.seeds[0]).play(arm, "tuning", study.tuning_seed, first, episodes)
-                        found[arm].append(outcomes(row))
-                        played.append(row)
-            return {arm: np.concatenate(x) for arm, x in found.items()}
+    def play(rivals: Sequence[Candidate], first: int, episodes: int) -> dict[Candidate, np.ndarray]:
+        found: dict[Candidate, list[np.ndarray]] = {rival: [] for rival in rivals}
+        for task in env.tasks[: study.tuning_tasks]:
+            with shop.players(env, task) as player:
+                for rival in rivals:
+                    own = player(rival.train, env.seeds[0])
+                    row = own.play(rival.arm, "tuning", study.tuning_seed, first, episodes)
+                    found[rival].append(outcomes(row))
+                    played.append(row)
+        return {rival: np.concatenate(x) for rival, x in found.items()}
 
-        winners |= halving(groups, play, study.rungs)[0]
-    return winners, played
+    groups = {name: method.candidates(env) for name, method in study.methods.items() if method.tune != "offline"}
+    return halving(groups, play, study.rungs)[0], played
 
 
-def report(shop: Workshop, env: Environment, chosen: dict[str, Arm], tuning: list[Row]) -> list[Row]:
+def report(shop: Workshop, env: Environment, chosen: dict[str, Candidate], tuning: list[Row]) -> list[Row]:
     """The rows of one environment: every method's held-out episodes, and the tuning episodes of its candidates."""
     study, rows = shop.study, []
     for task in env.tasks:
         with shop.players(env, task) as player:
             for seed in env.seeds:
                 for name, method in study.methods.items():
-                    arm = chosen.get(name) or offline_arm(shop, env, task, seed, method)
-                    row = player(method.train or env.train, seed).play(arm, "held-out", study.seed, 0, study.episodes)
+                    train, arm = chosen.get(name) or offline_choice(shop, env, task, seed, method)
+                    row = player(train, seed).play(arm, "held-out", study.seed, 0, study.episodes)
                     rows.append(_tidy(row, env, task, name, shop.ledger))
         for row in tuning:
             for name, method in study.methods.items():
-                mine = row["env"] == env.full(task) and row["train"] == (method.train or env.train)
-                if mine and _arm_of(row) in method.arms:
+                mine = row["env"] == env.full(task)
+                if mine and Candidate(row["train"], _arm_of(row)) in method.candidates(env):
                     rows.append(_tidy(row, env, task, name, shop.ledger))
     return rows
 
 
-def offline_arm(shop: Workshop, env: Environment, task: int, seed: int, method: Method) -> Arm:
-    """The arm that the data alone choose for one run; remembered beside the ledger."""
+def offline_choice(shop: Workshop, env: Environment, task: int, seed: int, method: Method) -> Candidate:
+    """What the data alone choose for one run; remembered beside the ledger."""
     path = shop.out / shop.study.name / "offline.json"
     known = read_json(path, "a study") if path.exists() else {}
-    train = method.train or env.train
+    train, arm = method.candidates(env)[0]
     config = shop.study.trainings[train].config
     name = f"{env.full(task)} {train} {seed} {config.steps} {method.arms}"
     if name not in known:
         states = some_states(shop.dataset(env, task), config.horizon, OFFLINE_STATES)
         strengths = [arm.strength for arm in method.arms if arm.strength is not None]
         policy = shop.policy(env, task, train, seed)
-        known[name] = offline(policy, states, jax.random.key(seed), method.arms[0], strengths).strength
+        known[name] = offline(policy, states, jax.random.key(seed), arm, strengths).strength
         write_json(path, known)
-    return replace(method.arms[0], strength=known[name])
+    return Candidate(train, replace(arm, strength=known[name]))
 
 
 def _arm_of(row: Row) -> Arm:

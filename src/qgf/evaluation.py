@@ -179,7 +179,9 @@ def evaluate(
     own = envs is None
     envs = envs or _environments(env_name, policy.horizon, episodes)
     try:
-        policy = with_fields(policy, calibration=None)  # its numbers are part of the program: other runs can share it now
+        policy = with_fields(
+            policy, calibration=None
+        )  # its numbers are part of the program: other runs can share it now
         gflop = _check_fit(policy, envs, env_name)
         return replace(_play(policy, env_name, envs, episodes, seed, progress, first), gflop=gflop)
     finally:

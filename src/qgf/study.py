@@ -15,7 +15,7 @@ from qgf.config import TrainConfig
 from qgf.errors import UserError, unknown
 from qgf.evaluation import Arm
 from qgf.methods import METHODS
-from qgf.tuning import TUNING_SEED, candidates
+from qgf.tuning import TUNING_SEED, Candidate, candidates
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,11 @@ class Method:
 
     arms: tuple[Arm, ...]
     tune: Literal["halving", "offline", "never"] = "halving"
-    train: str = ""  # training settings, by default the environment's
+    trains: tuple[str, ...] = ()  # training settings, by default the environment's; of several the best is chosen too
+
+    def candidates(self, env: Environment) -> list[Candidate]:
+        """What there is to choose from."""
+        return [Candidate(train, arm) for train in self.trains or (env.train,) for arm in self.arms]
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,7 @@ ENVIRONMENT = dict(
     name=TEXT, tasks=several(COUNT, distinct=True), seeds=several(SEED, distinct=True), transitions=COUNT, train=TEXT
 )  # fmt: skip
 TUNING = dict(rungs=several(COUNT), seed=SEED, tasks=COUNT)
-METHOD = ARM | dict(steps=COUNT, tune=TEXT, train=TEXT)
+METHOD = ARM | dict(steps=COUNT, tune=TEXT, train=grid(TEXT))
 
 
 def read_study(path: str | Path) -> Study:
@@ -249,12 +253,13 @@ def _check_donors(path: Path, trainings: Mapping[str, Training]) -> None:
 
 
 def _method(where: str, fields: dict, trainings: Mapping[str, Training]) -> Method:
-    """[method.NAME]: lists of guide, strength or weight, best_of and schedule are grids to choose from."""
+    """[method.NAME]: lists of guide, strength or weight, best_of, schedule and train are grids to choose from."""
     _check(where, fields, METHOD)
-    many = {k: x if isinstance(x, list) else [x] for k, x in fields.items() if k in ARM}
-    train = fields.get("train", "")
-    if train and train not in trainings:
-        raise UserError(f"{where}: {unknown('training', train, trainings)}")
+    many = {k: x if isinstance(x, list) else [x] for k, x in fields.items() if k in ARM or k == "train"}
+    trains = tuple(dict.fromkeys(many.get("train", ())))
+    for train in trains:
+        if train not in trainings:
+            raise UserError(f"{where}: {unknown('training', train, trainings)}")
     try:
         arms = candidates(
             many.get("guide", ["qgf"]), many.get("strength", ()), many.get("weight", ()),
@@ -262,13 +267,15 @@ def _method(where: str, fields: dict, trainings: Mapping[str, Training]) -> Meth
         )  # fmt: skip
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-    tune = fields.get("tune", "halving" if len(arms) > 1 else "never")
+    choices = len(arms) * max(1, len(trains))
+    tune = fields.get("tune", "halving" if choices > 1 else "never")
     if tune not in (ways := ("halving", "offline", "never")):
         raise UserError(f"{where}: {unknown('tune', tune, ways)}")
-    if tune == "never" and len(arms) > 1:
-        raise UserError(f"{where}: {len(arms)} arms and nothing to choose by; give one strength")
-    if tune == "offline" and (len({replace(arm, strength=None) for arm in arms}) > 1 or arms[0].strength is None):
+    if tune == "never" and choices > 1:
+        raise UserError(f"{where}: {choices} arms and nothing to choose by; give one strength and one train")
+    same = {replace(arm, strength=None) for arm in arms}
+    if tune == "offline" and (len(same) > 1 or arms[0].strength is None or len(trains) > 1):
         raise UserError(
-            f"{where}: offline chooses among strengths; give one guide, best_of and schedule, and no weight"
+            f"{where}: offline chooses among strengths; give one guide, best_of, schedule and train, and no weight"
         )
-    return Method(tuple(replace(arm, steps=fields.get("steps")) for arm in arms), tune, train)
+    return Method(tuple(replace(arm, steps=fields.get("steps")) for arm in arms), tune, trains)

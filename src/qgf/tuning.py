@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import equinox as eqx
 import jax
@@ -64,12 +64,21 @@ def candidates(
     ))  # fmt: skip
 
 
-Play = Callable[[list[Arm], int, int], dict[Arm, np.ndarray]]
+class Candidate(NamedTuple):
+    """An arm of the policy that one way of training makes."""
+
+    train: str
+    arm: Arm
+
+
+T = TypeVar("T", Arm, Candidate)
 
 
 def halving(
-    groups: Mapping[str, Sequence[Arm]], play: Play, rungs: Sequence[int] = RUNGS
-) -> tuple[dict[str, Arm], dict[Arm, np.ndarray]]:
+    groups: Mapping[str, Sequence[T]],
+    play: Callable[[list[T], int, int], dict[T, np.ndarray]],
+    rungs: Sequence[int] = RUNGS,
+) -> tuple[dict[str, T], dict[T, np.ndarray]]:
     """Successive halving (Jamieson & Talwalkar 2016) on paired episodes: every arm plays the first rung's, the better
     third of each group the next rung's too, and so on. `play(arms, first, episodes)` returns each arm's successes.
 
@@ -78,7 +87,7 @@ def halving(
     """
     if not rungs or min(rungs) < 1:
         raise UserError(f"rungs must be numbers of episodes, at least one of at least 1, got {list(rungs)}")
-    played: dict[Arm, np.ndarray] = {}
+    played: dict[T, np.ndarray] = {}
     alive, first = {name: list(arms) for name, arms in groups.items()}, 0
     for number, episodes in enumerate(rungs):
         rivals = list(dict.fromkeys(arm for arms in alive.values() if len(arms) > 1 for arm in arms))
@@ -87,17 +96,17 @@ def halving(
         first += episodes
         for arms in alive.values():
             if len(arms) > 1:
-                arms.sort(key=lambda arm: (-played[arm].mean(), _distance(arm), arm.best_of))
+                arms.sort(key=lambda x: (-played[x].mean(), *_preference(x)))
             if number < len(rungs) - 1:
                 del arms[max(1, round(len(arms) * KEEP)) :]
     return {name: arms[0] for name, arms in alive.items()}, played
 
 
-def _distance(arm: Arm) -> float:
-    """How far an arm's strength is from the default, in factors."""
-    if arm.strength is None:
-        return 0.0
-    return abs(float(np.log(arm.strength / DEFAULT_STRENGTH))) if arm.strength > 0 else float("inf")
+def _preference(x: Arm | Candidate) -> tuple[float, int]:
+    """What a tie is decided by: how far the strength is from the default, in factors; how many samples it takes."""
+    arm = x.arm if isinstance(x, Candidate) else x
+    factor = 1.0 if arm.strength is None else arm.strength / DEFAULT_STRENGTH
+    return abs(float(np.log(factor))) if factor > 0 else float("inf"), arm.best_of
 
 
 class Tuned(NamedTuple):
