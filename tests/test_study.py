@@ -15,7 +15,7 @@ from qgf.methods import METHODS
 from qgf.methods.bc import BC
 from qgf.methods.lab import Lab
 from qgf.study import Method, Training, read_study
-from qgf.tuning import SCALES, STRENGTHS
+from qgf.tuning import SCALES, STRENGTHS, Candidate
 
 SMALL = """
 [[environment]]
@@ -121,6 +121,28 @@ def test_everything_that_can_be_said(tmp_path):
     }
 
 
+def test_lists_in_a_training_are_a_grid_that_a_method_chooses_from(tmp_path):
+    text = """
+[train.edp]
+method = "edp"
+critic_from = "base"
+alpha = [3, 10.5]
+width = [8, 16]
+[method.edp]
+guide = "none"
+train = ["base", "edp"]
+"""
+    study = read(tmp_path, SMALL + text)
+    names = [f"edp-alpha-{a}-width-{w}" for a in (3, 10.5) for w in (8, 16)]
+    assert list(study.trainings) == ["base", *names]
+    wanted = TrainConfig(method=METHODS["edp"](alpha=10.5, width=8))
+    assert study.trainings["edp-alpha-10.5-width-8"] == Training(wanted, critic_from="base")
+    assert study.methods["edp"] == Method((Arm("none"),), "halving", ("base", *names))
+    (env,) = study.environments
+    assert study.methods["edp"].candidates(env) == [Candidate(name, Arm("none")) for name in ("base", *names)]
+    assert study.methods["qgf"].candidates(env)[0] == Candidate("base", Arm("qgf", STRENGTHS[0]))
+
+
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "docs" / "studies").glob("*.toml")), ids=str)
 def test_the_studies_of_the_documentation_can_be_read(path):
     study = read_study(path)
@@ -168,6 +190,11 @@ WRONG = {  # name: text, what the line must say
     "offline trainings": (
         TWO + 'strength = [1, 2]\ntrain = ["base", "other"]\ntune = "offline"\n',
         ["[method.qgf]", "offline chooses among", "train"],
+    ),
+    "empty list of trainings": (ENV + TRAIN + "steps = []\n" + METHOD, ["[train.base]", "steps is an empty list"]),
+    "wrong in a list": (ENV + TRAIN + "steps = [10, 0.5]\n" + METHOD, ["[train.base]", "steps must be a whole number"]),
+    "a training twice": (
+        ENV + TRAIN + "[train.a]\nsteps = [1, 2]\n[train.a-steps-2]\n" + METHOD, ["[train.a-steps-2]", "rename"],
     ),
     "offline weights": (SMALL + 'weight = [1, 2]\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
     "offline guides": (SMALL + 'guide = ["qgf", "ood"]\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
@@ -217,7 +244,7 @@ TYPES = {  # section: key: values of wrong types
         seeds=["0", "[]", '["a"]', "[0, 0]", "[-1]", "[true]"], transitions=['"many"', "0", "1e5"], train=["1", "[]"],
     ),
     "train": dict(
-        method=["3", '["bc"]', "{}"], steps=['"10"', "1.5", "[1]"], width=['"wide"', "1.5"], expectile=['"high"'],
+        method=["3", '["bc"]', "{}"], steps=['"10"', "1.5", "[[1]]"], width=['"wide"', "1.5"], expectile=['"high"'],
         precision=["3", '"float16"', "[]"], flow=["1", '["base"]'], critic_from=["{}"], learning_rate=["nan", "true"],
     ),
     "method": dict(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from itertools import product
 from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -117,6 +119,7 @@ STUDY = dict(
 ENVIRONMENT = dict(
     name=TEXT, tasks=several(COUNT, distinct=True), seeds=several(SEED, distinct=True), transitions=COUNT, train=TEXT
 )  # fmt: skip
+SHARED = dict(method=TEXT, flow=TEXT, critic_from=TEXT)  # keys of every training
 TUNING = dict(rungs=several(COUNT), seed=SEED, tasks=COUNT)
 METHOD = ARM | dict(steps=COUNT, tune=TEXT, train=grid(TEXT))
 
@@ -144,12 +147,15 @@ def read_study(path: str | Path) -> Study:
             raise UserError(f"{path}: no [{name}] section, a study needs at least one")
     tuning = content.get("tuning", {})
     _check(f"{path}, [tuning]", tuning, TUNING)
-    trainings = {name: _training(f"{path}, [train.{name}]", x) for name, x in content["train"].items()}
+    grids = {name: _trainings(f"{path}, [train.{name}]", name, x) for name, x in content["train"].items()}
+    trainings = {name: training for grid in grids.values() for name, training in grid.items()}
+    if twice := [name for name, n in Counter(name for grid in grids.values() for name in grid).items() if n > 1]:
+        raise UserError(f"{path}: [train.{twice[0]}] is what a list makes of another section too; rename one")
     _check_donors(path, trainings)
     environments = tuple(_environment(f"{path}, [environment]", x, trainings) for x in content["environment"])
     if len({env.name for env in environments}) < len(environments):
         raise UserError(f"{path}, [environment]: one name twice; put its tasks and seeds together")
-    methods = {name: _method(f"{path}, [method.{name}]", x, trainings) for name, x in content["method"].items()}
+    methods = {name: _method(f"{path}, [method.{name}]", x, grids) for name, x in content["method"].items()}
     study = Study(
         name=path.stem,
         environments=environments,
@@ -204,17 +210,29 @@ def _environment(where: str, fields: dict, trainings: Mapping[str, Training]) ->
     return replace(env, train=train)
 
 
+def _trainings(where: str, name: str, fields: Any) -> dict[str, Training]:
+    """[train.NAME]: NAME, or of options that are lists every combination, NAME-alpha-3, NAME-alpha-10."""
+    many = {key: x for key, x in _table(where, fields).items() if isinstance(x, list) and key not in SHARED}
+    for key, x in many.items():
+        if not x:
+            raise UserError(f"{where}: {key} is an empty list; give one value, or several to choose from")
+    made = {}
+    for values in product(*many.values()):
+        one = dict(zip(many, values, strict=True))
+        made["-".join([name, *(f"{key}-{x}" for key, x in one.items())])] = _training(where, fields | one)
+    return made
+
+
 def _training(where: str, fields: dict) -> Training:
-    """[train.NAME]: the options of `qgf train` and of its method, and `flow` and `critic_from`."""
-    shared = dict(method=TEXT, flow=TEXT, critic_from=TEXT)
+    """The options of `qgf train` and of its method, and `flow` and `critic_from`."""
     name = _table(where, fields).get("method", "bc")
     if name not in list(METHODS):
         raise UserError(f"{where}: {unknown('method', str(name), METHODS)}")
     own, general = _options(METHODS[name]), _options(TrainConfig)
     for key in ("method", "seed", "seeds"):
         del general[key]
-    _check(where, fields, general | own | shared)
-    options = {k: x for k, x in fields.items() if k not in shared}
+    _check(where, fields, general | own | SHARED)
+    options = {k: x for k, x in fields.items() if k not in SHARED}
     try:
         method = METHODS[name](**{k: x for k, x in options.items() if k in own})
         config = TrainConfig(method=method, **{k: x for k, x in options.items() if k not in own})
@@ -252,14 +270,16 @@ def _check_donors(path: Path, trainings: Mapping[str, Training]) -> None:
         raise UserError(f"{path}: trainings borrow from one another: {' -> '.join(error.args[1])}") from None
 
 
-def _method(where: str, fields: dict, trainings: Mapping[str, Training]) -> Method:
-    """[method.NAME]: lists of guide, strength or weight, best_of, schedule and train are grids to choose from."""
+def _method(where: str, fields: dict, grids: Mapping[str, Mapping[str, Training]]) -> Method:
+    """[method.NAME]: lists of guide, strength or weight, best_of, schedule and train are grids to choose from, and so
+    is a [train.NAME] with lists.
+    """
     _check(where, fields, METHOD)
     many = {k: x if isinstance(x, list) else [x] for k, x in fields.items() if k in ARM or k == "train"}
-    trains = tuple(dict.fromkeys(many.get("train", ())))
-    for train in trains:
-        if train not in trainings:
-            raise UserError(f"{where}: {unknown('training', train, trainings)}")
+    for name in many.get("train", ()):
+        if name not in grids:
+            raise UserError(f"{where}: {unknown('training', name, grids)}")
+    trains = tuple(dict.fromkeys(train for name in many.get("train", ()) for train in grids[name]))
     try:
         arms = candidates(
             many.get("guide", ["qgf"]), many.get("strength", ()), many.get("weight", ()),

@@ -1,0 +1,111 @@
+"""What an update of every training method costs: counted operations, measured speed, memory.
+
+    python benchmarks/training_cost.py [--width 256] [--quick] [--out docs/results/training-cost.csv]
+
+One row per method and critic, sizes of cube-single, H = 5, batch 256, all networks trained (nothing lent). GFLOP are
+counted on the program of one update (2 M N K per matrix product). Speed is the fastest of several calls of many
+updates each; the calls of all rows take turns, so that what else the machine does falls on all of them alike. Memory is
+that of networks and optimiser, and of the compiled program beside its arguments; the dataset is not in it.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+from time import perf_counter
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from machine import matmul_rate
+from train_speed import SPEC, data
+
+from qgf.cost import flops
+from qgf.hindsight import GoalChunks
+from qgf.learner import Learner
+from qgf.methods import METHODS
+
+ROWS = [(name, {}) for name in METHODS if name not in ("robust-q", "cfgrl", "lab", "ifql")] + [
+    ("bc", dict(critic="td")),
+    ("bc", dict(critic="hl-gauss", value_low=-100.0, value_high=0.0)),
+    ("bc", dict(critic="ensemble")),
+    ("qam", dict(critic="ensemble")),
+]
+
+
+def goals(method, spec) -> GoalChunks:
+    """Episodes of 1000 steps with goals of `spec.goal_dim`."""
+    plain, length = data(), 1000
+    rows = len(plain.obs)
+    last = np.arange(rows) // length * length + length - 1
+    starts = np.flatnonzero(np.arange(rows) + method.long <= last)
+    cast = lambda x: jnp.asarray(x, jnp.int32)
+    return GoalChunks(
+        plain.obs, plain.obs[:, : spec.goal_dim], plain.actions, cast(starts), cast(last[starts]), 0.99, method.mix,
+        method.long,
+    )  # fmt: skip
+
+
+def megabytes(tree) -> float:
+    return sum(x.nbytes for x in jax.tree.leaves(eqx.filter(tree, eqx.is_array)) if x.dtype != jax.dtypes.float0) / 1e6
+
+
+class Row:
+    """One method, ready to be timed."""
+
+    def __init__(self, name: str, options: dict, width: int, updates: int):
+        method = METHODS[name](width=width, **options)
+        spec = SPEC._replace(obs_dim=SPEC.obs_dim + 3, goal_dim=3) if method.goal_conditioned else SPEC
+        self.name, self.critic, self.updates = name, getattr(method, "critic", ""), updates
+        self.chunks = goals(method, spec) if method.goal_conditioned else data()
+        self.learner = Learner(method, spec, 3e-4, 256)
+        self.state = self.learner.init(jax.random.key(0))
+        self.state_mb = megabytes((self.state.nets, self.state.optimiser))
+        arrays, fixed = eqx.partition((self.state, self.chunks), eqx.is_array)
+        self.gflop = flops(lambda x: self.learner.update(*eqx.combine(x, fixed))[0], arrays) / 1e9
+        program = type(self.learner).run.lower(self.learner, self.state, self.chunks, updates=updates).compile()
+        memory = program.memory_analysis()
+        self.program_mb = memory.temp_size_in_bytes / 1e6 if memory else float("nan")
+        self.best = float("inf")
+
+    def turn(self) -> None:
+        began = perf_counter()
+        self.state, logs = self.learner.run(self.state, self.chunks, self.updates)
+        jax.block_until_ready(logs)
+        self.best = min(self.best, (perf_counter() - began) / self.updates)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--width", type=int, default=256)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    rows = [Row(name, more, options.width, 10 if options.quick else 50) for name, more in ROWS]
+    rates = []
+    for turn in range(2 if options.quick else 6):
+        rates.append(matmul_rate())
+        for row in rows:
+            row.turn()
+            if turn == 0:  # the first turn compiles
+                row.best = float("inf")
+    table = [
+        dict(
+            method=row.name, critic=row.critic, gflop_per_update=f"{row.gflop:.2f}",
+            updates_per_second=f"{1 / row.best:.1f}", times_bc=f"{row.best / rows[0].best:.2f}",
+            of_product_rate=f"{1e9 * row.gflop / row.best / max(rates):.0%}",
+            state_mb=f"{row.state_mb:.1f}", program_mb=f"{row.program_mb:.1f}",
+        )
+        for row in rows
+    ]  # fmt: skip
+    for row in [dict(zip(table[0], table[0], strict=True)), *table]:
+        print("".join(f"{x:>20}" for x in row.values()))
+    if options.out:
+        with open(options.out, "w", newline="") as file:
+            writer = csv.DictWriter(file, fieldnames=list(table[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(table)
+
+
+if __name__ == "__main__":
+    main()
