@@ -332,6 +332,16 @@ def test_a_histogram_learns_the_spread_of_noisy_returns_and_their_mean():
             assert_allclose(jnp.sqrt(mass @ (centres - mean) ** 2), np.hypot(0.4, 0.75 * 0.2), atol=0.08)
 
 
+@pytest.mark.parametrize("value", [-3.0, 4.9, 5.0])
+def test_values_at_the_ends_of_the_range_are_not_pulled_inwards(value, float64):
+    method = BC(8, 1, critic="hl-gauss", critics=1, bins=40, value_low=-3.0, value_high=5.0)
+    critic = CRITICS["hl-gauss"].ensemble(method, Spec(1, 1, 1), jax.random.key(0))
+    width = critic.edges[1] - critic.edges[0]
+    assert_allclose(width, 0.2, rtol=1e-6)
+    mass = two_hot_gauss(jnp.array(value), critic.edges, 0.75 * width)
+    assert_allclose(critic.expectation(jnp.log(mass)), value, atol=1e-3 * width)
+
+
 def test_the_range_of_returns_comes_from_rewards_and_discount():
     rewards, hl = np.array([-1.0, 0.0, 0.5]), BC(critic="hl-gauss")
     limits = lambda m: (m.value_low, m.value_high)

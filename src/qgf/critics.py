@@ -124,12 +124,16 @@ class IQL:
 
 class HLGauss(IQL):
     """IQL whose critics are histograms, trained by cross-entropy with the target's smoothed histogram
-    (Farebrother et al. 2024); Q is the histogram's mean.
+    (Farebrother et al. 2024); Q is the histogram's mean. Beyond each end of the range are three more bins, four
+    standard deviations of the smoothing, or the values at the ends would be pulled inwards.
     """
 
+    margin = 3
+
     def ensemble(self, m, spec: Spec, key: Array):
-        size = m.width, m.depth, m.ensemble_size, m.bins
-        return CategoricalEnsemble(spec.obs_dim, spec.d, *size, m.value_low, m.value_high, key)
+        beyond = self.margin * (m.value_high - m.value_low) / m.bins
+        limits = m.bins + 2 * self.margin, m.value_low - beyond, m.value_high + beyond
+        return CategoricalEnsemble(spec.obs_dim, spec.d, m.width, m.depth, m.ensemble_size, *limits, key)
 
     def critic(self, m, critic, nets, batch: Batch, key: Array):
         return histogram_loss(critic, td_target(nets.value, batch), batch)

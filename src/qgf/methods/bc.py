@@ -34,7 +34,7 @@ class BC:
     expectile: float = 0.9  # iql, hl-gauss: of the value regression (paper: 0.9)
     candidates: int = 4  # td: actions of the reference flow, the best of which is bootstrapped from
     rho: float = 0.5  # ensemble: target critics' mean - rho std (QAM's published code)
-    bins: int = 101  # hl-gauss: of the histogram (Farebrother et al. 2024: 101)
+    bins: int = 101  # hl-gauss: of the histogram's range (Farebrother et al. 2024: 101)
     value_low: Optional[float] = None  # hl-gauss: the least it can tell, default from rewards and discount
     value_high: Optional[float] = None  # hl-gauss: the most
     polyak: float = 0.005  # rate of the target critics (paper: 0.005)
