@@ -26,8 +26,10 @@ from qgf.errors import UserError
 from qgf.evaluation import possible, share_of
 from qgf.hindsight import GoalChunks, Mix, draw_goals, goal_returns
 from qgf.learner import Learner
+from qgf.maze import Walks
 from qgf.methods.goals import GC
 from qgf.networks import Nets
+from qgf.report import report
 from qgf.sampling import act_jit
 from qgf.study import read_study
 from qgf.training import goals_to_device, spec_of, train
@@ -406,6 +408,10 @@ def test_evaluate_plays_the_five_goals(run, capsys):
     assert list(solved) == [f"task {k}" for k in (1, 2, 3, 4, 5)] + ["mean"]
     assert solved["mean"] == 20 * sum(int(row["successes"]) for row in rows)
     assert f"1 episodes per arm and goal, seed 0, {GOALS}" in out
+    page = report(run.directory).read_text()
+    assert "each arm and goal" in page and "Inside the sampler" in page
+    walks = [Walks.load(run.directory / f"walks-task{k}.npz") for k in (1, 2, 3, 4, 5)]
+    assert len({tuple(w.maze.goal) for w in walks}) == 5 and all(len(w.paths["none"]) == 1 for w in walks)
     with pytest.raises(SystemExit):
         cli.main(["evaluate", str(run.directory), "--episodes", "7"])
     assert "7 is no multiple" in capsys.readouterr().err

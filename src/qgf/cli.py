@@ -175,8 +175,9 @@ def _evaluate(run, chosen, episodes=50, seed=0, env=None, video=False):
 
             scores += evaluate_run(run, chosen, task, share, seed, progress)
     write_scores(run.directory / "evaluation.csv", scores)
-    if len(tasks) == 1:  # the picture shows one goal
-        _save_walks(run, scores, env)
+    for task in tasks:
+        name = "walks.npz" if len(tasks) == 1 else f"walks-{task.split('-')[-2]}.npz"
+        _save_walks(run.directory / name, [s for s in scores if s.env == task], task)
     if video:
         from qgf.video import film
 
@@ -199,7 +200,7 @@ def _played(run, env):
     return env
 
 
-def _save_walks(run, scores, env, keep=25):
+def _save_walks(path, scores, env, keep=25):
     """The walks of the first seed's policy, for the report's picture of the maze."""
     from qgf.envs import parse_name
     from qgf.maze import Maze, Walks
@@ -209,7 +210,7 @@ def _save_walks(run, scores, env, keep=25):
         first = {s.arm.label: s for s in scores if s.policy_seed == 0}
         paths = {label: s.paths[:keep] for label, s in first.items()}
         success = {label: s.success[:keep] for label, s in first.items()}
-        Walks(maze, scores[0].updates, paths, success).save(run.directory / "walks.npz")
+        Walks(maze, scores[0].updates, paths, success).save(path)
 
 
 def _print_scores(scores):

@@ -48,7 +48,7 @@ class Walks:
 
     maze: Maze
     updates: int
-    paths: dict[str, list[np.ndarray]]  # arm's label -> per episode [C, 2]
+    paths: dict[str, list[np.ndarray]]  # arm's label -> per episode [C, S], positions first
     success: dict[str, np.ndarray]  # arm's label -> [episodes]
 
     def save(self, path: Path) -> None:

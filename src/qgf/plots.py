@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 import jax
@@ -159,26 +160,31 @@ def draw_maze(ax, maze: Maze) -> None:
         spine.set_visible(False)
 
 
-def maze_walks(walks: Walks, arms: dict[str, str]) -> Figure:
-    """The maze once per arm (label -> title); a dot marks the start of a walk, a cross where a failed one ended."""
-    columns = len(arms)
-    aspect = walks.maze.walls.shape[0] / walks.maze.walls.shape[1]
-    figure, axes = _figure(4.2 * columns, 4.2 * aspect + 0.4, ncols=columns, squeeze=False)
-    for ax, (arm, title) in zip(axes[0], arms.items(), strict=True):
+def maze_walks(goals: Sequence[Walks], arms: dict[str, str]) -> Figure:
+    """The maze once per arm (label -> title), side by side for one goal, a row each for several; a dot marks the start
+    of a walk, a cross where a failed one ended.
+    """
+    single, walls = len(goals) == 1, goals[0].maze.walls
+    rows, columns, size = (1, len(arms), 4.2) if single else (len(arms), len(goals), 2.2)
+    height = rows * size * walls.shape[0] / walls.shape[1] + 0.4
+    figure, axes = _figure(size * columns, height, nrows=rows, ncols=columns, squeeze=False)
+    for (row, (arm, title)), (column, walks) in product(enumerate(arms.items()), enumerate(goals)):
+        ax = axes[0][row] if single else axes[row][column]
         draw_maze(ax, walks.maze)
         ax.text(*walks.maze.goal, "goal", ha="center", va="center", fontsize=7, color="#166534", zorder=5)
-        guide = arm.split()[0]
         for path, solved in zip(walks.paths[arm], walks.success[arm], strict=True):
-            ax.plot(*path.T, color=colour(guide), lw=0.9, alpha=0.55 if solved else 0.3, zorder=2)
-            ax.plot(*path[0], "o", color=INK, ms=2.5, zorder=4)
+            x = path[:, :2].T  # a goal may follow
+            ax.plot(*x, color=colour(arm.split()[0]), lw=0.9, alpha=0.55 if solved else 0.3, zorder=2)
+            ax.plot(*x[:, 0], "o", color=INK, ms=2.5, zorder=4)
             if not solved:
-                ax.plot(*path[-1], "x", color="#dc2626", ms=5, mew=1.4, zorder=4)
-        ax.set_title(title)
+                ax.plot(*x[:, -1], "x", color="#dc2626", ms=5, mew=1.4, zorder=4)
+        if single or column == 0:
+            ax.set_title(title)
     return figure
 
 
 def action_space(policy: Policy, states: np.ndarray, maze: Maze | None = None, samples: int = 14) -> Figure:
-    """Denoising in action space at a few states [n, 2], for 2-D actions; a chunk is shown as the mean of its actions.
+    """Denoising in action space at a few states [n, S], for 2-D actions; a chunk is shown as the mean of its actions.
 
     Colour is Q of the chunk that repeats one action. Thin lines are denoising paths from noise to action, open circles
     the one-step estimates a1_hat at which qgf asks the critic, arrows the guidance direction there (length by rank).
@@ -213,7 +219,7 @@ def action_space(policy: Policy, states: np.ndarray, maze: Maze | None = None, s
         if maze is not None:
             draw_maze(axes[0][column], maze)
             axes[0][column].plot(*state[:2], "*", color="#7c3aed", ms=15, mec="white", zorder=6)
-            here = np.repeat(state[None], samples, 0)
+            here = np.repeat(state[None, :2], samples, 0)
             axes[0][column].quiver(
                 *here.T, *(4 * np.clip(a[:, -1], -1, 1)).T, color=colour(str(policy.guide)),
                 angles="xy", scale_units="xy", scale=1, width=0.008, alpha=0.7, zorder=5,

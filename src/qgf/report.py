@@ -176,24 +176,33 @@ def _tuning(run: Run, figures: Path) -> str:
     return f"<section><h2>Choosing the strength</h2>{html}{table}{notes}</section>"
 
 
+def _walks(run: Run) -> list[Walks]:
+    """Of the task, or of each of several goals; none if it is no maze, or nothing was played."""
+    goals = sorted(run.directory.glob("walks-task*.npz")) if run.config.method.goal_conditioned else []
+    found = [Walks.load(path) for path in goals or [run.directory / "walks.npz"]]
+    return [walks for walks in found if walks is not None]
+
+
 def _maze(run: Run, rows: list[dict], figures: Path) -> str:
-    walks = Walks.load(run.directory / "walks.npz")
+    walks = _walks(run)
     titles = {"none": "cloned policy", "qgf": "guided by its critic (qgf)"}
     arms = {
         r["label"]: f"{titles[g]}: {100 * r['success']:.0f} %" for g in titles if (r := _default(rows, g)) is not None
     }
-    if walks is None or not set(arms) <= set(walks.paths) or not arms:
+    if not walks or not arms or not all(set(arms) <= set(w.paths) for w in walks):
         return ""
-    number = len(walks.paths[next(iter(arms))])
-    caption = f"The first {number} episodes of each arm. Dots are starts, red crosses where a failed episode ended."
+    number = len(walks[0].paths[next(iter(arms))])
+    each = "each arm" if len(walks) == 1 else "each arm and goal"
+    caption = f"The first {number} episodes of {each}. Dots are starts, red crosses where a failed episode ended."
     picture = _embed(plots.maze_walks(walks, arms), figures / "maze.png", caption)
     return f"<section><h2>In the maze</h2>{picture}</section>"
 
 
 def _actions(run: Run, rows: list[dict], figures: Path) -> str:
-    policy, walks = run.policy(), Walks.load(run.directory / "walks.npz")
-    if policy.action_dim != 2 or walks is None:
+    policy, found = run.policy(), _walks(run)
+    if policy.action_dim != 2 or not found:
         return ""
+    walks = found[0]
     guided = _default(rows, "qgf")
     paths = walks.paths.get(guided["label"] if guided else "") or next(iter(walks.paths.values()))
     path = max(paths, key=lambda path: np.ptp(path, axis=0).sum())  # the walk that sees most of the maze
