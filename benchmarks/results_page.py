@@ -17,7 +17,7 @@ GLANCE = ("none", "none best-of-4", "none best-of-16", "placebo", "ood", "qgf", 
 
 def filled(page: str) -> str:
     """The page with every table replaced by what its file holds."""
-    studies = list(dict.fromkeys(re.findall(r"<!-- table (\S+)/aggregate.md -->", page)))
+    studies = list(dict.fromkeys(re.findall(r"<!-- table (?!strengths)(\S+)/aggregate.md -->", page)))
     return BLOCK.sub(lambda m: f"{m[1]}\n{table(m[2], studies)}\n{m[3]}", page)
 
 
