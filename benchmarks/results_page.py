@@ -3,7 +3,7 @@
     python benchmarks/results_page.py
 
 FILE is a Markdown table that `qgf compare` wrote, relative to docs/results; `glance` is the summary of all studies
-named in the page.
+named in the page, but those of strengths, which have no tuned method.
 """
 
 import csv

@@ -9,7 +9,6 @@ that of networks and optimiser, and of the compiled program beside its arguments
 """
 
 import argparse
-import csv
 from pathlib import Path
 from time import perf_counter
 
@@ -20,7 +19,8 @@ import numpy as np
 from machine import matmul_rate
 from train_speed import SPEC, data
 
-from qgf.cost import flops
+from qgf.compare import write_table
+from qgf.cost import flops, memory
 from qgf.hindsight import GoalChunks
 from qgf.learner import Learner
 from qgf.methods import METHODS
@@ -47,7 +47,7 @@ def goals(method, spec) -> GoalChunks:
 
 
 def megabytes(tree) -> float:
-    return sum(x.nbytes for x in jax.tree.leaves(eqx.filter(tree, eqx.is_array)) if x.dtype != jax.dtypes.float0) / 1e6
+    return sum(x.nbytes for x in jax.tree.leaves(eqx.filter(tree, eqx.is_array))) / 1e6
 
 
 class Row:
@@ -64,15 +64,19 @@ class Row:
         arrays, fixed = eqx.partition((self.state, self.chunks), eqx.is_array)
         self.gflop = flops(lambda x: self.learner.update(*eqx.combine(x, fixed))[0], arrays) / 1e9
         program = type(self.learner).run.lower(self.learner, self.state, self.chunks, updates=updates).compile()
-        memory = program.memory_analysis()
-        self.program_mb = memory.temp_size_in_bytes / 1e6 if memory else float("nan")
-        self.best = float("inf")
+        self.program_mb = memory(program) / 1e6
+        self.seconds: list[float] = []  # of each turn, per update
+
+    @property
+    def best(self) -> float:
+        """Seconds of the fastest turn; the first, which compiles, does not count."""
+        return min(self.seconds[1:])
 
     def turn(self) -> None:
         began = perf_counter()
         self.state, logs = self.learner.run(self.state, self.chunks, self.updates)
         jax.block_until_ready(logs)
-        self.best = min(self.best, (perf_counter() - began) / self.updates)
+        self.seconds.append((perf_counter() - began) / self.updates)
 
 
 def main() -> None:
@@ -83,12 +87,10 @@ def main() -> None:
     options = parser.parse_args()
     rows = [Row(name, more, options.width, 10 if options.quick else 50) for name, more in ROWS]
     rates = []
-    for turn in range(2 if options.quick else 6):
+    for _ in range(2 if options.quick else 6):
         rates.append(matmul_rate())
         for row in rows:
             row.turn()
-            if turn == 0:  # the first turn compiles
-                row.best = float("inf")
     table = [
         dict(
             method=row.name, critic=row.critic, gflop_per_update=f"{row.gflop:.2f}",
@@ -101,10 +103,7 @@ def main() -> None:
     for row in [dict(zip(table[0], table[0], strict=True)), *table]:
         print("".join(f"{x:>20}" for x in row.values()))
     if options.out:
-        with open(options.out, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(table[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(table)
+        write_table(options.out, table)
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def _evaluate(run, chosen, episodes=50, seed=0, env=None, video=False):
             scores += evaluate_run(run, chosen, task, share, seed, progress)
     write_scores(run.directory / "evaluation.csv", scores)
     for task in tasks:
-        name = "walks.npz" if len(tasks) == 1 else f"walks-{task.split('-')[-2]}.npz"
+        name = "walks.npz" if len(tasks) == 1 else f"walks-{_goal(task)}.npz"
         _save_walks(run.directory / name, [s for s in scores if s.env == task], task)
     if video:
         from qgf.video import film
@@ -188,9 +188,14 @@ def _evaluate(run, chosen, episodes=50, seed=0, env=None, video=False):
     return scores
 
 
+def _goal(env):
+    """ "task3" of the name of one goal's environment."""
+    return env.split("-")[-2]
+
+
 def _where(env):
-    """ ", task 3" of the name of one goal's environment."""
-    return env.split("-")[-2].replace("task", ", task ")
+    """ ", task 3" likewise."""
+    return _goal(env).replace("task", ", task ")
 
 
 def _played(run, env):

@@ -114,14 +114,15 @@ def cost(
         compiled = jax.jit(act).lower(arrays, obs, key).compile()
         seconds = [_seconds(lambda: compiled(arrays, obs, key)) for _ in range(calls + 1)][1:]  # noqa: B023
         row = dict(guide=arm.guide, best_of=arm.best_of, flop=flops(act, arrays, obs, key))
-        rows.append(row | dict(milliseconds=1e3 * float(np.median(seconds)), bytes=_memory(compiled)))
+        rows.append(row | dict(milliseconds=1e3 * float(np.median(seconds)), bytes=memory(compiled)))
         progress(i + 1, len(chosen))
     return rows
 
 
-def _memory(compiled) -> float:
-    memory = compiled.memory_analysis()
-    return memory.temp_size_in_bytes + memory.output_size_in_bytes if memory else float("nan")
+def memory(compiled) -> float:
+    """Bytes that a compiled program takes beside its arguments, temporaries and result; nan where it is not known."""
+    sizes = compiled.memory_analysis()
+    return sizes.temp_size_in_bytes + sizes.output_size_in_bytes if sizes else float("nan")
 
 
 def _seconds(call) -> float:

@@ -273,9 +273,9 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
 def gflop_per_action(policy: Policy, obs_shape: tuple[int, ...]) -> float:
     """Counted on the policy's program for one observation; nan where it has a loop of unknown length."""
     arrays, fixed = eqx.partition(policy, lambda x: isinstance(x, (jax.Array, np.ndarray)))
-    shapes, structure = jax.tree.flatten(jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), arrays))
-    rest, whole = jax.tree.flatten(fixed)
-    return _gflop(structure, tuple(shapes), whole, tuple(rest), tuple(obs_shape))
+    (given, structure), (rest, whole) = jax.tree.flatten(arrays), jax.tree.flatten(fixed)
+    shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in given)
+    return _gflop(structure, shapes, whole, tuple(rest), tuple(obs_shape))
 
 
 @lru_cache(maxsize=256)

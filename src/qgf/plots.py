@@ -168,8 +168,9 @@ def maze_walks(goals: Sequence[Walks], arms: dict[str, str]) -> Figure:
     rows, columns, size = (1, len(arms), 4.2) if single else (len(arms), len(goals), 2.2)
     height = rows * size * walls.shape[0] / walls.shape[1] + 0.4
     figure, axes = _figure(size * columns, height, nrows=rows, ncols=columns, squeeze=False)
+    axes = axes.T if single else axes  # [arms, goals]
     for (row, (arm, title)), (column, walks) in product(enumerate(arms.items()), enumerate(goals)):
-        ax = axes[0][row] if single else axes[row][column]
+        ax = axes[row][column]
         draw_maze(ax, walks.maze)
         ax.text(*walks.maze.goal, "goal", ha="center", va="center", fontsize=7, color="#166534", zorder=5)
         for path, solved in zip(walks.paths[arm], walks.success[arm], strict=True):
@@ -178,7 +179,7 @@ def maze_walks(goals: Sequence[Walks], arms: dict[str, str]) -> Figure:
             ax.plot(*x[:, 0], "o", color=INK, ms=2.5, zorder=4)
             if not solved:
                 ax.plot(*x[:, -1], "x", color="#dc2626", ms=5, mew=1.4, zorder=4)
-        if single or column == 0:
+        if column == 0:
             ax.set_title(title)
     return figure
 
