@@ -9,13 +9,12 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
-from conftest import TASK
 from numpy.testing import assert_array_equal
 from processes import clear, kill, session_ends, start, wait_until
 
-import qgf.compare
 import qgf.envs
 import qgf.ledger
+import qgf.workshop
 from qgf.checkpoint import load_trained
 from qgf.compare import compare
 from qgf.errors import UserError
@@ -78,8 +77,8 @@ def write(folder, text=TEXT):
     return folder / "tiny.toml"
 
 
-def run(out, data, text=TEXT, **options):
-    return compare(read_study(write(out / "file", text)), out, data, **options)
+def run(out, data, text=TEXT, jobs=1, **options):
+    return compare(read_study(write(out / "file", text)), out, data, jobs=jobs, **options)
 
 
 def content(folder):
@@ -109,7 +108,7 @@ def again(finished, tmp_path):
 @pytest.fixture
 def idle(monkeypatch):
     """Whatever trains, plays or opens an environment fails the test."""
-    for module, name in ((qgf.compare, "train"), (qgf.ledger, "evaluate"), (qgf.envs, "make_vector_env")):
+    for module, name in ((qgf.workshop, "train"), (qgf.ledger, "evaluate"), (qgf.envs, "make_vector_env")):
         monkeypatch.setattr(module, name, lambda *_, name=name, **__: pytest.fail(f"{name} was called"))
 
 
@@ -256,12 +255,12 @@ from qgf.compare import compare
 from qgf.study import read_study
 make = qgf.envs.make_vector_env
 qgf.envs.make_vector_env = lambda env, horizon: make(env, horizon, 2)
-compare(read_study(sys.argv[1]), sys.argv[2], sys.argv[3])
+compare(read_study(sys.argv[1]), sys.argv[2], sys.argv[3], jobs=2)
 """
 
 
 def test_a_study_that_is_killed_ends_with_the_same_bytes(finished, tmp_path):
-    """Killed in its first training, in tuning, and in the held-out episodes."""
+    """Killed in its first trainings, two at a time, in tuning, and in the held-out episodes."""
     file, folder, runs = write(tmp_path / "file"), tmp_path / "tiny", tmp_path / "runs"
     rows = lambda: (folder / "episodes.csv").read_text() if (folder / "episodes.csv").exists() else ""
     moments = (
@@ -296,7 +295,7 @@ def test_a_second_study_at_once_is_refused(again):
         other = TEXT.replace("steps = 40", "steps = 60")  # another study that has to train the same run further
         (again.out / "file" / "other.toml").write_text(other)
         with pytest.raises(UserError, match="task1-tiny-seed0 is being written by another process"):
-            compare(read_study(again.out / "file" / "other.toml"), again.out, again.data)
+            compare(read_study(again.out / "file" / "other.toml"), again.out, again.data, jobs=1)
     finally:
         clear(program)
     run(again.out, again.data)  # the lock went with the process
@@ -345,7 +344,7 @@ def test_rows_of_other_tuning_episodes_stay_out(again, old, new):
 
 def test_methods_with_other_grids_have_tables_and_figures_too(again, monkeypatch):
     """Several guides in one method, raw weights only, a training named that is the default, steps of denoising."""
-    monkeypatch.setattr(qgf.compare, "train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(qgf.workshop, "train", lambda *_, **__: pytest.fail("trained"))
     head = ONE.partition("[method.qgf]")[0]
     text = f"""{head}
 [method.either]
@@ -450,40 +449,3 @@ train = ["narrow", "wide"]
     assert played == {"held-out": {("wide", "0"), ("wide", "1")}, "tuning": {("narrow", "0"), ("wide", "0")}}
     trained = {path.name.split("-task1-")[1] for path in (tmp_path / "runs").iterdir()}
     assert trained == {"narrow-seed0", "wide-seed0", "wide-seed1"}
-
-
-def test_data_that_are_missing_are_collected(tmp_path, maze_folder, monkeypatch):
-    asked = []
-
-    def collect(name, transitions, directory, progress):
-        asked.append((name, transitions))
-        shutil.copytree(maze_folder, directory, dirs_exist_ok=True)
-
-    monkeypatch.setattr("qgf.data.collect.collect", collect)
-    shop, env = stating(tmp_path / "file", tmp_path / "data", 4000)
-    first, second = (shop.dataset(env, 1) for _ in range(2))
-    assert asked == [("pointmaze-medium-navigate", 4000)]
-    assert (first.name, first.transitions) == (TASK, second.transitions)
-
-
-def stating(folder, data, transitions):
-    """The workshop of a study that states how many transitions its data have, and its environment."""
-    text = ONE.replace("tasks = [1]", f"tasks = [1]\ntransitions = {transitions}")
-    study = read_study(write(folder, text))
-    return qgf.compare.Workshop(study, folder, data, lambda *_: None), study.environments[0]
-
-
-@pytest.mark.parametrize("stated", [3001, 4000])
-def test_data_have_whole_episodes(tmp_path, maze_folder, stated):
-    shop, env = stating(tmp_path, maze_folder, stated)
-    assert shop.dataset(env, 1).transitions == 4000
-
-
-@pytest.mark.parametrize("stated, wanted", [(3000, 3000), (4001, 5000)])
-def test_data_of_another_size_are_refused(tmp_path, maze_folder, stated, wanted):
-    shop, env = stating(tmp_path, maze_folder, stated)
-    with pytest.raises(UserError, match=r"-v0\.npz holds 4000 transitions") as caught:
-        shop.dataset(env, 1)
-    said = str(caught.value)
-    assert f"a study of {wanted}; use another --data-dir, or change the transitions of {env.name}" in said
-    assert "\n" not in said

@@ -444,6 +444,16 @@ def test_a_reused_flow_is_not_trained(maze, tiny, tiny_run, tmp_path):
     assert_array_equal(*plain)
 
 
+def test_a_lender_that_was_trained_further_lends_what_it_has_now(maze, tiny, tmp_path):
+    lender, run = tmp_path / "lender", tmp_path / "run"
+    for steps in (200, 400):
+        config = replace(tiny, steps=steps, checkpoint_every=200)
+        train(maze, config, lender)
+        train(maze, config, run, flow=lender)
+        mine, lent = (load_trained(directory).nets.flow for directory in (run, lender))
+        assert_trees_equal(mine, lent)
+
+
 def test_a_flow_that_does_not_fit_is_refused(maze, tiny, tiny_run, tmp_path):
     attempt = lambda **change: users_error(
         lambda: train(maze, replace(tiny, **change), tmp_path / "run", flow=tiny_run.directory)

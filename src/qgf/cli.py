@@ -399,6 +399,7 @@ def compare(
     /,
     out: Path = Path("runs/studies"),
     data_dir: Optional[Path] = None,
+    jobs: Optional[int] = None,
 ):
     """Run a study: train what is missing, tune, play held-out episodes; continues where it was interrupted.
 
@@ -406,12 +407,14 @@ def compare(
         study: A study file (TOML): environments x training seeds x methods; docs/studies has examples.
         out: The study goes to a folder of its name, its runs to a folder that all studies share.
         data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
+        jobs: Runs to train at a time, each with its share of the cores; default one per core, one on a GPU.
     """
     from qgf.compare import compare as run
     from qgf.study import read_study
 
     with _bar("studying", "", keep=False) as tell:
-        folder = run(read_study(study), out, data_dir, lambda name, done, total, note: tell(done, total, note, name))
+        progress = lambda name, done, total, note: tell(done, total, note, name)
+        folder = run(read_study(study), out, data_dir, progress, jobs)
     console.print((folder / "aggregate.md").read_text(), soft_wrap=True)
     _closing(f"wrote {folder}", f"open {folder / 'figures'}")
 
@@ -547,7 +550,9 @@ COMMANDS = dict(
 
 @contextmanager
 def _bar(name, unit, keep=True):
-    """A progress bar with time left; tell(done, total, note, name). A new name is a new bar, below or instead."""
+    """A progress bar with time left; tell(done, total, note, name). A new name is a new bar, below the others or below
+    those that are not done.
+    """
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn(unit))
     times = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
     with Progress(*columns, *times, console=console) as bar:
@@ -555,8 +560,8 @@ def _bar(name, unit, keep=True):
 
         def tell(done, total, note="", name=name):
             if name not in tasks:
-                while tasks and not keep:
-                    bar.remove_task(tasks.popitem()[1])
+                for task in [task for task in bar.tasks if task.finished and not keep]:
+                    bar.remove_task(tasks.pop(task.description))
                 tasks[name] = bar.add_task(name, total=total, note="")
             bar.update(tasks[name], completed=done, total=total, note=note)
 

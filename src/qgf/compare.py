@@ -3,116 +3,27 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import jax
 import numpy as np
 
 from qgf.analysis import some_states
-from qgf.checkpoint import load_trained
-from qgf.config import TrainConfig, read_json, write_json
-from qgf.data import Dataset, load_dataset
+from qgf.config import read_json, write_json
 from qgf.data.sources import data_dir
 from qgf.errors import UserError
 from qgf.evaluation import Arm
 from qgf.files import atomic_path, locked
-from qgf.ledger import Ledger, Player, Row, outcomes
-from qgf.sampling import Policy
+from qgf.ledger import Ledger, Row, outcomes
 from qgf.study import Environment, Method, Study
 from qgf.study_tables import across_tasks, aggregate_table, markdown, per_task_table
-from qgf.training import FREE, Run, train
 from qgf.tuning import Candidate, halving, offline
+from qgf.workshop import Job, Progress, Workshop
 
-Progress = Callable[[str, int, int, str], None]
 OFFLINE_STATES = 256
-
-
-@dataclass
-class Workshop:
-    """Where a study's datasets, runs and environments come from, made when they are first needed."""
-
-    study: Study
-    out: Path
-    data: Path
-    progress: Progress
-    policies: dict[Path, Policy] = field(default_factory=dict)
-
-    @cached_property
-    def ledger(self) -> Ledger:
-        return Ledger(self.out / self.study.name / "episodes.csv")
-
-    def dataset(self, env: Environment, task: int) -> Dataset:
-        """The dataset of an environment, collected if it is not there. Raises UserError if it is there in another size
-        than the study's.
-        """
-        path = self.data / f"{env.data}-v0.npz"
-        if not path.exists() and env.transitions:
-            from qgf.data.collect import collect
-
-            tell = lambda done, total: self.progress(f"collect {env.name}", done, total, "")
-            collect(env.data, env.transitions, directory=self.data, progress=tell)
-        dataset = load_dataset(env.trained(task), self.data)
-        if env.transitions:
-            from qgf.data.collect import episode_length, training_episodes
-
-            wanted = training_episodes(path.stem, env.transitions) * (episode_length(path.stem) - 1)
-            if dataset.transitions != wanted:
-                raise UserError(
-                    f"{path} holds {dataset.transitions} transitions, {self.study.name} is a study of {wanted}; use "
-                    f"another --data-dir, or change the transitions of {env.name} in the study"
-                )
-        return dataset
-
-    def directory(self, env: Environment, task: int, name: str, seed: int) -> Path:
-        which = env.name if env.goals else f"{env.name}-task{task}"
-        return self.out / "runs" / f"{which}-{name}-seed{seed}"
-
-    def run(self, env: Environment, task: int, name: str, seed: int) -> Path:
-        """The run directory, trained to its end. One flow serves all tasks of an environment and seed."""
-        training, directory = self.study.trainings[name], self.directory(env, task, name, seed)
-        config = replace(training.config, seed=seed)
-        if finished(directory, config):
-            return directory
-        lender, first = training.flow or name, env.tasks[0]
-        itself = lender == name and (env.goals or task == first)
-        flow = None if itself else self.run(env, first, lender, seed)
-        critic = self.run(env, task, training.critic_from, seed) if training.critic_from else None
-
-        def tell(step, logs):
-            self.progress(f"train {directory.name}", step, config.steps, f"{logs['updates_per_second']:.0f}/s")
-
-        train(self.dataset(env, task), config, directory, flow, critic, progress=tell)
-        return directory
-
-    def policy(self, env: Environment, task: int, name: str, seed: int) -> Policy:
-        directory = self.run(env, task, name, seed)
-        if directory not in self.policies:
-            self.policies[directory] = load_trained(directory).policy()
-        return self.policies[directory]
-
-    @contextmanager
-    def players(self, env: Environment, task: int) -> Iterator[Callable[[str, int], Player]]:
-        """Players of one task, by training settings and seed, on one set of environment processes."""
-        with ExitStack() as opened:
-
-            @cache
-            def envs(horizon: int):
-                from qgf.envs import make_vector_env, parse_name
-
-                return opened.enter_context(closing(make_vector_env(parse_name(env.full(task)).env, horizon)))
-
-            def player(name: str, seed: int) -> Player:
-                config, where = self.study.trainings[name].config, f"{env.name} {task}"
-                tell = lambda arm, done, wins, total: self.progress(f"{where}, {arm}", done, total, f"{wins} solved")
-                policy = lambda: self.policy(env, task, name, seed)
-                own = lambda: envs(config.horizon)
-                return Player(policy, env.full(task), self.ledger, own, name, seed, config.steps, tell)
-
-            yield player
 
 
 def compare(
@@ -120,18 +31,54 @@ def compare(
     out: str | Path = "runs/studies",
     data: str | Path | None = None,
     progress: Progress = lambda name, done, total, note: None,
+    jobs: int | None = None,
 ) -> Path:
     """Run `study` into OUT/NAME: episodes.csv (all that was played), results.csv (tidy), tables and figures; its runs
-    go to OUT/runs, where other studies find them. Returns OUT/NAME.
+    go to OUT/runs, where other studies find them. Returns OUT/NAME. `jobs` runs are trained at a time, by default one
+    per core on a CPU and one on a GPU.
 
     Continues where an earlier call stopped: finished runs and episodes are not repeated, and the CSV ends the same.
     Raises UserError if another process runs the same study, or writes a run that this one needs.
     """
-    shop = Workshop(study, Path(out), data_dir(data), progress)
+    if jobs is not None and jobs < 1:
+        raise UserError(f"jobs must be at least 1, got {jobs}")
+    shop = Workshop(study, Path(out), data_dir(data), progress, jobs)
     with locked(shop.out / study.name):
-        rows = [row for env in study.environments for row in report(shop, env, *choose(shop, env))]
-        write_results(shop, rows)
+        shop.train_all(job for env in study.environments for job in to_choose(shop, env))
+        chosen = {env: choose(shop, env) for env in study.environments}
+        shop.train_all(job for env in study.environments for job in to_report(shop, env, chosen[env][0]))
+        write_results(shop, [row for env in study.environments for row in report(shop, env, *chosen[env])])
     return shop.out / study.name
+
+
+def to_choose(shop: Workshop, env: Environment) -> Iterator[Job]:
+    """The runs whose first tuning episodes are not played yet."""
+    study, seed = shop.study, env.seeds[0]
+    groups = [group for group in _groups(study, env).values() if len(group) > 1]
+    for task in env.tasks[: study.tuning_tasks]:
+        with shop.players(env, task) as player:
+            for train, arm in (candidate for group in groups for candidate in group):
+                if not player(train, seed).find(arm, "tuning", study.tuning_seed, 0, study.rungs[0]):
+                    yield shop.job(env, task, train, seed)
+
+
+def to_report(shop: Workshop, env: Environment, chosen: dict[str, Candidate]) -> Iterator[Job]:
+    """The runs whose held-out episodes are not played yet; of a method that chooses offline, with no arm."""
+    study = shop.study
+    for task, seed in product(env.tasks, env.seeds):
+        with shop.players(env, task) as player:
+            for name, method in study.methods.items():
+                options = [chosen[name]] if name in chosen else method.candidates(env)
+                known = (
+                    player(train, seed).find(arm, "held-out", study.seed, 0, study.episodes) for train, arm in options
+                )
+                if not any(known):
+                    yield shop.job(env, task, options[0].train, seed)
+
+
+def _groups(study: Study, env: Environment) -> dict[str, list[Candidate]]:
+    """What there is to choose from by playing, for every method."""
+    return {name: method.candidates(env) for name, method in study.methods.items() if method.tune != "offline"}
 
 
 def choose(shop: Workshop, env: Environment) -> tuple[dict[str, Candidate], list[Row]]:
@@ -152,8 +99,7 @@ def choose(shop: Workshop, env: Environment) -> tuple[dict[str, Candidate], list
                     played.append(row)
         return {rival: np.concatenate(x) for rival, x in found.items()}
 
-    groups = {name: method.candidates(env) for name, method in study.methods.items() if method.tune != "offline"}
-    return halving(groups, play, study.rungs)[0], played
+    return halving(_groups(study, env), play, study.rungs)[0], played
 
 
 def report(shop: Workshop, env: Environment, chosen: dict[str, Candidate], tuning: list[Row]) -> list[Row]:
@@ -184,7 +130,7 @@ def offline_choice(shop: Workshop, env: Environment, task: int, seed: int, metho
     if name not in known:
         states = some_states(shop.dataset(env, task), config.horizon, OFFLINE_STATES)
         strengths = [arm.strength for arm in method.arms if arm.strength is not None]
-        policy = shop.policy(env, task, train, seed)
+        policy = shop.policy(shop.job(env, task, train, seed))
         known[name] = offline(policy, states, jax.random.key(seed), arm, strengths).strength
         write_json(path, known)
     return Candidate(train, replace(arm, strength=known[name]))
@@ -260,21 +206,3 @@ def write_table(path: Path, rows: Sequence[dict]) -> None:
         table = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(rows)
-
-
-def finished(directory: Path, config: TrainConfig) -> bool:
-    """Whether a run of these settings is there, trained to its end.
-
-    Raises UserError if it is one of other settings: its results would be taken for those of the study.
-    """
-    if not (directory / "policy" / "config.json").exists():
-        return False
-    there = Run(directory).config
-    updates = read_json(directory / "policy" / "config.json", "a policy")["updates"]
-    same = replace(there, **{name: getattr(config, name) for name in FREE}) == config
-    if not same or updates > config.steps:
-        raise UserError(
-            f"{directory} holds a run of other settings or more updates than the study's; give the [train] section "
-            "another name, or use another --out"
-        )
-    return updates == config.steps

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import warnings
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from qgf.errors import UserError, unknown
+from qgf.processes import process_context, without_program
 
 try:
     with warnings.catch_warnings():
@@ -172,34 +170,9 @@ def make_vector_env(env_id: str, horizon: int, lanes: int | None = None) -> Asyn
     a reset mask.
     """
     lanes = lanes or lanes_of(env_id)
-    with _without_program():
+    with without_program():
         return AsyncVectorEnv(
             [lambda: ChunkEnv(gymnasium.make(env_id), horizon)] * lanes,
             context=process_context(),
             autoreset_mode=AutoresetMode.DISABLED,
         )
-
-
-@contextmanager
-def _without_program():
-    """Processes that start meanwhile do not import the running program again: they need nothing of it, and JAX in
-    every one of them takes ten seconds and gigabytes.
-    """
-    program = vars(sys.modules["__main__"])
-    kept: dict[str, Any] = {name: program[name] for name in ("__spec__", "__file__") if name in program}
-    program.update(dict.fromkeys(kept))
-    try:
-        yield
-    finally:
-        program.update(kept)
-
-
-def process_context() -> str:
-    """How worker processes start: from a clean server where there is one, as forking a process with JAX can hang."""
-    if sys.platform == "win32":
-        return "spawn"
-    import multiprocessing
-
-    multiprocessing.set_forkserver_preload(["qgf.envs"])
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core per process; read by the workers' linear algebra
-    return "forkserver"

@@ -76,21 +76,27 @@ class Player:
     updates: int = 0
     progress: Callable[[str, int, int, int], None] = field(default=lambda name, done, wins, total: None)
 
+    def find(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> Row | None:
+        """The row of one block of episodes, if it has been played."""
+        return self.ledger.find(self._identity(arm, split, seed, first, episodes))
+
     def play(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> Row:
         """The row of one block of episodes, played now if it never was."""
-        number = lambda x: "" if x is None else f"{x:.12g}"  # 1 and 1.0 are the same strength
-        identity = dict(
-            env=self.env, train=self.train, policy_seed=self.policy_seed, updates=self.updates, guide=arm.guide,
-            strength=number(arm.strength), weight=number(arm.weight), best_of=arm.best_of, steps=number(arm.steps),
-            schedule=arm.schedule, split=split, seed=seed, first=first, episodes=episodes,
-        )  # fmt: skip
-        row = self.ledger.find(identity)
+        row = self.find(arm, split, seed, first, episodes)
         if row is None:
             tell = lambda done, wins, total: self.progress(f"{split}: {arm.label}", done, wins, total)
             policy = arm.of(self.policy())
             score = evaluate(policy, self.env, episodes, seed, self.envs(), tell, first)
-            row = self.ledger.add(identity, replace(score, arm=arm))
+            row = self.ledger.add(self._identity(arm, split, seed, first, episodes), replace(score, arm=arm))
         return row
+
+    def _identity(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> dict[str, Any]:
+        number = lambda x: "" if x is None else f"{x:.12g}"  # 1 and 1.0 are the same strength
+        return dict(
+            env=self.env, train=self.train, policy_seed=self.policy_seed, updates=self.updates, guide=arm.guide,
+            strength=number(arm.strength), weight=number(arm.weight), best_of=arm.best_of, steps=number(arm.steps),
+            schedule=arm.schedule, split=split, seed=seed, first=first, episodes=episodes,
+        )  # fmt: skip
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:

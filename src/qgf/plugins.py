@@ -16,7 +16,7 @@ def use(path: str | Path) -> None:
     The file runs with your rights: use your own. Raises UserError if it is not there or fails.
     """
     path = Path(path).resolve()
-    name = f"qgf_use {path}"
+    name = f"qgf_use {path}".replace(".", "·")  # with a dot it were a module of a package
     if name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(name, path)

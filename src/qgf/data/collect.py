@@ -9,21 +9,20 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import lru_cache
-from multiprocessing import get_context, parent_process
-from multiprocessing.connection import wait
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 
 from qgf.data.dataset import read_npz
 from qgf.data.sources import data_dir
-from qgf.envs import gymnasium, parse_name, process_context, seed_globals
+from qgf.envs import gymnasium, parse_name, seed_globals
 from qgf.errors import UserError, unknown
 from qgf.files import atomic_path
+from qgf.processes import end_with_parent, process_context
 
 Episode = dict[str, np.ndarray]
 POINTMAZE_NOISE = 0.5
@@ -98,7 +97,7 @@ def collect(
     done = len(jobs) - len(todo)
     progress(done * length, len(jobs) * length)
     context = get_context(process_context())
-    with ProcessPoolExecutor(workers or os.cpu_count(), context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(workers or os.cpu_count(), context, initializer=end_with_parent) as pool:
         pending = [pool.submit(_collect_one, dataset, seed, split, k, str(partial)) for split, k in todo]
         try:
             for future in as_completed(pending):
@@ -114,18 +113,6 @@ def collect(
             np.savez_compressed(file, **{key: np.concatenate([e[key] for e in episodes]) for key in episodes[0]})  # type: ignore[arg-type]
     shutil.rmtree(partial)
     return target
-
-
-def _end_with_parent() -> None:
-    """Let this worker end when the process that started it is killed: nothing else would tell it."""
-    parent = parent_process()
-    if parent is not None:
-
-        def watch() -> None:
-            wait([parent.sentinel])
-            os._exit(1)
-
-        threading.Thread(target=watch, daemon=True).start()
 
 
 def _claim(partial: Path, plan: dict) -> None:
