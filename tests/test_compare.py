@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from processes import clear, kill, session_ends, start, wait_until
+from studies import ENVS, ROWS
 
 import qgf.envs
 import qgf.ledger
 import qgf.workshop
 from qgf.checkpoint import load_trained
-from qgf.compare import compare
+from qgf.compare import compare, write_results
 from qgf.errors import UserError
 from qgf.evaluation import Score
 from qgf.files import locked
@@ -127,11 +128,18 @@ def test_results_are_tidy_and_complete(finished):
     assert {(row["seed"], row["policy_seed"]) for row in tuning} == {("1", "0")}
     assert {(row["first"], row["episodes"]) for row in tuning} == {("0", "2"), ("2", "1")}
     assert {len(row["outcomes"]) == int(row["episodes"]) for row in rows} == {True}
-    names = ["per_task", "aggregate", "aggregate-pointmaze-medium-navigate"]
-    figures = ["tasks-pointmaze-medium-navigate", *names[1:], "improvement", "cost-gflop", "cost-decision_ms"]
-    figures.append("strength")
+    names = ["per_task", "aggregate"]
+    figures = [
+        "tasks-pointmaze-medium-navigate",
+        "aggregate",
+        "improvement",
+        "cost-gflop",
+        "cost-decision_ms",
+        "strength",
+    ]
     files = [f"{name}.{kind}" for name in names for kind in ("csv", "md")] + [f"figures/{name}.png" for name in figures]
     assert all((finished.folder / file).stat().st_size > 0 for file in files)
+    assert not list(finished.folder.rglob("aggregate-*"))  # with one environment the same again
     assert {row["method"] for row in table(finished.folder / "aggregate.csv")} == set(METHODS)
     assert all(float(row["decision_ms"]) > 0 for row in table(finished.folder / "aggregate.csv"))
 
@@ -221,6 +229,18 @@ def test_a_ledger_without_costs_makes_tables_without_costs(again, idle):
     assert {row["gflop"] for row in table(again.folder / "results.csv")} == {""}
     figures = {path.stem for path in (again.folder / "figures").iterdir()}
     assert {"improvement", "strength"} < figures and not any(name.startswith("cost") for name in figures)
+
+
+def test_several_environments_have_a_table_and_a_figure_each_and_one_together(tmp_path):
+    text = "".join(f'[[environment]]\nname = "{name}"\ntasks = [1, 2, 3, 4, 5]\nseeds = [0, 1, 2]\n' for name in ENVS)
+    study = read_study(
+        write(tmp_path, text + "[train.tiny]\n[method.qgf]\nstrength = 1\n[method.placebo]\nstrength = 1")
+    )
+    rows = [row | dict(train="tiny", steps="") for row in ROWS if row["method"] in study.methods]
+    write_results(qgf.workshop.Workshop(study, tmp_path, tmp_path, print), rows)
+    for name in ("aggregate", *(f"aggregate-{env}" for env in ENVS)):
+        assert {row["method"] for row in table(tmp_path / "tiny" / f"{name}.csv")} == set(study.methods)
+        assert (tmp_path / "tiny" / "figures" / f"{name}.png").stat().st_size > 0
 
 
 # Interruptions

@@ -172,7 +172,7 @@ def write_results(shop: Workshop, rows: list[Row]) -> None:
     tables = {
         "per_task": per_task_table(rows),
         "aggregate": aggregate_table(rows),
-    } | {f"aggregate-{env.name}": aggregate_table(rows, env.name) for env in shop.study.environments}
+    } | {f"aggregate-{name}": aggregate_table(rows, name) for name in environments if len(environments) > 1}
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
         shown = across_tasks(table) if name == "per_task" else table
@@ -188,7 +188,8 @@ def _figures(study: Study, rows: list[Row]):
 
     for env in study.environments:
         yield f"tasks-{env.name}", figures.task_bars(rows, env.name)
-        yield f"aggregate-{env.name}", figures.aggregates(rows, env.name)
+        if len(study.environments) > 1:
+            yield f"aggregate-{env.name}", figures.aggregates(rows, env.name)
     yield "aggregate", figures.aggregates(rows)
     if "none" in study.methods and len(study.methods) > 1:
         yield "improvement", figures.improvement(rows)
