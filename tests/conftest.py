@@ -4,8 +4,8 @@ import os
 import tempfile
 from typing import Any, NamedTuple
 
-# Most of the tests' time is compilation. It is done quickly rather than well, and equal programs once per session, or once
-# for all where JAX_COMPILATION_CACHE_DIR is set: in its workers and in the programs that they start too. (Level 0
+# Most of the tests' time is compilation. It is done quickly rather than well, and equal programs once per session, or
+# once for all where JAX_COMPILATION_CACHE_DIR is set: in its workers and in the programs that they start too. (Level 0
 # makes NaN of a gate without fusion emitters.)
 if "PYTEST_XDIST_WORKER" not in os.environ:
     flags = ("backend_optimization_level=1", "cpu_use_fusion_emitters=false", "cpu_parallel_codegen_split_count=1")
