@@ -1,6 +1,7 @@
 """Fixtures shared by the tests: precision, a small real dataset and a tiny run trained on it."""
 
 import os
+import sys
 import tempfile
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ import pytest
 from qgf.config import TrainConfig
 from qgf.data import load_dataset
 from qgf.data.collect import collect
+from qgf.guidance import ESTIMATORS
+from qgf.methods import METHODS
 from qgf.methods.bc import BC
 from qgf.training import train
 
@@ -71,3 +74,15 @@ def tiny():
 def tiny_run(maze, tiny, tmp_path_factory):
     """A finished run on the small dataset. Tests must not write into its directory."""
     return train(maze, tiny, tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture
+def forget():
+    """The registries afterwards as they were: what a user's file added is gone, and the file can be used again."""
+    before = [(registry, dict(registry)) for registry in (ESTIMATORS, METHODS)]
+    yield
+    for registry, known in before:
+        registry.clear()
+        registry.update(known)
+    for name in [name for name in sys.modules if name.startswith("qgf_use ")]:
+        del sys.modules[name]

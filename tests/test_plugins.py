@@ -1,13 +1,11 @@
 """Files of one's own: what they register has a name everywhere, and mistakes in them are one line."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from qgf.cli import main
 from qgf.errors import UserError
-from qgf.guidance import ESTIMATORS
 from qgf.guides import GUIDES, find
 from qgf.methods import METHODS
 from qgf.plugins import use
@@ -15,16 +13,7 @@ from qgf.plugins import use
 EXAMPLE = Path(__file__).parents[1] / "examples" / "04_your_own_guide.py"
 
 
-@pytest.fixture(autouse=True)
-def forget():
-    """The registries as they were."""
-    guides, methods = dict(ESTIMATORS), dict(METHODS)
-    yield
-    for registry, before in ((ESTIMATORS, guides), (METHODS, methods)):
-        registry.clear()
-        registry.update(before)
-    for name in [name for name in sys.modules if name.startswith("qgf_use ")]:
-        del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("forget")
 
 
 def test_the_example_registers_a_guide_and_a_method():

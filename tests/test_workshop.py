@@ -105,15 +105,6 @@ def two_cores(monkeypatch):
     monkeypatch.setattr(qgf.workshop, "cores", lambda: [one, *others, one][:2])
 
 
-@pytest.fixture
-def forget(monkeypatch):
-    monkeypatch.setattr("qgf.methods.METHODS", qgf.methods.METHODS)
-    before = dict(qgf.methods.METHODS)
-    yield
-    qgf.methods.METHODS.clear()
-    qgf.methods.METHODS.update(before)
-
-
 def test_a_training_that_fails_stops_the_others_and_says_why(maze_folder, tmp_path, two_cores, forget):
     """With a method of the user's own, which the processes that train have to know."""
     (tmp_path / "mine.py").write_text(MINE)

@@ -92,6 +92,12 @@ class Learner:
             nets = with_part(nets, part, value)
         return State(nets, self.adam.init(self._trained(nets)), key, jnp.zeros((), jnp.int32))
 
+    def with_frozen(self, nets, lender):
+        """`nets` with the frozen parts of `lender`."""
+        for part in self.frozen:
+            nets = with_part(nets, part, getattr(lender, part))
+        return nets
+
     def _trained(self, nets) -> dict[str, Any]:
         return {part: getattr(nets, part) for part in self.losses}
 
@@ -116,9 +122,7 @@ class Learner:
         nets = state.nets
         for part, value in optax.apply_updates(trained, steps).items():
             nets = with_part(nets, part, value)
-        nets = self.method.after(nets)
-        for part in self.frozen:
-            nets = with_part(nets, part, getattr(state.nets, part))
+        nets = self.with_frozen(self.method.after(nets), state.nets)
         return State(nets, optimiser, state.key, state.step + 1), logs
 
     @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")

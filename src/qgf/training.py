@@ -20,7 +20,7 @@ from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.files import LOCK, atomic_path, locked
 from qgf.hindsight import GoalChunks
-from qgf.learner import Chunks, Data, Learner, State, with_part
+from qgf.learner import Chunks, Data, Learner, State
 from qgf.sampling import Policy, calibrate
 from qgf.types import Spec
 
@@ -117,8 +117,7 @@ def _learn(learner: Learner, config: TrainConfig, directory: Path, chunks: Data,
     latest = checkpoints.latest()
     if latest is not None:
         fresh, state = state, checkpoints.restore(latest, state)
-        for part in learner.frozen:  # the lender may have been trained further meanwhile
-            state = state._replace(nets=with_part(state.nets, part, getattr(fresh.nets, part)))
+        state = state._replace(nets=learner.with_frozen(state.nets, fresh.nets))  # whoever lends may have gone on
     table = Metrics(directory / "metrics.csv", keep=latest or 0)
     step = updates_of(state)
     while step < config.steps:

@@ -11,7 +11,7 @@ from itertools import product
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 
@@ -116,13 +116,14 @@ class Workshop:
         UserError if a training fails; the others are stopped, and go on in the next call.
         """
         missing: dict[Job, list[Job]] = {}
-        for job in wanted:
+        for job in dict.fromkeys(wanted):
             self._add_missing(job, missing)
         if missing and (teams := self._teams()) > 1:
             for env in {job.env: None for job in missing}:
                 self.collected(env)
-            all_, share = cores(), len(cores()) // teams
-            _side_by_side(self, missing, [all_[k * share :][:share] for k in range(teams)])
+            own = cores()
+            share = len(own) // teams
+            _side_by_side(self, missing, [own[k * share :][:share] for k in range(teams)])
 
     def _teams(self) -> int:
         most = self.jobs or (len(cores()) if jax.default_backend() == "cpu" else 1)
@@ -190,7 +191,7 @@ def _side_by_side(shop: Workshop, missing: dict[Job, list[Job]], teams: list[lis
     order = TopologicalSorter(missing)
     order.prepare()
     ready: list[Job] = []
-    running: dict[Connection, tuple] = {}
+    running: dict[Any, tuple] = {}  # by connection, whose class differs between systems
     context = get_context(process_context())
     try:
         while order.is_active():
@@ -206,11 +207,11 @@ def _side_by_side(shop: Workshop, missing: dict[Job, list[Job]], teams: list[lis
                 with suppress(OSError):  # it is dead already: seen below
                     for message in (team, shop.study.use, (shop.study, shop.out, shop.data, job)):
                         ours.send(message)
+            worker: Any
             for worker in wait(list(running)):
-                assert isinstance(worker, Connection)
                 process, job, team = running[worker]
                 try:
-                    message = worker.recv()
+                    told = worker.recv()
                 except (EOFError, OSError):
                     process.join()
                     if process.exitcode:
@@ -222,9 +223,9 @@ def _side_by_side(shop: Workshop, missing: dict[Job, list[Job]], teams: list[lis
                     teams.append(team)
                     order.done(job)
                 else:
-                    if isinstance(message, UserError):
-                        raise message
-                    shop.progress(*message)
+                    if isinstance(told, UserError):
+                        raise told
+                    shop.progress(*told)
     finally:
         for process, *_ in running.values():
             process.kill()
