@@ -17,7 +17,7 @@ import qgf.envs
 import qgf.ledger
 import qgf.workshop
 from qgf.checkpoint import load_trained
-from qgf.compare import compare, write_results
+from qgf.compare import compare, to_report, write_results
 from qgf.errors import UserError
 from qgf.evaluation import Score
 from qgf.files import locked
@@ -241,6 +241,16 @@ def test_several_environments_have_a_table_and_a_figure_each_and_one_together(tm
     for name in ("aggregate", *(f"aggregate-{env}" for env in ENVS)):
         assert {row["method"] for row in table(tmp_path / "tiny" / f"{name}.csv")} == set(study.methods)
         assert (tmp_path / "tiny" / "figures" / f"{name}.png").stat().st_size > 0
+
+
+def test_what_is_needed_whatever_is_chosen_is_trained_before_anything_is_chosen(tmp_path):
+    both = '[method.both]\nstrength = 1\ntrain = ["tiny", "wide"]'
+    study = read_study(write(tmp_path, f"{TEXT}[train.wide]\n{TRAIN}{both}"))
+    env, shop = study.environments[0], qgf.workshop.Workshop(study, tmp_path, tmp_path, print)
+    found = lambda chosen: {(job.task, job.seed, job.train) for job in to_report(shop, env, chosen)}
+    assert found({}) == set(itertools.product(TASKS, SEEDS, ["tiny"]))
+    chosen = study.methods["both"].candidates(env)[1]
+    assert found({"both": chosen}) == set(itertools.product(TASKS, SEEDS, ["tiny", "wide"]))
 
 
 # Interruptions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import chain, product
 from pathlib import Path
 
 import jax
@@ -44,7 +44,9 @@ def compare(
         raise UserError(f"jobs must be at least 1, got {jobs}")
     shop = Workshop(study, Path(out), data_dir(data), progress, jobs)
     with locked(shop.out / study.name):
-        shop.train_all(job for env in study.environments for job in to_choose(shop, env))
+        shop.train_all(
+            job for env in study.environments for job in chain(to_choose(shop, env), to_report(shop, env, {}))
+        )
         chosen = {env: choose(shop, env) for env in study.environments}
         shop.train_all(job for env in study.environments for job in to_report(shop, env, chosen[env][0]))
         write_results(shop, [row for env in study.environments for row in report(shop, env, *chosen[env])])
@@ -63,12 +65,16 @@ def to_choose(shop: Workshop, env: Environment) -> Iterator[Job]:
 
 
 def to_report(shop: Workshop, env: Environment, chosen: dict[str, Candidate]) -> Iterator[Job]:
-    """The runs whose held-out episodes are not played yet; of a method that chooses offline, with no arm."""
+    """The runs whose held-out episodes are not played yet, with any arm; of a method that has more than one training to
+    choose from, once it is `chosen`.
+    """
     study = shop.study
     for task, seed in product(env.tasks, env.seeds):
         with shop.players(env, task) as player:
             for name, method in study.methods.items():
                 options = [chosen[name]] if name in chosen else method.candidates(env)
+                if len({train for train, _ in options}) > 1:
+                    continue
                 known = (
                     player(train, seed).find(arm, "held-out", study.seed, 0, study.episodes) for train, arm in options
                 )
