@@ -132,7 +132,8 @@ def offline_choice(shop: Workshop, env: Environment, task: int, seed: int, metho
     known = read_json(path, "a study") if path.exists() else {}
     train, arm = method.candidates(env)[0]
     config = shop.study.trainings[train].config
-    name = f"{env.full(task)} {train} {seed} {config.steps} {method.arms}"
+    grid = ", ".join(one.label for one in method.arms)
+    name = f"{env.full(task)}, {train}, seed {seed}, {config.steps} updates: {grid}"
     if name not in known:
         states = some_states(shop.dataset(env, task), config.horizon, OFFLINE_STATES)
         strengths = [arm.strength for arm in method.arms if arm.strength is not None]

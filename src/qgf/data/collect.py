@@ -7,7 +7,6 @@ processes work on it. Finished episodes wait in NAME.partial/ until all are ther
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,7 +21,7 @@ from qgf.data.sources import data_dir
 from qgf.envs import gymnasium, parse_name, seed_globals
 from qgf.errors import UserError, unknown
 from qgf.files import atomic_path
-from qgf.processes import end_with_parent, process_context
+from qgf.processes import cores, end_with_parent, process_context, without_program
 
 Episode = dict[str, np.ndarray]
 POINTMAZE_NOISE = 0.5
@@ -97,7 +96,8 @@ def collect(
     done = len(jobs) - len(todo)
     progress(done * length, len(jobs) * length)
     context = get_context(process_context())
-    with ProcessPoolExecutor(workers or os.cpu_count(), context, initializer=end_with_parent) as pool:
+    pool = ProcessPoolExecutor(workers or len(cores()), context, initializer=end_with_parent)
+    with without_program(), pool:
         pending = [pool.submit(_collect_one, dataset, seed, split, k, str(partial)) for split, k in todo]
         try:
             for future in as_completed(pending):
