@@ -96,8 +96,7 @@ def collect(
     done = len(jobs) - len(todo)
     progress(done * length, len(jobs) * length)
     context = get_context(process_context())
-    pool = ProcessPoolExecutor(workers or len(cores()), context, initializer=end_with_parent)
-    with without_program(), pool:
+    with without_program(), ProcessPoolExecutor(workers or len(cores()), context, initializer=end_with_parent) as pool:
         pending = [pool.submit(_collect_one, dataset, seed, split, k, str(partial)) for split, k in todo]
         try:
             for future in as_completed(pending):
