@@ -1,5 +1,6 @@
 """Adjoint matching: its chain, the adjoint along it and what the actor is taught, against Gaussians in closed form."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import jax
@@ -11,6 +12,7 @@ from jax.tree_util import Partial
 from numpy.testing import assert_allclose, assert_array_equal
 
 from qgf.learner import Chunks, Learner
+from qgf.methods.bc import BC
 from qgf.methods.qam import QAM, Memoryless, lean_adjoint
 from qgf.networks import Nets
 from qgf.toy import Mixture
@@ -217,16 +219,39 @@ def test_a_chain_that_ends_beyond_the_range_wants_the_cloned_flow():
     assert loss(jnp.array(0.5)) > 1
 
 
+@dataclass(frozen=True)
+class Anew(QAM):
+    """Its actor begins as a network although the flow is lent, which is none here."""
+
+    start = BC.start
+
+
+ROWS = jnp.arange(10)
+DATA = Chunks(jnp.zeros((11, 1)), jnp.zeros((11, 1)), ROWS, 0.0 * ROWS, 0.0 * ROWS)
+
+
 def test_a_trained_actor_samples_the_tilted_gaussian():
     """Its policy's mean is mean + std^2 slope; the spread is what ten Euler steps of the exact flow give."""
-    method, known = QAM(32, 2), nets(None)
+    method, known = Anew(32, 2), nets(None)
     frozen = dict(flow=known.flow, critic=known.critic, value=known.critic, target=known.critic)
     learner = Learner(method, SPEC, optax.cosine_decay_schedule(5e-3, 1500), 128, jax.tree.map(jnp.copy, frozen))
-    rows = jnp.arange(10)
-    data = Chunks(jnp.zeros((11, 1)), jnp.zeros((11, 1)), rows, 0.0 * rows, 0.0 * rows)
-    state, _ = learner.run(learner.init(jax.random.key(0)), data, 1500)
+    state, _ = learner.run(learner.init(jax.random.key(0)), DATA, 1500)
     n = 4000
     play = lambda velocity: method.sample(velocity, jnp.zeros((n, 1)), 1, jax.random.key(8))
     a, exact = jax.jit(play)(state.nets.actor), jax.jit(play)(Partial(as_flow, TILTED))
     assert_allclose(a.mean(), MEAN + STD**2 * SLOPE, atol=0.03)
     assert_allclose(a.std(), exact.std(), atol=0.03)
+
+
+def test_an_actor_begins_as_the_flow_that_is_lent():
+    method = QAM(8, 1)
+    flow = method.init(SPEC, jax.random.key(1)).flow
+    begun = lambda frozen: Learner(method, SPEC, 3e-4, 8, frozen).init(KEY)
+    different = lambda nets: [bool(jnp.any(a != b)) for a, b in zip(*map(jax.tree.leaves, nets), strict=True)]
+    alone = begun({}).nets
+    assert any(different((alone.actor, alone.flow)))
+    state = begun(dict(flow=jax.tree.map(jnp.copy, flow)))
+    assert not any(different((state.nets.actor, flow)))
+    after = Learner(method, SPEC, 3e-4, 8, dict(flow=flow)).run(state, DATA, 2)[0].nets
+    assert not any(different((after.flow, flow)))
+    assert any(different((after.actor, flow)))

@@ -90,6 +90,7 @@ class Learner:
         nets = self.method.init(self.spec, nets)
         for part, value in self.frozen.items():
             nets = with_part(nets, part, value)
+        nets = self.method.start(nets, self.frozen)
         return State(nets, self.adam.init(self._trained(nets)), key, jnp.zeros((), jnp.int32))
 
     def with_frozen(self, nets, lender):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Optional
 
@@ -71,6 +72,10 @@ class BC:
         """The networks by name, freshly drawn."""
         flow, critic, value = jax.random.split(key, 3)
         return dict(flow=self.field(spec, flow), **CRITICS[self.critic].parts(self, spec, critic, value))
+
+    def start(self, nets: Nets, lent: Collection[str]) -> Nets:
+        """The networks to train from, freshly drawn but for those `lent` by other runs."""
+        return nets
 
     def field(self, spec: Spec, key: Array) -> VelocityField:
         return VelocityField(spec.obs_dim, spec.d, self.width, self.depth, key)

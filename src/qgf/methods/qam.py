@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -79,7 +81,9 @@ class QAM(BC):
     Weights per step are the published code's, 2 (t + h) / (1 - t + h), and so is Q's gradient, that of Q at the clipped
     action, zero beyond the range. Its code takes Euler-Maruyama steps shifted by h = 1 / T to avoid t = 0; the steps
     here need no shift, and for a Gaussian flow and a linear Q the target is exact with any number of them after t = 0.
-    Its averaged copies of the flow are left out, and so are its variants (QAM-EDIT, QAM-FQL).
+    An actor whose flow is lent begins as that flow, which adjoint matching then fine-tunes (Domingo-Enrich et al.
+    2025); beside a flow that is still trained it begins anew, as in the published code. That code's averaged copies of
+    the flow are left out, and so are its variants (QAM-EDIT, QAM-FQL).
     """
 
     name: ClassVar[str] = "qam"
@@ -88,6 +92,11 @@ class QAM(BC):
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         return super().parts(spec, key) | dict(actor=self.field(spec, jax.random.fold_in(key, 4)))
+
+    def start(self, nets: Nets, lent: Collection[str]) -> Nets:
+        if "flow" not in lent:
+            return nets
+        return eqx.tree_at(lambda n: n.actor, nets, jax.tree.map(jnp.copy, nets.flow))  # the learner donates both
 
     def losses(self) -> dict:
         return super().losses() | dict(actor=self._actor)
