@@ -9,9 +9,9 @@ import pytest
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
-@pytest.mark.parametrize("name", ["01_toy.py", "03_your_own_policy.py"])
-def test_example(name):
-    run = subprocess.run([sys.executable, EXAMPLES / name], capture_output=True, text=True)
+@pytest.mark.parametrize("name", ["01_toy.py", "03_your_own_policy.py", "05_rivals.py"])
+def test_example(name, tmp_path):
+    run = subprocess.run([sys.executable, EXAMPLES / name], cwd=tmp_path, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
 
 
