@@ -3,7 +3,7 @@
     python benchmarks/results_page.py
 
 FILE is a Markdown table that `qgf compare` wrote, relative to docs/results; `glance` is the summary of all studies
-named in the page, but those of strengths and of sizes, whose rows are other questions.
+named in the page, but those of strengths, sizes, rivals and critics, whose rows are other questions.
 """
 
 import csv
@@ -17,7 +17,7 @@ GLANCE = ("none", "none best-of-4", "none best-of-16", "placebo", "ood", "qgf", 
 
 def filled(page: str) -> str:
     """The page with every table replaced by what its file holds."""
-    studies = list(dict.fromkeys(re.findall(r"<!-- table (?!strengths|model-size)(\S+)/aggregate.md -->", page)))
+    studies = list(dict.fromkeys(re.findall(r"<!-- table (?!strengths|model-size|rivals|critics)(\S+)/aggregate.md -->", page)))
     return BLOCK.sub(lambda m: f"{m[1]}\n{table(m[2], studies)}\n{m[3]}", page)
 
 
