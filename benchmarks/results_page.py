@@ -11,13 +11,14 @@ import re
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "docs"
+COMPARED = re.compile(r"<!-- table (?!strengths|model-size|rivals|critics)(\S+)/aggregate.md -->")
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 GLANCE = ("none", "none best-of-4", "none best-of-16", "placebo", "ood", "qgf", "qgf default", "qgf best-of-4")
 
 
 def filled(page: str) -> str:
     """The page with every table replaced by what its file holds."""
-    studies = list(dict.fromkeys(re.findall(r"<!-- table (?!strengths|model-size|rivals|critics)(\S+)/aggregate.md -->", page)))
+    studies = list(dict.fromkeys(COMPARED.findall(page)))
     return BLOCK.sub(lambda m: f"{m[1]}\n{table(m[2], studies)}\n{m[3]}", page)
 
 

@@ -5,7 +5,8 @@
 One row per method and critic, sizes of cube-single, H = 5, batch 256, all networks trained (nothing lent). GFLOP are
 counted on the program of one update (2 M N K per matrix product). Speed is the fastest of several calls of many
 updates each; the calls of all rows take turns, so that what else the machine does falls on all of them alike. Memory is
-that of networks and optimiser, and of the compiled program beside its arguments; the dataset is not in it.
+that of networks and optimiser, and of the compiled program beside its arguments; the dataset is not in it. --out
+writes the table as CSV, and as Markdown beside it.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from qgf.cost import flops, memory
 from qgf.hindsight import GoalChunks
 from qgf.learner import Learner
 from qgf.methods import METHODS
+from qgf.study_tables import markdown
 
 ROWS = [(name, {}) for name in METHODS if name not in ("robust-q", "cfgrl", "lab", "ifql")] + [
     ("bc", dict(critic="td")),
@@ -104,6 +106,7 @@ def main() -> None:
         print("".join(f"{x:>20}" for x in row.values()))
     if options.out:
         write_table(options.out, table)
+        options.out.with_suffix(".md").write_text(markdown(table))
 
 
 if __name__ == "__main__":
