@@ -105,11 +105,11 @@ def test_the_better_third_is_chosen_by_all_episodes_so_far():
     assert halving(groups, play, (10, 4))[0]["all"] == early
 
 
-def test_an_arm_without_rivals_plays_no_more():
+def test_two_arms_stay_until_the_last_rung_is_played():
     play = Odds(lambda arm: arm.strength / 5)
     winners, played = halving(dict(all=strengths(1, 2, 3, 4)), play, (10, 20, 30))
-    assert play.sizes == [(4, 0, 10)]
-    assert winners["all"].strength == 4 and len(played[winners["all"]]) == 10
+    assert play.sizes == [(4, 0, 10), (2, 10, 20), (2, 30, 30)]
+    assert winners["all"].strength == 4 and [len(played[arm]) for arm in strengths(1, 2, 3, 4)] == [10, 10, 60, 60]
 
 
 def test_groups_of_one_play_nothing():
@@ -124,8 +124,8 @@ def test_arms_that_groups_share_are_played_once():
     play = Odds(lambda arm: {low: 0.2, middle: 0.5, high: 0.8}[arm])
     winners, played = halving(dict(one=[low, middle], other=[high, middle], single=[low]), play, (20, 30))
     assert winners == dict(one=middle, other=high, single=low)
-    assert play.sizes == [(3, 0, 20)] and len(set(play.asked[0][0])) == 3
-    assert {len(x) for x in played.values()} == {20}
+    assert play.sizes == [(3, 0, 20), (3, 20, 30)] and len(set(play.asked[0][0])) == 3
+    assert {len(x) for x in played.values()} == {50}
 
 
 def test_rivals_of_all_groups_meet_the_same_episodes():

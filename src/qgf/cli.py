@@ -275,7 +275,7 @@ def tune(
         weight: The paper's raw weights instead.
         best_of: To choose from.
         schedule: To choose from: constant, score, linear.
-        rungs: Tuning episodes of each round of successive halving; a third of the arms goes on.
+        rungs: Tuning episodes of each round of successive halving; a third of the arms goes on, at least two.
         episodes: Held-out episodes of the report.
         seed: Of the held-out episodes.
         tuning_seed: Of the tuning episodes.

@@ -80,7 +80,8 @@ def halving(
     rungs: Sequence[int] = RUNGS,
 ) -> tuple[dict[str, T], dict[T, np.ndarray]]:
     """Successive halving (Jamieson & Talwalkar 2016) on paired episodes: every arm plays the first rung's, the better
-    third of each group the next rung's too, and so on. `play(arms, first, episodes)` returns each arm's successes.
+    third of each group, at least two, the next rung's too, and so on. `play(arms, first, episodes)` returns each arm's
+    successes.
 
     Returns the winner of each group and all that was played. Ties go to the arm nearest the default strength, then to
     the cheaper. An arm without rivals in its group plays nothing. Raises UserError for a rung without episodes.
@@ -98,7 +99,7 @@ def halving(
             if len(arms) > 1:
                 arms.sort(key=lambda x: (-played[x].mean(), *_preference(x)))
             if number < len(rungs) - 1:
-                del arms[max(1, round(len(arms) * KEEP)) :]
+                del arms[max(2, round(len(arms) * KEEP)) :]
     return {name: arms[0] for name, arms in alive.items()}, played
 
 
