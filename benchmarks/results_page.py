@@ -2,8 +2,9 @@
 
     python benchmarks/results_page.py
 
-FILE is a Markdown table that `qgf compare` wrote, relative to docs/results; `glance` is the summary of all studies
-named in the page, but those of strengths, sizes, rivals and critics, whose rows are other questions.
+FILE is a Markdown table that `qgf compare` or a program beside this one wrote, relative to docs/results; `glance` is
+the summary of all studies named in the page, but those of strengths, sizes, rivals and critics, whose rows are other
+questions.
 """
 
 import csv
