@@ -1,5 +1,6 @@
 """Fixtures shared by the tests: precision, a small real dataset and a tiny run trained on it."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -29,6 +30,14 @@ from qgf.methods.bc import BC
 from qgf.training import train
 
 TASK = "pointmaze-medium-navigate-singletask-task1-v0"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """What a file compiled goes with it: kept, it fills gigabytes, and the collector walks all of it again and again."""
+    yield
+    jax.clear_caches()
+    gc.collect()
 
 
 class Precision(NamedTuple):
