@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from qgf.files import write_text
 from qgf.statistics import selection_bias, wilson
 from qgf.study_tables import markdown
 
@@ -62,5 +63,5 @@ if __name__ == "__main__":
     names = sorted(path.parent.name for path in RESULTS.glob("*/results.csv"))
     studies = [name for name in names if {"qgf", "qgf default"} <= set(held_out(name))]
     path = RESULTS / "choices.md"
-    path.write_text(markdown([row(name) for name in studies]))
+    write_text(path, markdown([row(name) for name in studies]))
     print(f"wrote {path.relative_to(RESULTS.parents[1])}")

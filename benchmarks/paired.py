@@ -12,6 +12,7 @@ import argparse
 import numpy as np
 from choices import RESULTS, held_out
 
+from qgf.files import write_text
 from qgf.statistics import mcnemar
 from qgf.study_tables import markdown
 
@@ -34,7 +35,7 @@ def main() -> None:
         for name, other in sorted(won.items(), key=lambda item: -item[1].mean())
     ]
     path = RESULTS / options.study / f"against-{options.method}.md"
-    path.write_text(markdown(rows))
+    write_text(path, markdown(rows))
     print(f"wrote {path.name}: {options.method} {100 * mine.mean():.1f} % of {len(mine)} episodes")
 
 

@@ -11,6 +11,8 @@ import csv
 import re
 from pathlib import Path
 
+from qgf.files import write_text
+
 DOCS = Path(__file__).parents[1] / "docs"
 COMPARED = re.compile(r"<!-- table (?!strengths|model-size|rivals|critics)(\S+)/aggregate.md -->")
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -24,7 +26,7 @@ def filled(page: str) -> str:
 
 
 def table(name: str, studies: list[str]) -> str:
-    return glance(studies) if name == "glance" else (DOCS / "results" / name).read_text()
+    return glance(studies) if name == "glance" else (DOCS / "results" / name).read_text(encoding="utf-8")
 
 
 def glance(studies: list[str]) -> str:
@@ -47,5 +49,5 @@ def cell(row: dict[str, str] | None) -> str:
 
 if __name__ == "__main__":
     path = DOCS / "results.md"
-    path.write_text(filled(path.read_text()))
+    write_text(path, filled(path.read_text(encoding="utf-8")))
     print(f"wrote {path.relative_to(DOCS.parent)}")

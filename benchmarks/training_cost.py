@@ -22,6 +22,7 @@ from train_speed import SPEC, data
 
 from qgf.compare import write_table
 from qgf.cost import flops, memory
+from qgf.files import write_text
 from qgf.hindsight import GoalChunks
 from qgf.learner import Learner
 from qgf.methods import METHODS
@@ -106,7 +107,7 @@ def main() -> None:
         print("".join(f"{x:>20}" for x in row.values()))
     if options.out:
         write_table(options.out, table)
-        options.out.with_suffix(".md").write_text(markdown(table))
+        write_text(options.out.with_suffix(".md"), markdown(table))
 
 
 if __name__ == "__main__":

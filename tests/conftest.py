@@ -34,7 +34,7 @@ TASK = "pointmaze-medium-navigate-singletask-task1-v0"
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs():
-    """What a file compiled goes with it: kept, it fills gigabytes, and the collector walks all of it again and again."""
+    """What a file compiled goes with it: kept, it fills gigabytes, all of which the collector walks again and again."""
     yield
     jax.clear_caches()
     gc.collect()

@@ -3,6 +3,8 @@
 import os
 import resource
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -94,3 +96,10 @@ def test_a_target_that_is_a_folder_is_a_users_error(tmp_path):
     with pytest.raises(UserError, match="target: cannot be written"), atomic_path(tmp_path / "target") as temporary:
         temporary.write_text("x")
     assert os.listdir(tmp_path) == ["target"]
+
+
+def test_text_is_utf8_where_the_machine_writes_something_else(tmp_path):
+    code = "import sys; from qgf.files import write_text; write_text(sys.argv[1], chr(0x6D41))"
+    plain = os.environ | dict(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0")
+    subprocess.run([sys.executable, "-c", code, tmp_path / "file.txt"], env=plain, check=True)
+    assert (tmp_path / "file.txt").read_bytes() == "流".encode()

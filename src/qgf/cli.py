@@ -415,7 +415,7 @@ def compare(
     with _bar("studying", "", keep=False) as tell:
         progress = lambda name, done, total, note: tell(done, total, note, name)
         folder = run(read_study(study), out, data_dir, progress, jobs)
-    console.print((folder / "aggregate.md").read_text(), soft_wrap=True)
+    console.print((folder / "aggregate.md").read_text(encoding="utf-8"), soft_wrap=True)
     _closing(f"wrote {folder}", f"open {folder / 'figures'}")
 
 

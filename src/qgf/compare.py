@@ -16,7 +16,7 @@ from qgf.config import read_json, write_json
 from qgf.data.sources import data_dir
 from qgf.errors import UserError
 from qgf.evaluation import Arm
-from qgf.files import atomic_path, locked
+from qgf.files import atomic_path, locked, write_text
 from qgf.ledger import Ledger, Row, outcomes
 from qgf.study import Environment, Method, Study
 from qgf.study_tables import across_tasks, aggregate_table, markdown, per_task_table
@@ -183,8 +183,7 @@ def write_results(shop: Workshop, rows: list[Row]) -> None:
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
         shown = across_tasks(table) if name == "per_task" else table
-        with atomic_path(folder / f"{name}.md") as temporary:
-            temporary.write_text(markdown(shown))
+        write_text(folder / f"{name}.md", markdown(shown))
     for name, figure in _figures(shop.study, rows):
         with atomic_path(folder / "figures" / f"{name}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=150, facecolor="white")

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import tyro
 
 from qgf.errors import UserError, unknown
-from qgf.files import atomic_path
+from qgf.files import write_text
 from qgf.methods import METHODS
 from qgf.methods.bc import BC
 
@@ -80,14 +80,13 @@ def method_from_json(fields: dict[str, Any]):
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def read_json(path: Path, what: str) -> dict[str, Any]:
     """The content of a JSON file; UserError if it is missing or broken. `what` names its owner in the message."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path.parent}: not {what} (no {path.name})") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

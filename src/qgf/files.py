@@ -37,6 +37,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise UserError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Text in UTF-8, whatever the machine's own encoding, as a file that is whole or not there; see `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 @contextmanager
 def locked(directory: str | Path) -> Iterator[None]:
     """Hold a directory, made if need be, for this process. The operating system lets go of it when the process ends.

@@ -16,7 +16,7 @@ from qgf import plots
 from qgf.analysis_plots import SECTIONS, read_table
 from qgf.config import read_json
 from qgf.evaluation import Arm, read_scores
-from qgf.files import atomic_path
+from qgf.files import atomic_path, write_text
 from qgf.guides import GUIDES
 from qgf.maze import Walks
 from qgf.sampling import DEFAULT_STRENGTH
@@ -42,7 +42,7 @@ def report(directory: str | Path) -> Path:
             _analysis(run, figures),
             _learning(run, figures),
         ]
-    page = Template(resources.files("qgf").joinpath("report.html").read_text()).substitute(
+    page = Template(resources.files("qgf").joinpath("report.html").read_text(encoding="utf-8")).substitute(
         title=escape(record["dataset"]),
         headline=_headline(rows),
         body="\n".join(part for part in body if part),
@@ -50,8 +50,7 @@ def report(directory: str | Path) -> Path:
         run=escape(run.directory.name),
     )
     path = run.directory / "report.html"
-    with atomic_path(path) as temporary:
-        temporary.write_text(page)
+    write_text(path, page)
     return path
 
 

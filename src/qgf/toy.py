@@ -138,6 +138,6 @@ class World:
 
 def world(name: str) -> World:
     """One of the worlds of `worlds.json`: "landing" (narrow peaks) or "gradients" (wide peaks)."""
-    spec = json.loads(resources.files("qgf").joinpath("worlds.json").read_text())[name]
+    spec = json.loads(resources.files("qgf").joinpath("worlds.json").read_text(encoding="utf-8"))[name]
     mixture = Mixture(jnp.array(spec["modes"])[:, None], jnp.array(spec["weights"], float), spec["std"])
     return World(mixture, best=spec["best"], steps=spec["steps"], **spec["bump"])

@@ -18,7 +18,7 @@ from qgf.checkpoint import Checkpoints, Trained, load_trained, save_trained
 from qgf.config import TrainConfig, from_json, read_json, to_json, write_json
 from qgf.data import Dataset
 from qgf.errors import UserError
-from qgf.files import LOCK, atomic_path, locked
+from qgf.files import LOCK, locked, write_text
 from qgf.hindsight import GoalChunks
 from qgf.learner import Chunks, Data, Learner, State
 from qgf.sampling import Policy, calibrate
@@ -191,13 +191,12 @@ class Metrics:
         self.path, self.columns = path, None
         if not path.exists():
             return
-        lines = path.read_text().splitlines(keepends=True)
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         whole = [line for line in lines if line.endswith("\n")]
         kept = whole[:1] + [line for line in whole[1:] if int(line.split(",", 1)[0]) <= keep]
         if len(kept) > 1:
             self.columns = kept[0].strip().split(",")[2:]
-        with atomic_path(path) as temporary:
-            temporary.write_text("".join(kept) if self.columns else "")
+        write_text(path, "".join(kept) if self.columns else "")
 
     def add(self, step: int, logs: dict[str, np.ndarray]) -> None:
         text = io.StringIO()

@@ -17,7 +17,7 @@ import numpy as np
 from qgf.checkpoint import Trained, load_trained
 from qgf.critics import Pessimistic
 from qgf.errors import UserError
-from qgf.files import atomic_path
+from qgf.files import write_text
 from qgf.guidance import ESTIMATORS
 from qgf.maze import Maze
 from qgf.networks import MLP, VelocityField
@@ -45,17 +45,12 @@ def page(run: str | Path | None = None) -> str:
 
 
 def write_page(path: Path, run: str | Path | None = None) -> None:
-    _write(path, page(run))
+    write_text(path, page(run))
 
 
 def write_policy(path: Path, run: str | Path) -> None:
     """Write the policy of `run` in the page's format."""
-    _write(path, policy_json(run) + "\n")
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_text(path, policy_json(run) + "\n")
 
 
 def policy_json(run: str | Path) -> str:

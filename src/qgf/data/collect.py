@@ -20,7 +20,7 @@ from qgf.data.dataset import read_npz
 from qgf.data.sources import data_dir
 from qgf.envs import gymnasium, parse_name, seed_globals
 from qgf.errors import UserError, unknown
-from qgf.files import atomic_path
+from qgf.files import atomic_path, write_text
 from qgf.processes import cores, end_with_parent, process_context, without_program
 
 Episode = dict[str, np.ndarray]
@@ -121,10 +121,9 @@ def _claim(partial: Path, plan: dict) -> None:
     except OSError as error:
         raise UserError(f"{partial}: cannot be created ({error.strerror})") from error
     path = partial / "plan.json"
-    if path.exists() and (found := json.loads(path.read_text())) != plan:
+    if path.exists() and (found := json.loads(path.read_text(encoding="utf-8"))) != plan:
         raise UserError(f"{partial} holds a collection with other settings ({found}); delete it or use its seed")
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(plan))
+    write_text(path, json.dumps(plan))
 
 
 def _shard(partial: Path, split: str, k: int) -> Path:
