@@ -172,7 +172,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path, tiny_run, caps
     page = tmp_path / "run" / "report.html"
     page.write_text("old")
 
-    def full(*_):
+    def full(*_, **__):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.write_text", full)
