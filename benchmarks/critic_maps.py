@@ -36,10 +36,14 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=16)
     parser.add_argument("--spacing", type=float, default=0.25)
     options = parser.parse_args()
+    if wrong := [run for run in options.runs if "=" not in run]:
+        parser.error(f"{wrong[0]}: expected NAME=RUN")
     runs = dict(run.split("=", 1) for run in options.runs)
     trained = {name: load_trained(Run(Path(run)).policy_dirs()[0]) for name, run in runs.items()}
     first = next(iter(trained.values()))
     maze = Maze.of(parse_name(first.dataset).env)
+    if maze is None:
+        parser.error(f"{first.dataset} is not a point maze")
     xy, free = grid(maze, options.spacing)
     obs = np.repeat(xy[free], options.samples, axis=0)
     actions = first.policy()(obs, jax.random.key(0)).reshape(len(obs), -1)
