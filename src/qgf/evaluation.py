@@ -42,6 +42,12 @@ class Arm:
         steps = f" T={self.steps}" if self.steps else ""
         return f"{self.guide}{'' if self.guide == 'none' else schedule + amount}{several}{steps}"
 
+    @property
+    def preference(self) -> tuple[float, int]:
+        """What decides among equals, the least first: how far the strength is from the default, in factors; samples."""
+        factor = 1.0 if self.strength is None else self.strength / DEFAULT_STRENGTH
+        return abs(float(np.log(factor))) if factor > 0 else float("inf"), self.best_of
+
     def of(self, policy: Policy) -> Policy:
         """The policy acting this way."""
         return policy.guided(self.guide, self.strength, self.weight, self.best_of, self.steps, self.schedule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
@@ -46,9 +47,9 @@ class State(NamedTuple):
     step: Array
 
 
-def with_part(nets, part: str, value):
-    """`nets` with its field `part` replaced."""
-    return eqx.tree_at(lambda n: getattr(n, part), nets, value)
+def with_parts(nets, parts: Mapping[str, Any]):
+    """`nets` with some of its fields replaced."""
+    return eqx.tree_at(lambda n: [getattr(n, part) for part in parts], nets, list(parts.values()))
 
 
 def batch_at(chunks: Chunks, rows: Array, horizon: int) -> Batch:
@@ -87,17 +88,12 @@ class Learner:
 
     def init(self, key: Array) -> State:
         key, nets = jax.random.split(key)
-        nets = self.method.init(self.spec, nets)
-        for part, value in self.frozen.items():
-            nets = with_part(nets, part, value)
-        nets = self.method.start(nets, self.frozen)
+        nets = self.method.start(with_parts(self.method.init(self.spec, nets), self.frozen), self.frozen)
         return State(nets, self.adam.init(self._trained(nets)), key, jnp.zeros((), jnp.int32))
 
     def with_frozen(self, nets, lender):
         """`nets` with the frozen parts of `lender`."""
-        for part in self.frozen:
-            nets = with_part(nets, part, getattr(lender, part))
-        return nets
+        return with_parts(nets, {part: getattr(lender, part) for part in self.frozen})
 
     def _trained(self, nets) -> dict[str, Any]:
         return {part: getattr(nets, part) for part in self.losses}
@@ -120,10 +116,8 @@ class Learner:
         trained = self._trained(state.nets)
         grads, logs = jax.grad(self.loss, has_aux=True)(trained, state.nets, batch, noise)
         steps, optimiser = self.adam.update(grads, state.optimiser)
-        nets = state.nets
-        for part, value in optax.apply_updates(trained, steps).items():
-            nets = with_part(nets, part, value)
-        nets = self.with_frozen(self.method.after(nets), state.nets)
+        nets = self.method.after(with_parts(state.nets, optax.apply_updates(trained, steps)))
+        nets = self.with_frozen(nets, state.nets)
         return State(nets, optimiser, state.key, state.step + 1), logs
 
     @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")

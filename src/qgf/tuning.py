@@ -70,6 +70,10 @@ class Candidate(NamedTuple):
     train: str
     arm: Arm
 
+    @property
+    def preference(self) -> tuple[float, int]:
+        return self.arm.preference
+
 
 T = TypeVar("T", Arm, Candidate)
 
@@ -97,17 +101,10 @@ def halving(
         first += episodes
         for arms in alive.values():
             if len(arms) > 1:
-                arms.sort(key=lambda x: (-played[x].mean(), *_preference(x)))
+                arms.sort(key=lambda x: (-played[x].mean(), *x.preference))
             if number < len(rungs) - 1:
                 del arms[max(2, round(len(arms) * KEEP)) :]
     return {name: arms[0] for name, arms in alive.items()}, played
-
-
-def _preference(x: Arm | Candidate) -> tuple[float, int]:
-    """What a tie is decided by: how far the strength is from the default, in factors; how many samples it takes."""
-    arm = x.arm if isinstance(x, Candidate) else x
-    factor = 1.0 if arm.strength is None else arm.strength / DEFAULT_STRENGTH
-    return abs(float(np.log(factor))) if factor > 0 else float("inf"), arm.best_of
 
 
 class Tuned(NamedTuple):
