@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qgf.errors import UserError, unknown
-from qgf.processes import process_context, without_program
+from qgf.processes import worker_processes
 
 try:
     with warnings.catch_warnings():
@@ -170,9 +170,9 @@ def make_vector_env(env_id: str, horizon: int, lanes: int | None = None) -> Asyn
     a reset mask.
     """
     lanes = lanes or lanes_of(env_id)
-    with without_program():
+    with worker_processes() as way:
         return AsyncVectorEnv(
             [lambda: ChunkEnv(gymnasium.make(env_id), horizon)] * lanes,
-            context=process_context(),
+            context=way,
             autoreset_mode=AutoresetMode.DISABLED,
         )

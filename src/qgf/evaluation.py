@@ -63,7 +63,7 @@ def arms(
 ) -> list[Arm]:
     """All combinations; "none" has no strength. Raises UserError if strengths and weights are both given."""
     if strengths and weights:
-        raise UserError("give --strength or --weight, not both")
+        raise UserError("give strengths or weights, not both")
     amounts: list[dict[str, Any]] = (
         [dict(weight=w) for w in weights] if weights else [dict(strength=s) for s in strengths or (DEFAULT_STRENGTH,)]
     )

@@ -6,30 +6,28 @@ import multiprocessing
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import wait
 from typing import Any
 
 
-def process_context() -> str:
-    """How worker processes start: from a clean server where there is one, as forking a process with JAX can hang."""
-    if sys.platform == "win32":
-        return "spawn"
-    multiprocessing.set_forkserver_preload(["qgf.envs"])
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core per process; read by the workers' linear algebra
-    return "forkserver"
-
-
 @contextmanager
-def without_program():
-    """Processes that start meanwhile do not import the running program again: they need nothing of it, and JAX in
-    every one of them takes ten seconds and gigabytes.
+def worker_processes() -> Iterator[str]:
+    """How worker processes start: from a clean server where there is one, as forking a process with JAX can hang.
+
+    Those that start meanwhile do not import the running program again: they need nothing of it, and JAX in every one
+    of them takes ten seconds and gigabytes.
     """
+    way = "spawn" if sys.platform == "win32" else "forkserver"
+    if way == "forkserver":
+        multiprocessing.set_forkserver_preload(["qgf.envs"])
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core per process; read by the workers' linear algebra
     program = vars(sys.modules["__main__"])
     kept: dict[str, Any] = {name: program[name] for name in ("__spec__", "__file__") if name in program}
     program.update(dict.fromkeys(kept))
     try:
-        yield
+        yield way
     finally:
         program.update(kept)
 

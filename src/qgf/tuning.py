@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -15,7 +16,7 @@ from jax import Array
 
 from qgf.config import write_json
 from qgf.errors import UserError
-from qgf.evaluation import Arm
+from qgf.evaluation import Arm, arms
 from qgf.guides import GUIDES, find, need
 from qgf.guides import schedule as find_schedule
 from qgf.ledger import Player, Row, outcomes
@@ -42,26 +43,17 @@ def candidates(
     """The grid to choose from, by default the guide's own strengths. Raises UserError if it has two scales, or for an
     unknown guide or schedule.
     """
-    if strengths and weights:
-        raise UserError("give strengths or weights, not both")
     guides, schedules = tuple(guides), tuple(schedules)
     for known, names in ((find, guides), (find_schedule, schedules)):
         for name in names:
             known(name)
 
-    def amounts(guide: str) -> list[dict[str, Any]]:
-        if guide == "none":
-            return [{}]
-        if weights:
-            return [dict(weight=w) for w in weights]
-        grid = strengths or (SCALES if getattr(find(guide), "scale_free", False) else STRENGTHS)
-        return [dict(strength=s) for s in grid]
+    def grid(guide: str) -> Sequence[float]:
+        own = SCALES if getattr(find(guide), "scale_free", False) else STRENGTHS
+        return strengths or (() if weights else own)
 
-    plans = [(guide, amount, s) for guide in guides for amount in amounts(guide) for s in schedules]
-    return list(dict.fromkeys(
-        Arm(guide, best_of=n, schedule="constant" if guide == "none" else s, **amount)
-        for n in best_of for guide, amount, s in plans
-    ))  # fmt: skip
+    ways = [arms([guide], grid(guide), weights, [n], schedules=schedules) for n in best_of for guide in guides]
+    return list(dict.fromkeys(chain(*ways)))
 
 
 class Candidate(NamedTuple):
@@ -95,16 +87,16 @@ def halving(
     played: dict[T, np.ndarray] = {}
     alive, first = {name: list(arms) for name, arms in groups.items()}, 0
     for number, episodes in enumerate(rungs):
-        rivals = list(dict.fromkeys(arm for arms in alive.values() if len(arms) > 1 for arm in arms))
+        rivals = list(dict.fromkeys(arm for group in alive.values() if len(group) > 1 for arm in group))
         for arm, success in (play(rivals, first, episodes) if rivals else {}).items():
             played[arm] = np.append(played.get(arm, []), success)
         first += episodes
-        for arms in alive.values():
-            if len(arms) > 1:
-                arms.sort(key=lambda x: (-played[x].mean(), *x.preference))
+        for group in alive.values():
+            if len(group) > 1:
+                group.sort(key=lambda x: (-played[x].mean(), *x.preference))
             if number < len(rungs) - 1:
-                del arms[max(2, round(len(arms) * KEEP)) :]
-    return {name: arms[0] for name, arms in alive.items()}, played
+                del group[max(2, round(len(group) * KEEP)) :]
+    return {name: group[0] for name, group in alive.items()}, played
 
 
 class Tuned(NamedTuple):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from graphlib import TopologicalSorter
 from itertools import product
-from multiprocessing import get_context
+from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from qgf.data import Dataset, load_dataset
 from qgf.errors import UserError
 from qgf.ledger import Ledger, Player
 from qgf.plugins import use
-from qgf.processes import cores, end_with_parent, process_context, stay_on, without_program
+from qgf.processes import cores, end_with_parent, stay_on, worker_processes
 from qgf.sampling import Policy
 from qgf.study import Environment, Study
 from qgf.training import FREE, Run, train
@@ -192,15 +192,15 @@ def _side_by_side(shop: Workshop, missing: dict[Job, list[Job]], teams: list[lis
     order.prepare()
     ready: list[Job] = []
     running: dict[Any, tuple] = {}  # by connection, whose class differs between systems
-    context = get_context(process_context())
     try:
         while order.is_active():
             ready += order.get_ready()
             while ready and teams:
                 job, team = ready.pop(0), teams.pop(0)
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_train, args=(theirs,), daemon=True)  # type: ignore[attr-defined]
-                with without_program():
+                ours, theirs = Pipe()
+                with worker_processes() as way:
+                    context: Any = get_context(way)
+                    process = context.Process(target=_train, args=(theirs,), daemon=True)
                     process.start()
                 theirs.close()
                 running[ours] = process, job, team

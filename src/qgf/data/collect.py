@@ -21,7 +21,7 @@ from qgf.data.sources import data_dir
 from qgf.envs import gymnasium, parse_name, seed_globals
 from qgf.errors import UserError, unknown
 from qgf.files import atomic_path, write_text
-from qgf.processes import cores, end_with_parent, process_context, without_program
+from qgf.processes import cores, end_with_parent, worker_processes
 
 Episode = dict[str, np.ndarray]
 POINTMAZE_NOISE = 0.5
@@ -95,8 +95,10 @@ def collect(
     todo = [job for job in jobs if not _shard(partial, *job).exists()]
     done = len(jobs) - len(todo)
     progress(done * length, len(jobs) * length)
-    context = get_context(process_context())
-    with without_program(), ProcessPoolExecutor(workers or len(cores()), context, initializer=end_with_parent) as pool:
+    with (
+        worker_processes() as way,
+        ProcessPoolExecutor(workers or len(cores()), get_context(way), initializer=end_with_parent) as pool,
+    ):
         pending = [pool.submit(_collect_one, dataset, seed, split, k, str(partial)) for split, k in todo]
         try:
             for future in as_completed(pending):
