@@ -20,10 +20,11 @@ from qgf.critics import CRITICS
 from qgf.errors import UserError
 from qgf.learner import Chunks, Learner
 from qgf.methods import METHODS
-from qgf.methods.bc import BC, IFQL, noise_and_time
+from qgf.methods.bc import BC, noise_and_time
 from qgf.methods.ddpm import DAC, IDQL, QSM, noised
 from qgf.methods.edp import EDP
 from qgf.methods.fql import FQL
+from qgf.methods.ifql import IFQL
 from qgf.networks import Nets
 from qgf.sampling import best_of
 from qgf.toy import Mixture

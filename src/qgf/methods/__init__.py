@@ -1,11 +1,12 @@
 """Training methods by name. A method is its networks, its losses and the two functions that guidance needs."""
 
-from qgf.methods.bc import BC, IFQL
+from qgf.methods.bc import BC
 from qgf.methods.cfgrl import CFGRL
 from qgf.methods.ddpm import DAC, IDQL, QSM
 from qgf.methods.edp import EDP
 from qgf.methods.fql import FQL
 from qgf.methods.goals import GC
+from qgf.methods.ifql import IFQL
 from qgf.methods.lab import Lab
 from qgf.methods.qam import QAM
 from qgf.methods.robustq import RobustQ

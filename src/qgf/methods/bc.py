@@ -143,16 +143,6 @@ class OneActor(BC):
         return cloning(actor, batch, key), {}
 
 
-@dataclass(frozen=True)
-class IFQL(BC):
-    """Implicit flow Q-learning: the cloned flow, of whose samples the best by IQL's critic is played (Park et al. 2025,
-    FQL, baselines; IDQL, Hansen-Estruch et al. 2023, with a flow). A policy of its own needs no training.
-    """
-
-    name: ClassVar[str] = "ifql"
-    best_of: ClassVar[int] = 32  # FQL's published code
-
-
 def noise_and_time(key: Array, batch: Batch) -> tuple[Array, Array]:
     """a_0 ~ N(0, I) [B, d] and t ~ U(0, 1) [B]."""
     noise, time = jax.random.split(key)
