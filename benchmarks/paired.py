@@ -8,6 +8,7 @@ episodes are taken for independent.
 """
 
 import argparse
+import re
 
 import numpy as np
 from choices import RESULTS, held_out
@@ -34,7 +35,8 @@ def main() -> None:
         }
         for name, other in sorted(won.items(), key=lambda item: -item[1].mean())
     ]
-    path = RESULTS / options.study / f"against-{options.method}.md"
+    slug = re.sub(r"[^a-z0-9]+", "-", options.method.lower()).strip("-")  # "qgf, IQL" -> qgf-iql
+    path = RESULTS / options.study / f"against-{slug}.md"
     write_text(path, markdown(rows))
     print(f"wrote {path.name}: {options.method} {100 * mine.mean():.1f} % of {len(mine)} episodes")
 
