@@ -18,6 +18,7 @@ lint: $(READY)  ## style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(READY)  ## speed of training and of acting
 	$(BIN)/python benchmarks/train_speed.py
@@ -25,7 +26,7 @@ bench: $(READY)  ## speed of training and of acting
 
 tutorial: node $(MODULES)  ## build the interactive tutorial into the package: `qgf tutorial` shows it
 	cd tutorial && npm run -s build
-	cp tutorial/dist/index.html src/qgf/tutorial.html
+	cp tutorial/dist/index.html src/qgf/pages/tutorial.html
 
 node:
 	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' \
@@ -45,4 +46,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs build dist tutorial/node_modules tutorial/dist src/qgf/tutorial.html
+	rm -rf $(VENV) runs build dist tutorial/node_modules tutorial/dist src/qgf/pages/tutorial.html

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from qgf.files import write_text
+from qgf.pages.tables import markdown
 from qgf.statistics import selection_bias, wilson
-from qgf.study_tables import markdown
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
 Runs = dict[str, dict[tuple[str, str], np.ndarray]]

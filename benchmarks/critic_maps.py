@@ -12,12 +12,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from qgf.checkpoint import load_trained
-from qgf.envs import parse_name
+from qgf.environments.maze import Maze
+from qgf.environments.ogbench.names import parse_name
 from qgf.files import atomic_path
-from qgf.maze import Maze
-from qgf.plots import _figure, draw_maze, style
-from qgf.training import Run
+from qgf.pages.plots import _figure, draw_maze, style
+from qgf.training.run import Run
+from qgf.training.trained import load_trained
 
 
 def grid(maze: Maze, spacing: float) -> tuple[np.ndarray, np.ndarray]:

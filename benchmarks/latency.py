@@ -13,10 +13,10 @@ from time import perf_counter
 import jax
 import numpy as np
 
-from qgf.checkpoint import Trained
-from qgf.guidance import ESTIMATORS
-from qgf.methods.bc import BC
-from qgf.sampling import Policy
+from qgf.method.guidance import ESTIMATORS
+from qgf.method.policy import Policy
+from qgf.training.methods.bc import BC
+from qgf.training.trained import Trained
 from qgf.types import Calibration, Spec
 
 SPEC = Spec(obs_dim=28, action_dim=5, horizon=5)  # cube-single

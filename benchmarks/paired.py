@@ -14,8 +14,8 @@ import numpy as np
 from choices import RESULTS, held_out
 
 from qgf.files import write_text
+from qgf.pages.tables import markdown
 from qgf.statistics import mcnemar
-from qgf.study_tables import markdown
 
 
 def main() -> None:

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from machine import fastest, matmul_rate
 
-from qgf.learner import Chunks, Learner
-from qgf.methods.bc import BC
-from qgf.networks import FREQUENCIES
+from qgf.networks.velocity import FREQUENCIES
+from qgf.training.learner import Chunks, Learner
+from qgf.training.methods.bc import BC
 from qgf.types import Spec
 
 SPEC = Spec(obs_dim=28, action_dim=5, horizon=5)  # cube-single

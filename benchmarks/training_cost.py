@@ -20,13 +20,13 @@ import numpy as np
 from machine import matmul_rate
 from train_speed import SPEC, data
 
-from qgf.compare import write_table
-from qgf.cost import flops, memory
-from qgf.files import write_text
-from qgf.hindsight import GoalChunks
-from qgf.learner import Learner
-from qgf.methods import METHODS
-from qgf.study_tables import markdown
+from qgf.data.hindsight import GoalChunks
+from qgf.files import write_table, write_text
+from qgf.laboratory.cost import memory
+from qgf.method.flops import flops
+from qgf.pages.tables import markdown
+from qgf.training.learner import Learner
+from qgf.training.methods import METHODS
 
 ROWS = [(name, {}) for name in METHODS if name not in ("robust-q", "cfgrl", "lab", "ifql")] + [
     ("bc", dict(critic="td")),

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 
-from qgf.guidance import ESTIMATORS, qgf
-from qgf.methods import METHODS
-from qgf.methods.bc import BC
+from qgf.method.guidance import ESTIMATORS, qgf
+from qgf.training.methods import METHODS
+from qgf.training.methods.bc import BC
 
 
 def late(v, q, a, t):

@@ -13,10 +13,10 @@ import jax.numpy as jnp
 import optax
 from matplotlib.figure import Figure
 
-from qgf.checkpoint import Trained
-from qgf.learner import Chunks, Learner
-from qgf.methods import METHODS
-from qgf.toy import Mixture
+from qgf.method.toy import Mixture
+from qgf.training.learner import Chunks, Learner
+from qgf.training.methods import METHODS
+from qgf.training.trained import Trained
 from qgf.types import Spec
 
 SPEC, STEPS, N = Spec(obs_dim=1, action_dim=2, horizon=1), 2000, 1000

@@ -21,13 +21,13 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from qgf.config import TrainConfig
-from qgf.data import load_dataset
-from qgf.data.collect import collect
-from qgf.guidance import ESTIMATORS
-from qgf.methods import METHODS
-from qgf.methods.bc import BC
-from qgf.training import train
+from qgf.environments.datasets import load_dataset
+from qgf.environments.ogbench.collect import collect
+from qgf.method.guidance import ESTIMATORS
+from qgf.training.config import TrainConfig
+from qgf.training.loop import train
+from qgf.training.methods import METHODS
+from qgf.training.methods.bc import BC
 
 TASK = "pointmaze-medium-navigate-singletask-task1-v0"
 

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from qgf.cli import main
+from qgf.cli.main import main
 from qgf.errors import UserError
-from qgf.guides import GUIDES, find
-from qgf.methods import METHODS
+from qgf.method.guides import GUIDES, find
 from qgf.plugins import use
+from qgf.training.methods import METHODS
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "04_your_own_guide.py"
 

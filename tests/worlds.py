@@ -6,7 +6,7 @@ from scipy.integrate import solve_ivp
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-from qgf.toy import Mixture
+from qgf.method.toy import Mixture
 
 DIMENSIONS = (1, 3)
 MEANS = {

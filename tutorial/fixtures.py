@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import ndtr
 
-from qgf.flow import Flow
-from qgf.guidance import ESTIMATORS
-from qgf.sampling import sample
-from qgf.toy import Mixture, World, world
+from qgf.method.flow import Flow
+from qgf.method.guidance import ESTIMATORS
+from qgf.method.sampling import sample
+from qgf.method.toy import Mixture, World, world
 
 STEPS = 20
 WEIGHT = 1.5

@@ -8,47 +8,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from qgf import guidance as guidance
-    from qgf import toy as toy
-    from qgf.config import TrainConfig as TrainConfig
     from qgf.data import Dataset as Dataset
-    from qgf.data import load_dataset as load_dataset
+    from qgf.environments.datasets import load_dataset as load_dataset
     from qgf.errors import UserError as UserError
-    from qgf.evaluation import evaluate as evaluate
-    from qgf.sampling import Policy as Policy
-    from qgf.sampling import best_of as best_of
-    from qgf.sampling import calibrate as calibrate
-    from qgf.sampling import guided_flow as guided_flow
-    from qgf.sampling import refine as refine
-    from qgf.sampling import sample as sample
-    from qgf.training import Run as Run
-    from qgf.training import train as train
+    from qgf.method import guidance as guidance
+    from qgf.method import toy as toy
+    from qgf.method.policy import Policy as Policy
+    from qgf.method.policy import best_of as best_of
+    from qgf.method.policy import calibrate as calibrate
+    from qgf.method.policy import guided_flow as guided_flow
+    from qgf.method.policy import refine as refine
+    from qgf.method.sampling import sample as sample
+    from qgf.playing.episodes import evaluate as evaluate
+    from qgf.training.config import TrainConfig as TrainConfig
+    from qgf.training.loop import train as train
+    from qgf.training.run import Run as Run
 
 _HOME = {
-    "guidance": None,
-    "toy": None,
-    "TrainConfig": "config",
+    "guidance": "method.guidance",
+    "toy": "method.toy",
+    "TrainConfig": "training.config",
     "Dataset": "data",
-    "load_dataset": "data",
+    "load_dataset": "environments.datasets",
     "UserError": "errors",
-    "evaluate": "evaluation",
-    "Policy": "sampling",
-    "best_of": "sampling",
-    "calibrate": "sampling",
-    "guided_flow": "sampling",
-    "refine": "sampling",
-    "sample": "sampling",
-    "Run": "training",
-    "train": "training",
+    "evaluate": "playing.episodes",
+    "Policy": "training.trained",  # which adds Policy.load
+    "best_of": "method.policy",
+    "calibrate": "method.policy",
+    "guided_flow": "method.policy",
+    "refine": "method.policy",
+    "sample": "method.sampling",
+    "Run": "training.run",
+    "train": "training.loop",
 }
+_MODULES = ("guidance", "toy")
 __all__ = tuple(_HOME)
 
 
 def __getattr__(name: str):
     if name not in _HOME:
         raise AttributeError(f"module 'qgf' has no attribute {name!r}")
-    module = import_module(f"qgf.{_HOME[name] or name}")
-    return module if _HOME[name] is None else getattr(module, name)
+    module = import_module(f"qgf.{_HOME[name]}")
+    return module if name in _MODULES else getattr(module, name)
 
 
 def __dir__():

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from qgf.errors import UserError
-from qgf.methods import METHODS
+from qgf.training.methods import METHODS
 
 
 def use(path: str | Path) -> None:

@@ -21,7 +21,7 @@ def worker_processes() -> Iterator[str]:
     """
     way = "spawn" if sys.platform == "win32" else "forkserver"
     if way == "forkserver":
-        multiprocessing.set_forkserver_preload(["qgf.envs"])
+        multiprocessing.set_forkserver_preload(["qgf.environments.vector"])
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core per process; read by the workers' linear algebra
     program = vars(sys.modules["__main__"])
     kept: dict[str, Any] = {name: program[name] for name in ("__spec__", "__file__") if name in program}

@@ -1,6 +1,6 @@
-"""Datasets: where they come from, what they must look like, and how chunks of actions are cut from them."""
+"""Datasets: what they must look like, and how chunks of actions are cut from them. Nothing here needs JAX."""
 
-from qgf.data.dataset import Dataset, read_npz
-from qgf.data.sources import load_dataset
+from qgf.data.dataset import Dataset
+from qgf.data.npz import read_npz
 
-__all__ = ("Dataset", "load_dataset", "read_npz")
+__all__ = ("Dataset", "read_npz")

@@ -1,0 +1,5 @@
+"""`python -m qgf`."""
+
+from qgf.cli.main import main
+
+main()

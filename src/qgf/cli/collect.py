@@ -1,0 +1,35 @@
+"""`qgf collect`."""
+
+from pathlib import Path
+from typing import Optional
+
+import tyro
+
+from qgf.cli.printing import bar, closing
+
+
+def collect(
+    env: tyro.conf.Positional[str],
+    /,
+    transitions: Optional[int] = None,
+    seed: int = 0,
+    workers: Optional[int] = None,
+    data_dir: Optional[Path] = None,
+    overwrite: bool = False,
+):
+    """Make an OGBench dataset on this machine with the scripted oracles of its wheel.
+
+    Args:
+        env: Environment and kind of data: pointmaze-medium-navigate, cube-single-play, scene-noisy, ...
+        transitions: How many, default as published (one million for most); a tenth more is made for validation.
+        seed: Same seed, same data, whatever the number of workers.
+        workers: Processes, default one per core.
+        data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
+        overwrite: Replace a dataset that is there.
+    """
+    from qgf.environments.ogbench.collect import collect as run
+
+    with bar("collecting", "transitions") as tell:
+        path = run(env, transitions, seed, workers, data_dir, overwrite, lambda done, total: tell(done, total))
+    kind = path.stem.rsplit("-", 1)[0]
+    closing(f"wrote {path}", f"qgf train {kind}-singletask-task1-v0")

@@ -1,0 +1,35 @@
+"""`qgf compare`."""
+
+from pathlib import Path
+from typing import Optional
+
+import tyro
+
+from qgf.cli.printing import bar, closing, console
+
+
+def compare(
+    study: tyro.conf.Positional[Path],
+    /,
+    out: Path = Path("runs/studies"),
+    data_dir: Optional[Path] = None,
+    jobs: Optional[int] = None,
+):
+    """Run a study: train what is missing, tune, play held-out episodes; continues where it was interrupted.
+
+    Args:
+        study: A study file (TOML): environments x training seeds x methods; docs/studies has examples.
+        out: The study goes to a folder of its name, its runs to a folder that all studies share.
+        data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
+        jobs: Runs to train at a time, each with its share of the cores; default one per core, one on a GPU.
+    """
+    from qgf.laboratory.compare import compare as run
+    from qgf.laboratory.study import read_study
+    from qgf.pages.study import write_study
+
+    with bar("studying", "", keep=False) as tell:
+        progress = lambda name, done, total, note: tell(done, total, note, name)
+        results = run(read_study(study), out, data_dir, progress, jobs)
+    folder = write_study(results)
+    console.print((folder / "aggregate.md").read_text(encoding="utf-8"), soft_wrap=True)
+    closing(f"wrote {folder}", f"open {folder / 'figures'}")

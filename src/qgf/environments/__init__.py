@@ -1,0 +1,1 @@
+"""Environments and the data they come with. Nothing here needs JAX."""

@@ -1,0 +1,78 @@
+"""OGBench's point mazes as pictures need them: walls, goal, and where each arm went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qgf.data.npz import read_npz
+from qgf.files import atomic_path
+
+
+@dataclass(frozen=True)
+class Maze:
+    """Walls as a 0/1 grid of square cells, and the task's goal; lengths in the simulator's units."""
+
+    walls: np.ndarray  # [I, J]; cell (i, j) is centred at (j, i) * unit - offset
+    unit: float
+    offset: np.ndarray  # [2]
+    goal: np.ndarray  # [2]
+    radius: float  # of the goal
+
+    @property
+    def extent(self) -> tuple[float, float, float, float]:
+        """left, right, bottom, top of the grid."""
+        (rows, columns), half = self.walls.shape, self.unit / 2
+        left, bottom = -self.offset - half
+        return left, left + columns * self.unit, bottom, bottom + rows * self.unit
+
+    @staticmethod
+    def of(env_id: str) -> Maze | None:
+        """The maze of a gymnasium id, None if it has none."""
+        if not env_id.startswith("pointmaze"):
+            return None
+        from qgf.environments.ogbench.names import gymnasium
+
+        played = gymnasium.make(env_id)
+        played.reset(seed=0)
+        env = played.unwrapped
+        offset = -np.array(env.ij_to_xy((0, 0)), float)
+        return Maze(env.maze_map, float(env._maze_unit), offset, np.array(env.cur_goal_xy, float), env._goal_tol)
+
+
+@dataclass(frozen=True)
+class Walks:
+    """Positions at each decision, per arm and episode, of the policy after `updates` updates."""
+
+    maze: Maze
+    updates: int
+    paths: dict[str, list[np.ndarray]]  # arm's label -> per episode [C, S], positions first
+    success: dict[str, np.ndarray]  # arm's label -> [episodes]
+
+    def save(self, path: Path) -> None:
+        """Write the walks; arms that the file already has of the same policy stay in it."""
+        old = Walks.load(path)
+        paths, success = self.paths, self.success
+        if old is not None and old.updates == self.updates:
+            paths, success = old.paths | paths, old.success | success
+        arrays = {f"maze_{key}": np.asarray(value) for key, value in vars(self.maze).items()}
+        arrays |= dict(updates=np.array(self.updates), labels=np.array(list(paths)))
+        for i, label in enumerate(paths):
+            arrays |= {f"xy_{i}": np.concatenate(paths[label]).astype(np.float32), f"success_{i}": success[label]}
+            arrays[f"lengths_{i}"] = np.array([len(p) for p in paths[label]])
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+    @staticmethod
+    def load(path: Path) -> Walks | None:
+        """What `save` wrote, None if there is no such file."""
+        if not path.is_file():
+            return None
+        x = read_npz(path, keys=None)
+        maze = Maze(x["maze_walls"], float(x["maze_unit"]), x["maze_offset"], x["maze_goal"], float(x["maze_radius"]))
+        labels = {str(label): i for i, label in enumerate(x["labels"])}
+        split = lambda i: np.split(x[f"xy_{i}"], np.cumsum(x[f"lengths_{i}"])[:-1])
+        paths = {label: split(i) for label, i in labels.items()}
+        return Walks(maze, int(x["updates"]), paths, {label: x[f"success_{i}"] for label, i in labels.items()})

@@ -1,0 +1,1 @@
+"""Studies and analyses: what methods are worth, as tables of numbers."""

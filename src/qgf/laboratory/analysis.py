@@ -1,0 +1,135 @@
+"""All measurements of `measures` for a run, with critics of its own to guide and to judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from qgf.data import Dataset
+from qgf.environments.datasets import load_dataset
+from qgf.errors import UserError
+from qgf.files import locked, write_table
+from qgf.laboratory.cost import cost
+from qgf.laboratory.measures import (
+    SAMPLES,
+    Row,
+    distance_from_data,
+    gradient_as_optimiser,
+    jacobians,
+    neighbours,
+    noise_sensitivity,
+    runnable,
+    sweep,
+)
+from qgf.method.policy import Policy
+from qgf.playing.arm import arms
+from qgf.training.config import to_json
+from qgf.training.loop import train
+from qgf.training.run import Run
+from qgf.training.trained import load_trained
+
+Tell = Callable[[str, int, int], None]
+
+
+# All of it, for a run
+
+
+def halves(dataset: Dataset) -> tuple[Dataset, Dataset]:
+    """Every other episode each, with the same validation data. Raises UserError if there is only one episode."""
+    episode = np.cumsum(dataset.ends) - dataset.ends
+    if episode[-1] == 0:
+        raise UserError(f"{dataset.name}: one episode cannot be halved")
+
+    def part(rows):
+        cut = {name: x[rows] for name, x in vars(dataset).items() if isinstance(x, np.ndarray)}
+        return replace(dataset, **cut)
+
+    return part(episode % 2 == 0), part(episode % 2 == 1)
+
+
+def half_critic(run: Run, half: Dataset, directory: Path, updates: int, tell: Callable[[int, int], None]) -> Policy:
+    """The run's frozen flow with a critic of its settings trained on half of the data; kept in `directory`."""
+    config = replace(run.config, seeds=1, steps=min(updates, run.config.steps))
+    flow = run.policy_dirs()[0]
+    if not _finished(directory, flow, config):
+        there = Run(directory).record if (directory / "config.json").exists() else {}
+        same = there.get("train") == to_json(config) and there.get("flow") == str(flow)
+        resumes = same and not (directory / "policy").exists()
+        progress = lambda step, logs: tell(step, config.steps)
+        train(half, config, directory, flow, overwrite=not resumes, progress=progress)
+    return Run(directory).policy()
+
+
+def _finished(directory: Path, flow: Path, config) -> bool:
+    """Whether `directory` holds a critic of these settings, trained to its end beside this very flow."""
+    try:
+        settings, trained = Run(directory).record.get("train"), load_trained(directory / "policy")
+    except UserError:
+        return False
+    same_flow = bool(eqx.tree_equal(trained.nets.flow, load_trained(flow).nets.flow))
+    return settings == to_json(config) and same_flow
+
+
+def some_states(dataset: Dataset, horizon: int, n: int, seed: int = 0) -> np.ndarray:
+    """n observations at which chunks start, of episodes that nothing was trained on if there are any, [n, S]."""
+    source = dataset.validation or dataset
+    starts = source.starts(horizon)
+    rng = np.random.default_rng(seed)
+    return source.seen(rng.choice(starts, n, replace=len(starts) < n), rng)
+
+
+def analyse(
+    directory: str | Path,
+    guides: Iterable[str] = (),
+    updates: int = 5_000,
+    states: int = 512,
+    samples: Sequence[int] = SAMPLES,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    progress: Tell = lambda name, done, total: None,
+) -> Path:
+    """Measure a run's guides (default: all that it can run) at `states` held-out states; returns its analysis/ folder.
+
+    Writes analysis/*.csv. The critics of two halves of the data, one to guide and one to judge, are trained once for
+    `updates` updates (at most the run's own) and kept there.
+    `progress(name, done, total)`. Raises UserError for what the run cannot do, before anything is trained.
+    """
+    run = Run(Path(directory))
+    dataset = load_dataset(run.record["dataset"], data_dir)
+    if states < 2 or min(samples, default=1) < 1:
+        raise UserError(f"an analysis needs at least two states and best of one, got {states} and {min(samples)}")
+    policy, observations = run.policy(), some_states(dataset, run.config.horizon, states, seed)
+    guides = [guide for guide in runnable(policy, observations, guides) if guide != "none"]
+    if not guides:
+        raise UserError("there is nothing to analyse without a guide; leave --guide out for all")
+    folder = run.directory / "analysis"
+    with locked(folder):
+        first, second = (
+            half_critic(run, half, folder / name, updates, partial(progress, f"critic of the {name} half"))
+            for name, half in zip(("first", "second"), halves(dataset), strict=True)
+        )
+        chunks, key = neighbours(dataset, observations, policy.horizon), jax.random.key(seed)
+        for name, rows in _tables(policy, first, second.critic, observations, key, guides, samples, chunks, progress):
+            short = [{k: f"{x:.6g}" if isinstance(x, float) else x for k, x in row.items()} for row in rows]
+            write_table(folder / f"{name}.csv", short)
+    return folder
+
+
+def _tables(
+    policy, half, judge, observations, key, guides, samples, chunks, progress
+) -> Iterator[tuple[str, list[Row]]]:
+    """Every measurement by the name of its table."""
+    chosen = sweep(guides, samples=samples)
+    yield "noise", noise_sensitivity(policy, observations, key, guides, progress=partial(progress, "noise"))
+    yield "jacobian", jacobians(policy, observations, key)
+    yield "value", gradient_as_optimiser(half, observations, key, chosen, judge, partial(progress, "Q reached"))
+    far = partial(progress, "distance from the data")
+    yield "distance", distance_from_data(half, observations, key, chosen, chunks, judge, progress=far)
+    priced = arms(["none", *guides]) + arms(("none", "qgf"), best_of=[n for n in samples if n > 1])
+    yield "cost", cost(policy, observations, key, priced, progress=partial(progress, "cost"))

@@ -1,0 +1,56 @@
+"""What acting costs: operations, which are counted, and time and memory, which are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from qgf.method.flops import flops
+from qgf.method.policy import Policy
+from qgf.playing.arm import Arm
+
+
+def cost(
+    policy: Policy,
+    observations,
+    key: Array,
+    chosen: Sequence[Arm],
+    calls: int = 50,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> list[dict[str, Any]]:
+    """What one action chunk of one state costs: FLOP, milliseconds (median of `calls` compiled calls), peak bytes.
+
+    The memory is that of the compiled program beside its arguments (temporaries and result). Rows: guide, best_of,
+    flop, milliseconds, bytes.
+    """
+    obs = jax.tree.map(lambda x: jnp.asarray(x[:1]), observations)
+    rows = []
+    for i, arm in enumerate(chosen):
+        acting = arm.of(policy)
+        arrays, fixed = eqx.partition(acting, eqx.is_array)
+        act = lambda arrays, obs, key, fixed=fixed: eqx.combine(arrays, fixed).act(obs, key)[0]
+        compiled = jax.jit(act).lower(arrays, obs, key).compile()
+        seconds = [_seconds(lambda: compiled(arrays, obs, key)) for _ in range(calls + 1)][1:]  # noqa: B023
+        row = dict(guide=arm.guide, best_of=arm.best_of, flop=flops(act, arrays, obs, key))
+        rows.append(row | dict(milliseconds=1e3 * float(np.median(seconds)), bytes=memory(compiled)))
+        progress(i + 1, len(chosen))
+    return rows
+
+
+def memory(compiled) -> float:
+    """Bytes that a compiled program takes beside its arguments, temporaries and result; nan where it is not known."""
+    sizes = compiled.memory_analysis()
+    return sizes.temp_size_in_bytes + sizes.output_size_in_bytes if sizes else float("nan")
+
+
+def _seconds(call) -> float:
+    began = perf_counter()
+    jax.block_until_ready(call())
+    return perf_counter() - began

@@ -1,0 +1,86 @@
+"""What acting costs: operations, which are counted, and time and memory, which are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from qgf.errors import UserError
+
+
+class _Op:
+    """A value that depends on the arguments: the FLOP spent on it, and what it was computed from."""
+
+    def __init__(self, flop: int = 0, sources: Iterable[Any] = ()):
+        self.flop, self.sources = flop, [x for x in sources if isinstance(x, _Op)]
+
+
+def flops(f, *args) -> int:
+    """Floating-point operations of f(*args): 2 M N K for every matrix product that the result depends on.
+
+    Follows the program step by step: a scan runs its length, a cond takes the one branch that is executed (both, where
+    the choice depends on the arguments' values). Raises UserError for a while loop, whose length cannot be known.
+    """
+    program = jax.make_jaxpr(f)(*args)
+    todo = [x for x in _follow(program, [_Op() for _ in program.in_avals]) if isinstance(x, _Op)]
+    used = set(todo)
+    while todo:
+        new = set(todo.pop().sources) - used
+        used |= new
+        todo += new
+    return sum(op.flop for op in used)
+
+
+def _follow(program, inputs: Sequence[Any]) -> list[Any]:
+    """Run a closed jaxpr on values, some known and some an `_Op`; what can be known is computed."""
+    known = dict(zip([*program.jaxpr.constvars, *program.jaxpr.invars], [*program.consts, *inputs], strict=True))
+    read = lambda x: x.val if isinstance(x, core.Literal) else known[x]
+    for eqn in program.jaxpr.eqns:
+        known |= zip(eqn.outvars, _step(eqn, [read(x) for x in eqn.invars]), strict=True)
+    return [read(x) for x in program.jaxpr.outvars]
+
+
+def _step(eqn, inputs: list[Any]) -> list[Any]:
+    name, params = eqn.primitive.name, eqn.params
+    if name == "scan":
+        return _scan(params, inputs)
+    if name == "cond":
+        index, *rest = inputs
+        if not isinstance(index, _Op):
+            return _follow(params["branches"][int(index)], rest)
+        return [_Op(0, ends) for ends in zip(*(_follow(b, rest) for b in params["branches"]), strict=True)]
+    if name == "while":
+        raise UserError("a while loop's FLOP cannot be counted, its length depends on the data")
+    inner = params.get("jaxpr") or params.get("call_jaxpr")
+    if inner is not None and name != "reduce":
+        return _follow(inner if hasattr(inner, "consts") else core.ClosedJaxpr(inner, ()), inputs)
+    if not any(isinstance(x, _Op) for x in inputs):
+        results = eqn.primitive.bind(*inputs, **params)
+        return list(results) if eqn.primitive.multiple_results else [results]
+    op = _Op(_product(eqn) if name == "dot_general" else 0, inputs)
+    return [op for _ in eqn.outvars]
+
+
+def _product(eqn) -> int:
+    """2 M N K of a matrix product, batched or not."""
+    contracted = eqn.params["dimension_numbers"][0][0]
+    return 2 * eqn.outvars[0].aval.size * prod(eqn.invars[0].aval.shape[i] for i in contracted)
+
+
+def _scan(params, inputs: list[Any]) -> list[Any]:
+    at, length = params["num_consts"], params["length"]
+    consts, carry, xs = inputs[:at], inputs[at : at + params["num_carry"]], inputs[at + params["num_carry"] :]
+    order = range(length)[::-1] if params["reverse"] else range(length)
+    ys = []
+    for k in order:
+        row = [_Op(0, [x]) if isinstance(x, _Op) else x[k] for x in xs]
+        results = _follow(params["jaxpr"], [*consts, *carry, *row])
+        carry, y = results[: len(carry)], results[len(carry) :]
+        ys.append(y)
+    stack = lambda y: _Op(0, y) if any(isinstance(x, _Op) for x in y) else jnp.stack(y)
+    return [*carry, *(stack(y) for y in zip(*(ys[::-1] if params["reverse"] else ys), strict=True))]

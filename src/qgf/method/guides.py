@@ -1,0 +1,128 @@
+"""Every guide by name: the estimators of `guidance`, those that need more than two functions, and the controls.
+
+A guide is an estimator (v, q, a[d], t[]) -> g[d]. Some ask more of their arguments: `q.noisy(a, t)`, `q.members(a)`,
+`v.better(a, t)`. Three may carry a trait that the sampler reads: `climbs` (gradient steps after denoising),
+`reference` (the velocity that takes the place of the policy's) and `scale_free` (strength is the raw weight).
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable
+from functools import cache, wraps
+
+import jax
+import jax.numpy as jnp
+from jax import Array, grad
+
+from qgf.errors import UserError, unknown
+from qgf.method.guidance import ESTIMATORS, placebo, qgf
+from qgf.types import Estimator
+
+NEEDS = dict(
+    noisy="a noise-conditioned critic, q.noisy(a, t): train with --method robust-q or lab",
+    members="a critic ensemble, q.members(a) -> [m] with m > 1",
+    labelled="an advantage-labelled flow: train with --method cfgrl or lab",
+    better="an advantage-labelled flow: train with --method cfgrl or lab",
+)
+
+
+def need(f, name: str):
+    """f.name. Raises UserError where the policy has no such thing."""
+    found = getattr(f, name, None)
+    if found is None:
+        raise UserError(f"this guide needs {NEEDS.get(name, name)}")
+    return found
+
+
+def traits(**values) -> Callable[[Estimator], Estimator]:
+    """What the sampler should know about an estimator, as attributes of the function."""
+
+    def mark(estimator):
+        vars(estimator).update(values)
+        return estimator
+
+    return mark
+
+
+@traits(climbs=3)
+def gradstep(v, q, a, t):
+    """No guidance while denoising; then K = 3 times a <- clip(a + (w / K) grad Q(a)) (GradStep, QGF paper)."""
+    return jnp.zeros_like(a)
+
+
+def robustq(v, q, a, t):
+    """Ask a critic that was trained on noisy actions, g = grad Q_r(a_t, t), Q_r(a_t, t) = E[Q(a_1) | a_t] (RobustQ)."""
+    return grad(need(q, "noisy"))(a, t)
+
+
+@traits(reference="labelled", scale_free=True)
+def cfgrl(v, q, a, t):
+    """Classifier-free guidance, g = v(a, t | advantage > 0) - v(a, t), both of one labelled flow, which also takes the
+    place of the reference: the sampler follows v + w (v_good - v) (CFGRL, Frans et al. 2025)."""
+    return need(v, "better")(a, t) - v(a, t)
+
+
+def zero(estimator: Estimator) -> Estimator:
+    """A control: the same computation, and no guidance, g -> 0 g."""
+
+    @wraps(estimator)
+    def guide(v, q, a, t):
+        return 0.0 * estimator(v, q, a, t)
+
+    return guide
+
+
+def gate(estimator: Estimator) -> Estimator:
+    """Guidance that fades where the critics disagree about the direction, g -> max(0, c) g.
+
+    With g_i the direction that member i of the ensemble gives alone, c = sum_{i != j} g_i . g_j / ((m - 1) sum |g_i|^2)
+    is their mean agreement: 1 where all are equal, 0 on average where they are independent.
+    """
+
+    @wraps(estimator)
+    def guide(v, q, a, t):
+        members = need(q, "members")
+        m = jax.eval_shape(members, a).shape[-1]
+        if m < 2:
+            raise UserError(f"this guide needs {NEEDS['members']}; the critic has {m}")
+        member = lambda i: lambda x: members(x)[..., i]
+        each = jnp.stack([estimator(v, member(i), a, t) for i in range(m)])
+        return jnp.maximum(agreement(each), 0.0) * estimator(v, q, a, t)
+
+    return guide
+
+
+def agreement(directions: Array) -> Array:
+    """sum_{i != j} g_i . g_j / ((m - 1) sum |g_i|^2) of directions[m, d], in [-1 / (m - 1), 1]; 0 if all are zero."""
+    squares = jnp.sum(directions**2)
+    crossed = jnp.sum(jnp.sum(directions, axis=0) ** 2) - squares
+    return crossed / jnp.maximum((len(directions) - 1) * squares, 1e-30)
+
+
+WRAPPERS: dict[str, Callable[[Estimator], Estimator]] = dict(placebo=placebo, zero=zero, gate=gate)
+GUIDES = ChainMap(  # iterates from the last to the first
+    dict(gradstep=gradstep, robustq=robustq, cfgrl=cfgrl) | {name: wrap(qgf) for name, wrap in WRAPPERS.items()},
+    ESTIMATORS,
+)
+"""Every guide that has a name; `ESTIMATORS["mine"] = mine` adds to it. A wrapper goes around any: "placebo:ood"."""
+
+
+def find(guide: str | Estimator) -> Estimator:
+    """The guide of a name, or the function itself. Raises UserError for an unknown name."""
+    if callable(guide):
+        return guide
+    if guide in GUIDES:
+        return GUIDES[guide]
+    wrapper, _, inner = guide.partition(":")
+    if wrapper not in WRAPPERS or inner not in GUIDES:
+        around = [f"{wrapper}:{name}" for name in ESTIMATORS] if wrapper in WRAPPERS else [f"{w}:ood" for w in WRAPPERS]
+        raise unknown("guide", guide, [*GUIDES, *around])
+    return _wrapped(wrapper, GUIDES[inner])
+
+
+@cache
+def _wrapped(wrapper: str, inner: Estimator) -> Estimator:
+    if getattr(inner, "climbs", 0):
+        raise UserError(f"{wrapper} goes around guides that act while denoising, {inner.__name__} does not")
+    return WRAPPERS[wrapper](inner)

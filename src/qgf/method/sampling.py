@@ -1,0 +1,87 @@
+"""Guided Euler sampling: one action, from noise to its end."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from qgf.errors import UserError
+from qgf.method.flow import STEPS, Flow, clean
+from qgf.method.guides import find, need
+from qgf.method.schedules import Schedule
+from qgf.method.schedules import schedule as find_schedule
+from qgf.types import Estimator, Trace, Value, Velocity
+
+
+class At:
+    """f, and all that hangs on it, at one state: At(f, obs)(x) = f(obs, x), At(f, obs).name(x) = f.name(obs, x)."""
+
+    def __init__(self, f, obs):
+        self.f, self.obs = f, obs
+
+    def __call__(self, *args):
+        return self.f(self.obs, *args)
+
+    def __getattr__(self, name: str):
+        if name.startswith("_") or name in ("f", "obs"):  # Python's and JAX's own questions, or not made yet
+            raise AttributeError(name)
+        return At(getattr(self.f, name), self.obs)
+
+
+def sample(
+    v: Velocity,
+    q: Value,
+    a0: Array,
+    guide: str | Estimator = "qgf",
+    weight: ArrayLike = 0.05,
+    steps: int = STEPS,
+    low: ArrayLike = -1.0,
+    high: ArrayLike = 1.0,
+    schedule: str | Schedule = "constant",
+    trace: bool = False,
+) -> Array | Trace:
+    """Denoise one action with guidance (paper, algorithm 1): a <- a + (v(a, t) + w g) / T, t = 0, 1/T, ..., 1 - 1/T.
+
+    v(a[d], t[]) -> [d], q(a[d]) -> [], a0[d] ~ N(0, I). Returns clip(a_T, low, high), [d], or the whole `Trace`.
+    A direction that is not finite leaves its step unguided. Constant w is nominally 1/beta, but the samples are not
+    exactly prop. to pi exp(Q / beta): adding grad Q / beta to the score would add ((1 - t)/t) grad Q / beta to v.
+    """
+    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule)
+    return path if trace else finish(q, path, guide, weight, low, high)
+
+
+def denoise(v, q, a0, guide, weight, steps, low, high, schedule="constant") -> Trace:
+    """The path of `sample`."""
+    if steps < 1:
+        raise UserError(f"steps must be at least 1, got {steps}")
+    ask, factor = find(guide), find_schedule(schedule)
+    v = need(v, ask.reference) if hasattr(ask, "reference") else v
+
+    def step(a, t):
+        flow = Flow(v, steps, low, high, at=(a, t))
+        g = ask(flow, q, a, t)
+        finite = jnp.all(jnp.isfinite(g))
+        g = jnp.where(finite, g, 0)
+        drift, w = flow(a, t), weight * factor(t)
+        return a + (drift + w * g) / steps, (t, a, drift, clean(flow, a, t), g, ~finite, w)
+
+    end, (t, a, *rest) = jax.lax.scan(step, a0, jnp.arange(steps, dtype=a0.dtype) / steps)
+    return Trace(t, jnp.concatenate([a, end[None]]), *rest)
+
+
+def finish(q, path: Trace, guide, weight, low, high) -> Array:
+    """The action at the end of a path, clip(a_T), after the gradient steps of a guide that takes its own then."""
+    a, k = jnp.clip(path.a[-1], low, high), getattr(find(guide), "climbs", 0)
+    return climb(q, a, k, weight / k, low, high) if k else a
+
+
+def climb(q, a: Array, steps: int, step_size: ArrayLike, low: ArrayLike, high: ArrayLike) -> Array:
+    """`steps` times a <- clip(a + step_size grad Q(a), low, high); a gradient that is not finite is no step."""
+
+    def up(_, a):
+        g = jax.grad(q)(a)
+        return jnp.clip(a + step_size * jnp.where(jnp.all(jnp.isfinite(g)), g, 0), low, high)
+
+    return jax.lax.fori_loop(0, steps, up, a)

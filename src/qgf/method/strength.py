@@ -1,0 +1,35 @@
+"""How hard to push: the scale-free strength and the paper's raw weight."""
+
+from __future__ import annotations
+
+from qgf.errors import UserError
+from qgf.method.guides import find
+from qgf.types import Calibration, Estimator
+
+DEFAULT_STRENGTH = 1.0
+"""One standard deviation of the reference policy's own actions."""
+
+
+def raw_weight(
+    strength: float | None,
+    weight: float | None,
+    calibration: Calibration | None,
+    d: int,
+    guide: str | Estimator = "qgf",
+) -> float:
+    """The raw guidance weight of a strength, w = strength * sigma_a * sqrt(d) / E|g|, or `weight` as given.
+
+    A guide whose weight has no scale (CFGRL's) takes the strength as its weight.
+    """
+    if strength is not None and weight is not None:
+        raise UserError(f"give strength or weight, not both (got strength={strength} and weight={weight})")
+    if weight is not None:
+        return weight
+    strength = DEFAULT_STRENGTH if strength is None else strength
+    if getattr(find(guide), "scale_free", False):
+        return strength
+    if calibration is None:
+        if strength == 0:
+            return 0.0
+        raise UserError("strength needs a calibrated policy: pass weight, or calibrate it with qgf.calibrate first")
+    return strength * calibration.sigma * d**0.5 / max(calibration.grad_norm, 1e-12)

@@ -1,0 +1,1 @@
+"""Networks, for one sample or a batch of them."""

@@ -1,0 +1,109 @@
+"""The networks: velocity field, critic ensembles and value net, for one sample or a batch of them."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.experimental.layout import Layout, with_layout_constraint
+
+
+def product(x: Array, weight: Array) -> Array:
+    """x @ weight, [..., in] -> [..., out].
+
+    For a batch [B, in] under `jax.default_matmul_precision("bfloat16")` the operands, and those of the derivatives,
+    are rounded to bfloat16 and summed in float32, on any device (JAX's own switch does nothing on a CPU).
+    """
+    rounded = x.ndim == 2 and jax.config.jax_default_matmul_precision == "bfloat16"  # type: ignore[attr-defined]
+    return _rounded_product(x, weight) if rounded else x @ weight
+
+
+@jax.custom_vjp
+def _rounded_product(x, weight):
+    return _dot(x, weight, 1, 0)
+
+
+def _rounded_vjp(saved, g):
+    x, weight = saved
+    rows = with_layout_constraint(x.T, Layout(major_to_minor=(0, 1)))  # XLA's fast kernel wants a real transpose
+    return _dot(g, weight, 1, 1), _dot(rows, g, 1, 0)
+
+
+_rounded_product.defvjp(lambda x, w: (_dot(x, w, 1, 0), (x.astype(jnp.bfloat16), w)), _rounded_vjp)
+
+
+def _dot(x, y, i, j):
+    dims = (((i,), (j,)), ((), ()))
+    return jax.lax.dot_general(x.astype(jnp.bfloat16), y.astype(jnp.bfloat16), dims, preferred_element_type=jnp.float32)
+
+
+@jax.custom_vjp
+def gelu_norm(z: Array) -> Array:
+    """LayerNorm(GELU(z)) over the last axis, without scale and shift (the linear layer that follows holds them).
+
+    Training is bound by memory between its matrix products, so the derivative is written out: with h = gelu(z) and
+    y = (h - mean h) / std h, dz = (g - mean(g) - y mean(g y)) gelu'(z) / std h. It keeps z, y and std, nothing else.
+    """
+    return _gelu_norm(z)[0]
+
+
+def _gelu_norm(z):
+    h = jax.nn.gelu(z)
+    mean = jnp.mean(h, axis=-1, keepdims=True)
+    variance = jnp.mean(h * h, axis=-1, keepdims=True) - mean * mean
+    scale = jax.lax.rsqrt(jnp.maximum(variance, 0) + 1e-5)
+    y = (h - mean) * scale
+    return y, (z, y, scale)
+
+
+def _gelu_norm_vjp(saved, g):
+    z, y, scale = saved
+    mean = lambda x: jnp.mean(x, axis=-1, keepdims=True)
+    inner = (g - mean(g) - y * mean(g * y)) * scale
+    return jax.vjp(jax.nn.gelu, jax.lax.optimization_barrier(z))[1](inner)
+
+
+gelu_norm.defvjp(_gelu_norm, _gelu_norm_vjp)
+
+
+class MLP(eqx.Module):
+    """[..., in] -> [..., out]: `depth` hidden layers of `width` units, each linear, GELU, LayerNorm; a linear read-out.
+
+    The first and the last layer are always computed in float32: observations and values need all their digits.
+    Weights are stored [in, out] and drawn uniformly with variance 2 / (in + out); biases start at zero.
+    """
+
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+
+    def __init__(self, size_in: int, size_out: int, width: int, depth: int, key: Array):
+        sizes = [size_in, *[width] * depth, size_out]
+        draw = jax.nn.initializers.glorot_uniform()
+        pairs = list(zip(jax.random.split(key, depth + 1), sizes[:-1], sizes[1:], strict=True))
+        self.weights = tuple(draw(k, (i, o)) for k, i, o in pairs)
+        self.biases = tuple(jnp.zeros(o) for _, _, o in pairs)
+
+    def __call__(self, x: Array) -> Array:
+        x = gelu_norm(x @ self.weights[0] + self.biases[0])
+        for weight, bias in zip(self.weights[1:-1], self.biases[1:-1], strict=True):
+            x = gelu_norm(product(x, weight) + bias)
+        return x @ self.weights[-1] + self.biases[-1]
+
+
+@jax.tree_util.register_pytree_with_keys_class
+class Nets:
+    """A method's networks by name, nets.flow, nets.critic, ...: a pytree."""
+
+    def __init__(self, **parts):
+        vars(self).update(parts)
+
+    def __getattr__(self, name: str):  # only for names that are not there
+        raise AttributeError(f"no network {name!r}, there are {', '.join(vars(self))}")
+
+    def tree_flatten_with_keys(self):
+        return [(jax.tree_util.GetAttrKey(name), part) for name, part in vars(self).items()], tuple(vars(self))
+
+    @classmethod
+    def tree_unflatten(cls, names, parts):
+        return cls(**dict(zip(names, parts, strict=True)))

@@ -1,0 +1,29 @@
+"""The velocity field of a flow."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+from jax import Array
+
+from qgf.networks.blocks import MLP
+
+FREQUENCIES = 4
+
+
+class VelocityField(eqx.Module):
+    """v(obs[..., S], a[..., d], t[...]) -> [..., d].
+
+    The time enters as t and as sin, cos of pi 2^k t for k = 0..3: smooth between any two grid points, because a
+    flow is trained on all of [0, 1] and sampled on any number of steps. `size_out` replaces d in the result.
+    """
+
+    net: MLP
+
+    def __init__(self, obs_dim: int, d: int, width: int, depth: int, key: Array, size_out: int | None = None):
+        self.net = MLP(obs_dim + d + 1 + 2 * FREQUENCIES, size_out or d, width, depth, key)
+
+    def __call__(self, obs: Array, a: Array, t: Array) -> Array:
+        t = t[..., None]
+        phase = jnp.pi * 2.0 ** jnp.arange(FREQUENCIES) * t
+        return self.net(jnp.concatenate([obs, a, t, jnp.sin(phase), jnp.cos(phase)], axis=-1))

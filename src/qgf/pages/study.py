@@ -1,0 +1,44 @@
+"""The pages of a study: its tables as Markdown, and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from qgf.files import atomic_path, write_text
+from qgf.laboratory.compare import Results
+from qgf.pages import study_plots
+from qgf.pages.tables import across_tasks, markdown
+
+
+def write_study(results: Results) -> Path:
+    """Write the tables as Markdown and the figures beside a study's CSV files; returns their folder."""
+    folder = results.folder
+    for name, table in results.tables.items():
+        shown = across_tasks(table) if name == "per_task" else table
+        write_text(folder / f"{name}.md", markdown(shown))
+    for name, figure in _figures(results):
+        with atomic_path(folder / "figures" / f"{name}.png") as temporary:
+            figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+    return folder
+
+
+def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
+    study, rows = results.study, results.rows
+    for env in study.environments:
+        yield f"tasks-{env.name}", study_plots.task_bars(rows, env.name)
+        if len(study.environments) > 1:
+            yield f"aggregate-{env.name}", study_plots.aggregates(rows, env.name)
+    yield "aggregate", study_plots.aggregates(rows)
+    if "none" in study.methods and len(study.methods) > 1:
+        yield "improvement", study_plots.improvement(rows)
+    for x in ("gflop", "decision_ms"):
+        if any(float(row[x] or 0) > 0 for row in rows):
+            yield f"cost-{x}", study_plots.success_against_cost(rows, x)
+    curves = {name for name, m in study.methods.items() if len({replace(arm, strength=None) for arm in m.arms}) == 1}
+    shown = [row for row in rows if row["method"] in curves]
+    if any(row["split"] == "tuning" and row["strength"] for row in shown):
+        yield "strength", study_plots.strength_curves(shown)

@@ -1,0 +1,163 @@
+"""Roll policies out in their environment: success with intervals, on the same episodes for every arm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import lru_cache
+from time import perf_counter
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from qgf.errors import UserError
+from qgf.method.policy import Policy, act_jit, with_fields
+from qgf.playing.scores import Score
+
+Progress = Callable[[int, int, int], None]
+
+
+def episode_seeds(seed: int, episodes: int) -> list[int]:
+    """The environment seed of each episode; different `seed`s give disjoint blocks for all practical purposes."""
+    return [int(np.random.SeedSequence([seed, k]).generate_state(1)[0] >> 1) for k in range(episodes)]
+
+
+def evaluate(
+    policy: Policy,
+    env_name: str,
+    episodes: int = 50,
+    seed: int = 0,
+    envs=None,
+    progress: Progress = lambda done, successes, total: None,
+    first: int = 0,
+) -> Score:
+    """Play `episodes` episodes, chunks open loop. Episode k has its own seed and its own noise for every decision,
+    so that any two policies meet the same episodes, however many run at a time. `first` is the number of the first.
+
+    `envs` may be shared between calls (`make_vector_env`). `progress(done, successes, total)`.
+    """
+    _check_episodes(episodes)
+    own = envs is None
+    envs = envs or _environments(env_name, policy.horizon, episodes)
+    try:
+        policy = with_fields(
+            policy, calibration=None
+        )  # its numbers are part of the program: other runs can share it now
+        gflop = _check_fit(policy, envs, env_name)
+        return replace(_play(policy, env_name, envs, episodes, seed, progress, first), gflop=gflop)
+    finally:
+        if own:
+            envs.close()
+
+
+def _environments(env_name: str, horizon: int, episodes: int):
+    from qgf.environments.ogbench.names import parse_name  # simulators: needed to play, not to read results
+    from qgf.environments.vector import lanes_of, make_vector_env  # simulators: needed to play, not to read results
+
+    env_id = parse_name(env_name).env
+    return make_vector_env(env_id, horizon, min(lanes_of(env_id), episodes))
+
+
+def _check_episodes(episodes: int) -> None:
+    if episodes < 1:
+        raise UserError(f"episodes must be at least 1, got {episodes}")
+
+
+def _check_fit(policy: Policy, envs, env_name: str) -> float:
+    """What an action of this policy costs here (`gflop_per_action`). Raises UserError if it was made for others."""
+    wanted = (policy.horizon, policy.action_dim)
+    if envs.single_action_space.shape != wanted:
+        raise UserError(
+            f"{env_name} takes actions {list(envs.single_action_space.shape)}, the policy gives {list(wanted)}"
+        )
+    obs_shape = envs.single_observation_space.shape
+    try:
+        return gflop_per_action(policy, obs_shape)
+    except TypeError as error:
+        raise UserError(f"{env_name} has observations {list(obs_shape)}, the policy was made for others") from error
+
+
+def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Progress, first: int) -> Score:
+    lanes = envs.num_envs
+    seeds = episode_seeds(seed, first + episodes)[first:]
+    base = jax.random.key(seed)
+    success = np.zeros(episodes, bool)
+    returns, lengths, decisions, value, ratio, skipped = (np.zeros(episodes) for _ in range(6))
+    paths: list[list[np.ndarray]] = [[] for _ in range(episodes)]
+    playing = np.full(lanes, -1)  # the episode in each lane, -1: none
+    upcoming = iter(range(episodes))
+    free = np.ones(lanes, bool)
+    began, thinking, calls, done = perf_counter(), 0.0, 0, 0
+    act_jit(
+        policy, np.zeros(envs.observation_space.shape, np.float32), decision_keys(base, np.zeros((2, lanes), int))
+    )  # compile
+
+    while True:
+        starting = np.zeros(lanes, bool)
+        for lane in np.flatnonzero(free):
+            playing[lane] = next(upcoming, -1)
+            starting[lane] = playing[lane] >= 0
+        if starting.any():
+            lane_seeds = [seeds[k] if start else None for k, start in zip(playing, starting, strict=True)]
+            obs, _ = envs.reset(seed=lane_seeds, options=dict(reset_mask=starting))
+        active = np.flatnonzero(playing >= 0)
+        if not len(active):
+            break
+        clock = perf_counter()
+        counts = np.where(playing >= 0, decisions[playing], 0).astype(int)
+        keys = decision_keys(base, np.stack([first + np.maximum(playing, 0), counts]))
+        actions, info = jax.tree.map(np.asarray, act_jit(policy, obs, keys))
+        thinking, calls = thinking + perf_counter() - clock, calls + 1
+        for lane in active:
+            paths[playing[lane]].append(obs[lane].copy())
+        obs, rewards, terminated, truncated, infos = envs.step(actions)
+        k = playing[active]
+        returns[k] += rewards[active]
+        lengths[k] += infos["steps"][active]
+        success[k] |= infos["success"][active].astype(bool)
+        decisions[k] += 1
+        value[k] += info.value[active]
+        ratio[k] += info.ratio[active]
+        skipped[k] += info.skipped[active]
+        free = (terminated | truncated) & (playing >= 0) | (playing < 0)
+        for lane in active[free[active]]:
+            paths[playing[lane]].append(obs[lane].copy())
+        done += int(free[active].sum())
+        progress(done, int(success.sum()), episodes)
+    return Score(
+        env=env_name, seed=seed, first=first, success=success, returns=returns, lengths=lengths,
+        value=value / decisions, ratio=ratio / decisions, skipped=skipped,
+        seconds=perf_counter() - began, decision_ms=1e3 * thinking / calls, paths=[np.stack(p) for p in paths],
+        weight=0.0 if policy.guide == "none" else np.asarray(policy.weight).item(),
+    )  # fmt: skip
+
+
+def gflop_per_action(policy: Policy, obs_shape: tuple[int, ...]) -> float:
+    """Counted on the policy's program for one observation; nan where it has a loop of unknown length."""
+    arrays, fixed = eqx.partition(policy, lambda x: isinstance(x, (jax.Array, np.ndarray)))
+    (given, structure), (rest, whole) = jax.tree.flatten(arrays), jax.tree.flatten(fixed)
+    shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in given)
+    return _gflop(structure, shapes, whole, tuple(rest), tuple(obs_shape))
+
+
+@lru_cache(maxsize=256)
+def _gflop(structure, shapes, whole, rest, obs_shape) -> float:
+    """Of a policy given by its arrays' structure and shapes and by all that is not an array: counted once for all
+    weights, strengths and parameters.
+    """
+    from qgf.method.flops import flops
+
+    fixed, arrays = jax.tree.unflatten(whole, rest), jax.tree.unflatten(structure, shapes)
+    act = lambda arrays, obs, key: eqx.combine(arrays, fixed).act(obs, key)[0]
+    try:
+        return flops(act, arrays, jax.ShapeDtypeStruct((1, *obs_shape), np.float32), jax.random.key(0)) / 1e9
+    except UserError:
+        return float("nan")
+
+
+@jax.jit
+def decision_keys(base, episode_and_count):
+    """The noise key of each lane: a function of its episode and decision number only."""
+    fold = jax.random.fold_in
+    return jax.vmap(lambda k, c: fold(fold(base, k), c))(*episode_and_count)

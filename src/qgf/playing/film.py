@@ -1,0 +1,117 @@
+"""Films of episodes: mp4 where ffmpeg is at hand, else gif."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from PIL import Image, ImageDraw
+
+from qgf.environments.maze import Maze
+from qgf.environments.ogbench.names import gymnasium, parse_name
+from qgf.environments.vector import ChunkEnv
+from qgf.errors import UserError
+from qgf.files import atomic_path
+from qgf.method.policy import Policy, act_jit
+from qgf.playing.episodes import decision_keys, episode_seeds
+
+SIZE = 400
+
+
+def film(policy: Policy, env_name: str, path: Path, episodes: int = 3, seed: int = 0, fps: int = 20) -> Path:
+    """Write `path`.mp4 (or .gif without ffmpeg) of the first episodes that `evaluate` plays; returns its path.
+
+    Mazes are drawn from above; other environments are rendered by MuJoCo, which needs OpenGL (UserError if absent).
+    """
+    env_id = parse_name(env_name).env
+    maze = Maze.of(env_id)
+    frames: list[np.ndarray] = []
+    env = _Recorder(gymnasium.make(env_id, width=SIZE, height=SIZE), maze, frames)
+    chunked = ChunkEnv(env, policy.horizon)
+    for k, episode_seed in enumerate(episode_seeds(seed, episodes)):
+        obs, _ = chunked.reset(seed=episode_seed)
+        over, count = False, 0
+        while not over:
+            key = decision_keys(jax.random.key(seed), np.array([[k], [count]]))
+            chunk = np.asarray(act_jit(policy, obs[None], key)[0][0])
+            obs, _, terminated, truncated, _ = chunked.step(chunk)
+            over, count = terminated or truncated, count + 1
+    return _write(frames, path, fps)
+
+
+class _Recorder(gymnasium.Wrapper):
+    """Appends a frame after every reset and step."""
+
+    def __init__(self, env, maze: Maze | None, frames: list[np.ndarray]):
+        super().__init__(env)
+        self.maze, self.frames = maze, frames
+
+    def reset(self, **kwargs):
+        result = self.env.reset(**kwargs)
+        self.trail = [result[0][:2]]
+        self._shoot()
+        return result
+
+    def step(self, action):
+        result = self.env.step(action)
+        self.trail.append(result[0][:2])
+        self._shoot()
+        return result
+
+    def _shoot(self):
+        if self.maze is not None:
+            self.frames.append(_draw(self.maze, np.array(self.trail)))
+            return
+        try:
+            self.frames.append(self.env.render())
+        except Exception as error:  # MuJoCo and its back ends raise many types
+            raise UserError(
+                f"this machine cannot render MuJoCo ({type(error).__name__}: {error}); "
+                "set MUJOCO_GL to egl or osmesa and install that library"
+            ) from error
+
+
+def _draw(maze: Maze, trail: np.ndarray) -> np.ndarray:
+    """The maze from above with the way walked so far."""
+    left, right, bottom, top = maze.extent
+    scale = SIZE / (right - left)
+    height = int((top - bottom) * scale) // 2 * 2
+    picture = Image.new("RGB", (SIZE, height), "#ffffff")
+    pen = ImageDraw.Draw(picture)
+    place = lambda xy: ((xy[0] - left) * scale, height - (xy[1] - bottom) * scale)
+
+    def disc(xy, radius, colour):
+        x, y = place(xy)
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+
+    for i, j in np.argwhere(maze.walls):
+        x, y = place((left + j * maze.unit, bottom + (i + 1) * maze.unit))
+        pen.rectangle((x, y, x + maze.unit * scale, y + maze.unit * scale), fill="#cbd5e1")
+    disc(maze.goal, maze.radius * scale, "#86efac")
+    if len(trail) > 1:
+        pen.line([place(xy) for xy in trail], fill="#0891b2", width=2)
+    disc(trail[-1], 7, "#0f172a")
+    return np.asarray(picture)
+
+
+def _write(frames: list[np.ndarray], path: Path, fps: int) -> Path:
+    try:
+        import imageio_ffmpeg
+    except ImportError:
+        path = path.with_suffix(".gif")
+        images = [Image.fromarray(frame) for frame in frames[::2]]
+        with atomic_path(path) as temporary:
+            images[0].save(temporary, "gif", save_all=True, append_images=images[1:], duration=2000 // fps, loop=0)
+        return path
+    path = path.with_suffix(".mp4")
+    height, width = frames[0].shape[:2]
+    with atomic_path(path) as temporary:
+        target = temporary.with_suffix(".part.mp4")
+        writer = imageio_ffmpeg.write_frames(str(target), (width, height), fps=fps, macro_block_size=2)
+        writer.send(None)
+        for frame in frames:
+            writer.send(np.ascontiguousarray(frame))
+        writer.close()
+        target.replace(temporary)
+    return path

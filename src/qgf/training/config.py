@@ -1,0 +1,76 @@
+"""Configurations as frozen dataclasses, and their JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import tyro
+
+from qgf.errors import UserError, unknown
+from qgf.training.methods import METHODS
+from qgf.training.methods.bc import BC
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How to train. Defaults fit a laptop's CPU; the paper's values are in brackets."""
+
+    steps: int = 20_000
+    """Updates of every loss (500k)."""
+    batch_size: int = 256
+    """Chunks per update (1024)."""
+    learning_rate: float = 3e-4
+    """Adam's step size (3e-4)."""
+    horizon: int = 5
+    """Actions per chunk, executed open loop (5)."""
+    discount: float = 0.99
+    """Per environment step (0.999)."""
+    seed: int = 0
+    """Of networks, batches and noise."""
+    seeds: int = 1
+    """Independent policies trained side by side in one program."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the hidden layers' products while training; bfloat16 is faster on GPUs and on CPUs with AMX."""
+    log_every: int = 500
+    """Updates per row of metrics.csv, and per compiled call."""
+    checkpoint_every: int = 2_000
+    """Updates between two exact checkpoints."""
+    method: tyro.conf.Suppress[Any] = field(default_factory=BC)
+    """The training method with its own options (on the command line: --method)."""
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size", "horizon", "seeds", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.precision not in (known := ("float32", "bfloat16")):
+            raise unknown("precision", self.precision, known)
+        if not 0 < self.discount < 1:
+            raise UserError(f"discount must lie between 0 and 1, got {self.discount}")
+        if self.checkpoint_every % self.log_every:
+            raise UserError(
+                f"checkpoint_every ({self.checkpoint_every}) must be a multiple of log_every ({self.log_every})"
+            )
+
+
+def to_json(config: TrainConfig) -> dict[str, Any]:
+    fields = dataclasses.asdict(config)
+    return fields | dict(method=method_to_json(config.method))
+
+
+def from_json(fields: dict[str, Any]) -> TrainConfig:
+    return TrainConfig(**fields | dict(method=method_from_json(fields["method"])))
+
+
+def method_to_json(method) -> dict[str, Any]:
+    return dict(name=method.name) | dataclasses.asdict(method)
+
+
+def method_from_json(fields: dict[str, Any]):
+    """The method of its JSON. Raises UserError for a name that is not in METHODS."""
+    options = dict(fields)
+    name = options.pop("name")
+    if name not in METHODS:
+        raise unknown("method", name, METHODS)
+    return METHODS[name](**options)

@@ -1,0 +1,46 @@
+"""Who may write a run directory, and with which settings."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from qgf.errors import UserError
+from qgf.files import LOCK, read_json, write_json
+from qgf.training.config import from_json, to_json
+
+FREE = ("steps", "log_every", "checkpoint_every")  # may change when a run is resumed
+
+
+def _claim(directory: Path, record: dict) -> None:
+    """Write config.json, or make sure that the run that is there was made with the same settings."""
+    path = directory / "config.json"
+    if path.exists():
+        old = read_json(path, "a run directory")
+        if "train" in old:
+            old["train"] = to_json(from_json(old["train"]))  # with today's defaults for settings it does not know
+        others = ("dataset", "flow", "critic_from")
+        flat = [{**r.get("train", {}), **{name: r.get(name) for name in others}} for r in (old, record)]
+        changed = [k for k in flat[1] if k not in FREE and flat[0].get(k) != flat[1][k]]
+        if changed:
+            differences = ", ".join(f"{k}={flat[0].get(k)} there, {flat[1][k]} now" for k in changed)
+            raise UserError(
+                f"{directory} holds a run with other settings ({differences}); use another --out or --overwrite"
+            )
+    write_json(path, record)
+
+
+def _check_free(directory: Path) -> None:
+    if (directory / "config.json").exists() or not directory.is_dir():
+        return
+    if any(path.name != LOCK for path in directory.iterdir()):
+        raise UserError(f"{directory} is not empty and is no run directory; use another --out")
+
+
+def _clear(directory: Path) -> None:
+    """Delete a run; its config.json last, so that what an interruption leaves is still known as a run."""
+    for path in sorted(directory.iterdir(), key=lambda path: path.name == "config.json"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != LOCK:
+            path.unlink()

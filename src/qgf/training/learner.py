@@ -1,0 +1,140 @@
+"""The learner: one compiled call runs many updates and knows nothing of the method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+from qgf.data.hindsight import GoalChunks
+from qgf.types import Batch, Spec
+
+
+class Chunks(NamedTuple):
+    """A dataset on the device, ready to be drawn from."""
+
+    obs: Array  # [N, S] normalised
+    actions: Array  # [N, A]
+    starts: Array  # [M] rows at which a chunk of H actions lies inside one episode
+    returns: Array  # [M] discounted reward inside the chunk
+    bootstrap: Array  # [M] gamma^H times the product of the masks
+
+    def states(self, rows: Array, key: Array) -> Array:
+        """What the networks see where the chunks number `rows` begin, [B, S]."""
+        return self.obs[self.starts[rows]]
+
+    def batch(self, rows: Array, horizon: int, key: Array) -> Batch:
+        """The batch of the chunks number `rows` [B]; nothing is left to draw."""
+        return batch_at(self, rows, horizon)
+
+
+Data: TypeAlias = Chunks | GoalChunks
+
+
+class State(NamedTuple):
+    """All that an exact resume needs."""
+
+    nets: Any
+    optimiser: Any
+    key: Array
+    step: Array
+
+
+def with_parts(nets, parts: Mapping[str, Any]):
+    """`nets` with some of its fields replaced."""
+    return eqx.tree_at(lambda n: [getattr(n, part) for part in parts], nets, list(parts.values()))
+
+
+def batch_at(chunks: Chunks, rows: Array, horizon: int) -> Batch:
+    """The batch of the chunks number `rows` [B] of `chunks.starts`."""
+    first = chunks.starts[rows]
+    actions = chunks.actions[first[:, None] + jnp.arange(horizon)]
+    return Batch(
+        obs=chunks.obs[first],
+        actions=actions.reshape(len(rows), -1),
+        returns=chunks.returns[rows],
+        bootstrap=chunks.bootstrap[rows],
+        next_obs=chunks.obs[first + horizon],
+    )
+
+
+class Learner:
+    """Adam on a method's losses. `frozen` networks keep the values given and are not trained; `precision` is that of
+    the losses' matrix products (see `networks.product`), parameters and optimiser stay in float32.
+
+    No gradient crosses between parts: each loss is differentiated in its own part alone.
+    """
+
+    def __init__(
+        self,
+        method,
+        spec: Spec,
+        learning_rate: float,
+        batch_size: int,
+        frozen: dict[str, Any] | None = None,
+        precision: str | None = None,
+    ):
+        self.method, self.spec, self.batch_size, self.precision = method, spec, batch_size, precision
+        self.frozen = frozen or {}
+        self.losses = {part: loss for part, loss in method.losses().items() if part not in self.frozen}
+        self.adam = optax.adam(learning_rate)
+
+    def init(self, key: Array) -> State:
+        key, nets = jax.random.split(key)
+        nets = self.method.start(with_parts(self.method.init(self.spec, nets), self.frozen), self.frozen)
+        return State(nets, self.adam.init(self._trained(nets)), key, jnp.zeros((), jnp.int32))
+
+    def with_frozen(self, nets, lender):
+        """`nets` with the frozen parts of `lender`."""
+        return with_parts(nets, {part: getattr(lender, part) for part in self.frozen})
+
+    def _trained(self, nets) -> dict[str, Any]:
+        return {part: getattr(nets, part) for part in self.losses}
+
+    def loss(self, trained: dict[str, Any], nets, batch: Batch, key: Array) -> tuple[Array, dict[str, Array]]:
+        """The sum of the losses, each a function of its own part only, and what they report."""
+        total, logs = jnp.zeros(()), dict[str, Array]()
+        for i, (part, loss) in enumerate(self.losses.items()):
+            with jax.default_matmul_precision(self.precision) if self.precision else nullcontext():
+                value, extra = loss(trained[part], nets, batch, jax.random.fold_in(key, i))
+            total = total + value
+            logs |= {f"loss/{part}": value} | extra
+        return total, logs
+
+    def update(self, state: State, chunks: Data) -> tuple[State, dict[str, Array]]:
+        """Draw a batch, take one Adam step on every loss, then `method.after`."""
+        draw, noise = jax.random.split(jax.random.fold_in(state.key, state.step))
+        rows = jax.random.randint(draw, (self.batch_size,), 0, len(chunks.starts))
+        batch = chunks.batch(rows, self.spec.horizon, jax.random.fold_in(draw, 1))
+        trained = self._trained(state.nets)
+        grads, logs = jax.grad(self.loss, has_aux=True)(trained, state.nets, batch, noise)
+        steps, optimiser = self.adam.update(grads, state.optimiser)
+        nets = self.method.after(with_parts(state.nets, optax.apply_updates(trained, steps)))
+        nets = self.with_frozen(nets, state.nets)
+        return State(nets, optimiser, state.key, state.step + 1), logs
+
+    @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")
+    def run(self, state: State, chunks: Data, updates: int) -> tuple[State, dict[str, Array]]:
+        """`updates` updates in one compiled call; logs are their means. A leading axis on `state` is one of seeds."""
+
+        def many(state):
+            state, logs = jax.lax.scan(lambda s, _: self.update(s, chunks), state, length=updates, unroll=2)
+            return state, jax.tree.map(jnp.mean, logs)
+
+        return jax.vmap(many)(state) if state.step.ndim else many(state)
+
+    @partial(jax.jit, static_argnames=("self", "size"))
+    def validate(self, state: State, chunks: Data, size: int) -> dict[str, Array]:
+        """The losses on one fixed draw of `size` chunks that were not trained on."""
+        draw, noise = jax.random.split(jax.random.key(0))
+        rows = jax.random.randint(draw, (size,), 0, len(chunks.starts))
+        batch = chunks.batch(rows, self.spec.horizon, jax.random.fold_in(draw, 1))
+        logs = lambda nets: self.loss(self._trained(nets), nets, batch, noise)[1]
+        return jax.vmap(logs)(state.nets) if state.step.ndim else logs(state.nets)

@@ -1,0 +1,65 @@
+"""Networks that one run lends another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from qgf.data import Dataset
+from qgf.errors import UserError
+from qgf.training.config import TrainConfig
+from qgf.training.trained import Trained, load_trained
+from qgf.types import Spec
+
+
+def spec_of(dataset: Dataset, config: TrainConfig) -> Spec:
+    """The sizes of the networks for a dataset."""
+    return Spec(dataset.obs_dim + dataset.goal_dim, dataset.action_dim, config.horizon, dataset.goal_dim)
+
+
+def _donated(flow, critic_from, dataset: Dataset, config: TrainConfig) -> tuple[dict, tuple | None]:
+    """The networks that other runs lend, by name, and the normalisation of observations that goes with them."""
+    frozen: dict = {}
+    scales = None
+    for run, parts in ((flow, ("flow",)), (critic_from, ("critic", "value", "target", "long"))):
+        if run:
+            donor = _donor(run, dataset, config)
+            if scales and not np.array_equal(scales, (donor.mean, donor.std)):
+                raise UserError(
+                    f"{flow} and {critic_from} normalise observations differently, so they cannot be joined"
+                )
+            if "critic" in parts:
+                _check_critics(run, donor.method, config.method)
+            scales = (np.asarray(donor.mean), np.asarray(donor.std))
+            frozen |= {part: getattr(donor.nets, part) for part in parts if hasattr(donor.nets, part)}
+    return frozen, scales
+
+
+def _check_critics(run: str | Path, there, here) -> None:
+    if there.critic != here.critic:
+        raise UserError(f"{run}: its critic is of the kind {there.critic}; pass --critic {there.critic}")
+    if there.ensemble_size != here.ensemble_size:
+        raise UserError(f"{run}: it has {there.ensemble_size} critics; pass --critics {there.ensemble_size}")
+    if here.critic == "hl-gauss":
+        histograms = [(m.value_low, m.value_high, m.bins) for m in (there, here)]
+        if histograms[0] != histograms[1]:
+            low, high, bins = histograms[0]
+            raise UserError(
+                f"{run}: its histograms are others; pass --value-low {low} --value-high {high} --bins {bins}"
+            )
+
+
+def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:
+    """The run whose networks are reused, after checking that they fit."""
+    donor = load_trained(flow)
+    wanted = spec_of(dataset, config)
+    if donor.spec != wanted:
+        raise UserError(f"{flow}: its networks are for {donor.spec}, this run needs {wanted}")
+    sizes = [(m.width, m.depth) for m in (donor.method, config.method)]
+    if sizes[0] != sizes[1]:
+        (width, depth), _ = sizes
+        raise UserError(
+            f"{flow}: its networks have width {width} and depth {depth}; pass --width {width} --depth {depth}"
+        )
+    return donor

@@ -1,0 +1,39 @@
+"""metrics.csv, which a resumed run goes on writing to the byte."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from qgf.errors import UserError
+from qgf.files import write_text
+
+
+class Metrics:
+    """metrics.csv: one row per log interval and seed. Opening it drops what a killed run wrote after its checkpoint."""
+
+    def __init__(self, path: Path, keep: int):
+        self.path, self.columns = path, None
+        if not path.exists():
+            return
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith("\n")]
+        kept = whole[:1] + [line for line in whole[1:] if int(line.split(",", 1)[0]) <= keep]
+        if len(kept) > 1:
+            self.columns = kept[0].strip().split(",")[2:]
+        write_text(path, "".join(kept) if self.columns else "")
+
+    def add(self, step: int, logs: dict[str, np.ndarray]) -> None:
+        text = io.StringIO()
+        if self.columns is None:
+            self.columns = sorted(logs)
+            print("step", "seed", *self.columns, sep=",", file=text)
+        for seed in range(len(next(iter(logs.values())))):
+            print(step, seed, *(repr(float(logs[key][seed])) for key in self.columns), sep=",", file=text)
+        try:
+            with open(self.path, "a") as file:
+                file.write(text.getvalue())
+        except OSError as error:
+            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error

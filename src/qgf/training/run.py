@@ -1,0 +1,48 @@
+"""A run directory, as others read it."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from qgf.errors import UserError
+from qgf.files import read_json
+from qgf.method.policy import Policy
+from qgf.training.config import TrainConfig, from_json
+from qgf.training.trained import load_trained
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run directory: config.json, metrics.csv, checkpoints/, policy/, and what evaluate and report add."""
+
+    directory: Path
+
+    @property
+    def config(self) -> TrainConfig:
+        return from_json(self.record["train"])
+
+    @property
+    def record(self) -> dict:
+        return read_json(self.directory / "config.json", "a run directory")
+
+    def policy_dirs(self) -> list[Path]:
+        """One folder per seed: policy/, or policy/seed0/ ... when several were trained together."""
+        policy = self.directory / "policy"
+        return sorted(policy.glob("seed*"), key=lambda p: int(p.name[4:])) or [policy]
+
+    def policy(self, seed: int = 0, **guidance) -> Policy:
+        """The trained policy under `Policy.guided(**guidance)`: guide, strength or weight, best_of, steps."""
+        folders = self.policy_dirs()
+        if not 0 <= seed < len(folders):
+            raise UserError(f"{self.directory}: no policy of seed {seed}, it has {len(folders)}")
+        return load_trained(folders[seed]).policy().guided(**guidance)
+
+    def metrics(self) -> dict[str, np.ndarray]:
+        """The columns of metrics.csv."""
+        with open(self.directory / "metrics.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]} if rows else {}

@@ -1,0 +1,144 @@
+"""Portable policies: config.json + model.safetensors, all that acting needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qgf.errors import UserError
+from qgf.files import atomic_path, read_json, write_json
+from qgf.method.policy import Policy
+from qgf.training.config import method_from_json, method_to_json
+from qgf.types import Calibration, Spec
+
+FORMAT = 1
+
+
+class Normalised(eqx.Module):
+    """f((obs - mean) / std, ...): a network that was trained on normalised observations, for raw ones."""
+
+    f: Any
+    mean: jax.Array
+    std: jax.Array
+
+    def __call__(self, obs, *rest):
+        return self.f((obs - self.mean) / self.std, *rest)
+
+    def __getattr__(self, name: str):
+        """What hangs on f (critic.members, critic.noisy, ...), for raw observations too."""
+        if name.startswith("_") or name == "f":
+            raise AttributeError(name)
+        return Normalised(getattr(self.f, name), self.mean, self.std)
+
+
+class Trained(eqx.Module):
+    """What a training run ends with."""
+
+    nets: Any
+    mean: jax.Array  # [S] of the observations
+    std: jax.Array  # [S]
+    method: Any = eqx.field(static=True)
+    spec: Spec = eqx.field(static=True)
+    updates: int = eqx.field(static=True, default=0)
+    dataset: str = eqx.field(static=True, default="")
+    calibration: Calibration | None = eqx.field(static=True, default=None)
+
+    def policy(self) -> Policy:
+        """What was trained to act, with its critic, unguided."""
+        on = lambda f: Normalised(f, self.mean, self.std)
+        return Policy(
+            velocity=on(self.method.velocity(self.nets)),
+            critic=on(self.method.guide_critic(self.nets)),
+            weight=0.0,
+            low=-1.0,
+            high=1.0,
+            action_dim=self.spec.action_dim,
+            horizon=self.spec.horizon,
+            guide="none",
+            steps=self.method.steps,
+            samples=self.method.best_of,
+            calibration=self.calibration,
+        )
+
+
+def _named(tree) -> dict[str, Any]:
+    """Arrays of a pytree by their path, `nets.flow.net.weights.0`."""
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array_like))
+    return {jax.tree_util.keystr(path, simple=True, separator="."): x for path, x in leaves}
+
+
+def save_trained(trained: Trained, directory: Path) -> None:
+    """Write config.json and model.safetensors; the weights first, so that a folder with a config is complete."""
+    from safetensors.numpy import save_file
+
+    with atomic_path(directory / "model.safetensors") as temporary:
+        save_file({name: np.asarray(x) for name, x in _named(trained).items()}, temporary)
+    config = dict(
+        format=FORMAT,
+        method=method_to_json(trained.method),
+        spec=trained.spec._asdict(),
+        updates=trained.updates,
+        dataset=trained.dataset,
+        calibration=trained.calibration and trained.calibration._asdict(),
+    )
+    write_json(directory / "config.json", config)
+
+
+def load_trained(directory: str | Path) -> Trained:
+    """Read what `save_trained` wrote, from a policy folder or from the run directory that holds it.
+
+    Raises UserError if the folder is no policy, is of another version, or if the weights are truncated or foreign.
+    """
+    directory = Path(directory)
+    directory = directory / "policy" if (directory / "policy").is_dir() else directory
+    config = read_json(directory / "config.json", "a policy")
+    try:
+        if config["format"] != FORMAT:
+            raise UserError(f"{directory}: policy format {config['format']}, this version reads {FORMAT}")
+        method, spec = method_from_json(config["method"]), Spec(**config["spec"])
+        calibration = config["calibration"] and Calibration(**config["calibration"])
+        updates, dataset = config["updates"], config["dataset"]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{directory / 'config.json'}: not a policy's config ({error})") from error
+    nets = eqx.filter_eval_shape(method.init, spec, jax.random.key(0))
+    scale = jax.ShapeDtypeStruct((spec.obs_dim,), np.float32)
+    skeleton = Trained(nets, scale, scale, method, spec, updates, dataset, calibration)  # type: ignore[arg-type]
+    return _fill(skeleton, directory / "model.safetensors")
+
+
+def _fill(skeleton, path: Path):
+    """The skeleton with its arrays read from a safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: truncated or not a safetensors file ({error})") from error
+    leaves, structure = jax.tree_util.tree_flatten_with_path(skeleton)
+    names = {jax.tree_util.keystr(place, simple=True, separator=".") for place, _ in leaves}
+    if extra := sorted(set(arrays) - names):
+        raise UserError(f"{path}: belongs to another policy, {extra[0]} is not in its config.json")
+    filled = []
+    for place, leaf in leaves:
+        name = jax.tree_util.keystr(place, simple=True, separator=".")
+        if name not in arrays or arrays[name].shape != leaf.shape:
+            found = list(arrays[name].shape) if name in arrays else "nothing"
+            raise UserError(f"{path}: belongs to another policy, {name} should be {list(leaf.shape)}, found {found}")
+        filled.append(jnp.asarray(arrays[name]))
+    return jax.tree_util.tree_unflatten(structure, filled)
+
+
+def load_policy(directory: str | Path) -> Policy:
+    """The policy of a run, guided by QGF at the default strength."""
+    return load_trained(directory).policy().guided()
+
+
+Policy.load = load_policy

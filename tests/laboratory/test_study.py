@@ -1,0 +1,337 @@
+"""Study files: what is good is read as it stands, what is wrong is one line that names file, section and key."""
+
+import dataclasses
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from qgf.errors import UserError
+from qgf.laboratory.study import Method, Training, read_study
+from qgf.playing.arm import Arm
+from qgf.playing.tune import SCALES, STRENGTHS, Candidate
+from qgf.training.config import TrainConfig
+from qgf.training.methods import METHODS
+from qgf.training.methods.bc import BC
+from qgf.training.methods.lab import Lab
+
+SMALL = """
+[[environment]]
+name = "pointmaze-medium-navigate"
+tasks = [1, 2]
+[train.base]
+[method.qgf]
+"""
+
+
+def read(folder, text=SMALL):
+    (folder / "mine.toml").write_text(text)
+    return read_study(folder / "mine.toml")
+
+
+def test_defaults(tmp_path):
+    study = read(tmp_path)
+    (env,) = study.environments
+    assert (study.name, study.episodes, study.seed, study.tuning_seed) == ("mine", 50, 0, 1)
+    assert (study.rungs, study.tuning_tasks, study.use) == ((8, 16), None, ())
+    assert (env.name, env.tasks, env.seeds, env.transitions) == ("pointmaze-medium-navigate", (1, 2), (0,), None)
+    assert env.train == "base"
+    assert env.full(2) == "pointmaze-medium-navigate-singletask-task2-v0"
+    assert study.trainings == dict(base=Training(TrainConfig()))
+    assert study.methods == dict(
+        none=Method((Arm("none"),), "never"), qgf=Method(tuple(Arm("qgf", s) for s in STRENGTHS))
+    )
+
+
+FULL = """
+episodes = 20
+seed = 4
+[tuning]
+seed = 5
+rungs = [3, 3, 6]
+tasks = 2
+[[environment]]
+name = "pointmaze-medium-navigate"
+tasks = [3, 1]
+seeds = [7, 8]
+transitions = 5000
+train = "large"
+[[environment]]
+name = "cube-single-play"
+tasks = [2]
+[train.base]
+[train.large]
+method = "lab"
+width = 64
+unlabelled = 0.25
+steps = 300
+discount = 0.5
+precision = "bfloat16"
+[train.joined]
+flow = "base"
+critic_from = "large"
+width = 64
+[method.none]
+guide = "none"
+best_of = 2
+[method.both]
+guide = ["none", "ood"]
+strength = [0.5, 1]
+best_of = [1, 4]
+schedule = ["constant", "score"]
+train = ["joined", "base", "joined"]
+[method.raw]
+weight = 0.05
+steps = 20
+[method."qgf offline"]
+strength = [1, 2]
+best_of = 3
+tune = "offline"
+[method.scale]
+guide = "cfgrl"
+[method."placebo of ood"]
+guide = "placebo:ood"
+strength = 2
+tune = "halving"
+"""
+
+
+def test_everything_that_can_be_said(tmp_path):
+    study = read(tmp_path, FULL)
+    assert (study.episodes, study.seed, study.tuning_seed, study.rungs, study.tuning_tasks) == (20, 4, 5, (3, 3, 6), 2)
+    maze, cube = study.environments
+    assert (maze.tasks, maze.seeds, maze.transitions, maze.train) == ((3, 1), (7, 8), 5000, "large")
+    assert (cube.tasks, cube.seeds, cube.train) == ((2,), (0,), "base")
+    lab = TrainConfig(steps=300, discount=0.5, precision="bfloat16", method=Lab(width=64, unlabelled=0.25))
+    assert study.trainings["large"] == Training(lab)
+    assert study.trainings["joined"] == Training(TrainConfig(method=BC(width=64)), "base", "large")
+    both = {Arm("none"), Arm("none", best_of=4)} | {
+        Arm("ood", s, best_of=n, schedule=how) for s in (0.5, 1) for n in (1, 4) for how in ("constant", "score")
+    }
+    assert set(study.methods["both"].arms) == both and len(study.methods["both"].arms) == len(both)
+    assert study.methods == {
+        "none": Method((Arm("none", best_of=2),), "never"),
+        "both": Method(study.methods["both"].arms, "halving", ("joined", "base")),
+        "raw": Method((Arm("qgf", weight=0.05, steps=20),), "never"),
+        "qgf offline": Method(tuple(Arm("qgf", s, best_of=3) for s in (1, 2)), "offline"),
+        "scale": Method(tuple(Arm("cfgrl", s) for s in SCALES)),
+        "placebo of ood": Method((Arm("placebo:ood", 2),), "halving"),
+    }
+
+
+def test_lists_in_a_training_are_a_grid_that_a_method_chooses_from(tmp_path):
+    text = """
+[train.edp]
+method = "edp"
+critic_from = "base"
+alpha = [3, 10.5]
+width = [8, 16]
+[method.edp]
+guide = "none"
+train = ["base", "edp"]
+"""
+    study = read(tmp_path, SMALL + text)
+    names = [f"edp-alpha-{a}-width-{w}" for a in (3, 10.5) for w in (8, 16)]
+    assert list(study.trainings) == ["base", *names]
+    wanted = TrainConfig(method=METHODS["edp"](alpha=10.5, width=8))
+    assert study.trainings["edp-alpha-10.5-width-8"] == Training(wanted, critic_from="base")
+    assert study.methods["edp"] == Method((Arm("none"),), "halving", ("base", *names))
+    (env,) = study.environments
+    assert study.methods["edp"].candidates(env) == [Candidate(name, Arm("none")) for name in ("base", *names)]
+    assert study.methods["qgf"].candidates(env)[0] == Candidate("base", Arm("qgf", STRENGTHS[0]))
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "docs" / "studies").glob("*.toml")), ids=str)
+def test_the_studies_of_the_documentation_can_be_read(path):
+    study = read_study(path)
+    assert study.name == path.stem and len(study.methods) > 1
+
+
+# What is wrong
+
+ENV, TRAIN, METHOD = re.split(r"(?m)^(?=\[(?:train|method))", SMALL)
+TWO = ENV + TRAIN + "[train.other]\n" + METHOD
+WRONG = {  # name: text, what the line must say
+    "broken TOML": ("episodes = \n" + SMALL, ["not a study file", "line 1"]),
+    "no environment": (TRAIN + METHOD, ["no [environment] section"]),
+    "no train": (ENV + METHOD, ["no [train] section"]),
+    "no method": (ENV + TRAIN, ["no [method] section"]),
+    "nothing": ("", ["no [environment] section"]),
+    "unknown section": (SMALL + "[methods.x]\n", ["unknown key 'methods'", "did you mean 'method'"]),
+    "unknown key": ("episode = 3\n" + SMALL, ["unknown key 'episode'", "did you mean 'episodes'"]),
+    "environment key": (ENV + "task = 3\n" + TRAIN + METHOD, ["[environment]", "'task'", "did you mean 'tasks'"]),
+    "train key": (ENV + TRAIN + "widht = 3\n" + METHOD, ["[train.base]", "'widht'", "did you mean 'width'"]),
+    "seed of a training": (ENV + TRAIN + "seed = 3\n" + METHOD, ["[train.base]", "unknown key 'seed'"]),
+    "method key": (SMALL + "strenght = 1\n", ["[method.qgf]", "'strenght'", "did you mean 'strength'"]),
+    "tuning key": (SMALL + "[tuning]\nrung = [1]\n", ["[tuning]", "'rung'", "did you mean 'rungs'"]),
+    "training method": (ENV + TRAIN + 'method = "bcc"\n' + METHOD, ["[train.base]", "did you mean 'bc'"]),
+    "guide": (SMALL + 'guide = "qfg"\nstrength = 1\n', ["[method.qgf]", "did you mean 'qgf'"]),
+    "guide among good ones": (SMALL + 'guide = ["ood", "bppt"]\n', ["[method.qgf]", "did you mean 'bptt'"]),
+    "schedule": (SMALL + 'schedule = "lineer"\n', ["[method.qgf]", "did you mean 'linear'"]),
+    "way to tune": (SMALL + 'tune = "halve"\n', ["[method.qgf]", "did you mean 'halving'"]),
+    "training of a method": (SMALL + 'train = "bass"\n', ["[method.qgf]", "did you mean 'base'"]),
+    "training of an environment": (ENV + 'train = "bass"\n' + TRAIN + METHOD, ["[environment]", "did you mean 'base'"]),
+    "lender": (ENV + TRAIN + 'flow = "bass"\n' + METHOD, ["[train.base] flow", "unknown training 'bass'"]),
+    "lender of critics": (ENV + TRAIN + 'critic_from = "b"\n' + METHOD, ["[train.base] critic_from", "'b'"]),
+    "lent to itself": (ENV + TRAIN + 'critic_from = "base"\n' + METHOD, ["borrow from one another", "base -> base"]),
+    "circle": (
+        ENV + TRAIN + 'flow = "other"\n[train.other]\ncritic_from = "base"\n' + METHOD,
+        ["borrow from one another", "base", "other"],
+    ),
+    "two scales": (SMALL + "strength = [1, 2]\nweight = 0.1\n", ["[method.qgf]", "strengths or weights, not both"]),
+    "several arms": (SMALL + 'tune = "never"\n', ["[method.qgf]", "6 arms and nothing to choose by"]),
+    "several trainings": (
+        TWO + 'guide = "none"\ntrain = ["base", "other"]\ntune = "never"\n',
+        ["[method.qgf]", "2 arms and nothing to choose by", "one train"],
+    ),
+    "unknown among trainings": (SMALL + 'train = ["base", "bass"]\n', ["[method.qgf]", "unknown training 'bass'"]),
+    "offline trainings": (
+        TWO + 'strength = [1, 2]\ntrain = ["base", "other"]\ntune = "offline"\n',
+        ["[method.qgf]", "offline chooses among", "train"],
+    ),
+    "empty list of trainings": (ENV + TRAIN + "steps = []\n" + METHOD, ["[train.base]", "steps is an empty list"]),
+    "wrong in a list": (ENV + TRAIN + "steps = [10, 0.5]\n" + METHOD, ["[train.base]", "steps must be a whole number"]),
+    "a training twice": (
+        ENV + TRAIN + "[train.a]\nsteps = [1, 2]\n[train.a-steps-2]\n" + METHOD, ["[train.a-steps-2]", "rename"],
+    ),
+    "offline weights": (SMALL + 'weight = [1, 2]\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
+    "offline guides": (SMALL + 'guide = ["qgf", "ood"]\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
+    "offline samples": (SMALL + 'best_of = [1, 2]\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
+    "offline without guide": (SMALL + 'guide = "none"\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
+    "equal seeds": ("seed = 1\n" + SMALL, ["seed and the tuning seed are both 1"]),
+    "equal seeds by tuning": (SMALL + "[tuning]\nseed = 0\n", ["seed and the tuning seed are both 0"]),
+    "environment twice": (ENV + SMALL, ["[environment]", "one name twice"]),
+    "environment without name": ("[[environment]]\ntasks = [1]\n" + TRAIN + METHOD, ["[environment]", "'name'"]),
+    "environment without tasks": (ENV.replace("tasks = [1, 2]", "") + TRAIN + METHOD, ["[environment]", "'tasks'"]),
+    "unknown environment": (
+        SMALL.replace("medium", "medum"),
+        ["[environment] pointmaze-medum-navigate, task 1", "did you mean 'pointmaze-medium-navigate-singletask"],
+    ),
+    "unknown task": (SMALL.replace("[1, 2]", "[1, 9]"), ["task 9", "unknown environment"]),
+    "training settings": (ENV + TRAIN + "discount = 1.5\n" + METHOD, ["[train.base]", "between 0 and 1"]),
+    "training without steps": (ENV + TRAIN + "steps = 0\n" + METHOD, ["[train.base]", "steps must be at least 1"]),
+}  # fmt: skip
+
+
+def message(folder, text):
+    with pytest.raises(UserError) as caught:
+        read(folder, text)
+    line = str(caught.value)
+    assert line.startswith(f"{folder / 'mine.toml'}") and "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_named(tmp_path, name):
+    text, said = WRONG[name]
+    line = message(tmp_path, text)
+    assert [part for part in said if part not in line] == [], line
+
+
+def study(**sections):
+    """A file with one more line in a section."""
+    env, train, method = (part + sections.get(name, "") for part, name in zip((ENV, TRAIN, METHOD), KINDS, strict=True))
+    return "\n".join([sections.get("top", ""), env, train, method, "[tuning]", sections.get("tuning", "")])
+
+
+KINDS = ("environment", "train", "method")
+TYPES = {  # section: key: values of wrong types
+    "top": dict(episodes=['"50"', "0", "2.5", "true", "[1]"], seed=["-1", '"a"', "1.0"], use=['"file.py"', "[1]", "3"]),
+    "tuning": dict(rungs=["8", "[]", '["a"]', "[8, 0]", "[2.5]"], seed=['"a"', "-2"], tasks=["0", "[1]", '"all"']),
+    "environment": dict(
+        seeds=["0", "[]", '["a"]', "[0, 0]", "[-1]", "[true]"], transitions=['"many"', "0", "1e5"], train=["1", "[]"],
+    ),
+    "train": dict(
+        method=["3", '["bc"]', "{}"], steps=['"10"', "1.5", "[[1]]"], width=['"wide"', "1.5"], expectile=['"high"'],
+        precision=["3", '"float16"', "[]"], flow=["1", '["base"]'], critic_from=["{}"], learning_rate=["nan", "true"],
+    ),
+    "method": dict(
+        guide=["3", "[]", "[1]", "{}"], strength=['"big"', "[]", '["a"]', "nan", "true", "{}"], weight=["[[1]]", '"a"'],
+        best_of=["0", "2.5", '"4"', "[1, 0]"], schedule=["1", "[2]"], steps=["[5, 10]", "0", '"a"'], tune=["1", "[]"],
+        train=["1", "[]"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "section, key, value", [(s, key, x) for s, keys in TYPES.items() for key, values in keys.items() for x in values]
+)
+def test_wrong_types_are_told_and_not_tracebacks(tmp_path, section, key, value):
+    line = message(tmp_path, study(**{section: f"{key} = {value}\n"}))
+    where = dict(top="mine.toml", environment="[environment]", train="[train.base]", method="[method.qgf]")
+    assert where.get(section, f"[{section}]") in line and key in line
+
+
+@pytest.mark.parametrize("value", ["1", "[]", '"all"', '["one"]', "[1.5]", "[1, 1]", "[0]"])
+def test_tasks_of_wrong_types(tmp_path, value):
+    assert "[environment]: tasks must be a list" in message(tmp_path, SMALL.replace("[1, 2]", value))
+
+
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        (SMALL.replace("[[environment]]", "[environment]"), "[[environment]]"),
+        ("environment = 3\n" + TRAIN + METHOD, "environment must be tables"),
+        ("environment = [3]\n" + TRAIN + METHOD, "environment must be tables"),
+        ("train = 3\n" + ENV + METHOD, "train must be a table"),
+        ("method = [1]\n" + ENV + TRAIN, "method must be a table"),
+        ("tuning = 3\n" + SMALL, "tuning must be a table"),
+        (ENV + "[train]\nsteps = 300\n" + METHOD, "[train.steps] must be a table"),
+        (ENV + TRAIN + '[method]\nguide = "qgf"\n', "[method.guide] must be a table"),
+        (SMALL.replace('"pointmaze-medium-navigate"', "7"), "name must be text"),
+    ],
+)
+def test_sections_that_are_none(tmp_path, text, said):
+    assert said in message(tmp_path, text)
+
+
+def test_files_that_cannot_be_read(tmp_path):
+    path = tmp_path / "mine.toml"
+    for prepare, said in (
+        (lambda: None, "no such file"),
+        (path.mkdir, "not a study file"),
+        (lambda: (path.rmdir(), path.write_bytes(b"\xff\xfe\x00name")), "not a study file"),
+    ):
+        prepare()
+        with pytest.raises(UserError, match=said) as caught:
+            read_study(path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_study_can_be_read_where_there_are_no_simulators(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "qgf.environments.ogbench.names", raising=False)
+    monkeypatch.setitem(sys.modules, "ogbench", None)
+    with pytest.raises(UserError, match="environments need"):
+        import_module("qgf.environments.ogbench.names")
+    assert read(tmp_path, SMALL.replace("medium", "medum")).environments[0].tasks == (1, 2)
+
+
+def test_the_options_of_every_method_can_be_written_down(tmp_path):
+    """Each option of `qgf train` and of its methods, at its default, is accepted."""
+    for name, method in METHODS.items():
+        options = {f.name: f.default for cls in (TrainConfig, method) for f in dataclasses.fields(cls)}
+        given = {k: x for k, x in options.items() if k not in ("method", "seed", "seeds") and x is not None}
+        lines = [f"{k} = {x!r}" for k, x in given.items()]
+        text = ENV + "\n".join([f'[train.base]\nmethod = "{name}"', *lines, METHOD])
+        assert read(tmp_path, text).trainings["base"].config == TrainConfig(method=method())
+    wide = read(tmp_path, ENV + '[train.base]\ncritic = "ensemble"\ncritics = 3\nvalue_low = -9.5\n' + METHOD)
+    assert wide.trainings["base"].config.method == BC(critic="ensemble", critics=3, value_low=-9.5)
+
+
+def test_files_of_ones_own_are_imported_first(tmp_path):
+    from qgf.method.guidance import ESTIMATORS
+
+    (tmp_path / "more.py").write_text(
+        "import qgf\nqgf.guidance.ESTIMATORS['twice'] = lambda v, q, a, t: 2 * qgf.guidance.qgf(v, q, a, t)\n"
+    )
+    try:
+        study = read(tmp_path, 'use = ["more.py"]\n' + SMALL + 'guide = "twice"\nstrength = 1\n')
+        assert study.methods["qgf"].arms == (Arm("twice", 1),)
+        assert study.use == (tmp_path / "more.py",)
+    finally:
+        ESTIMATORS.pop("twice", None)
+    (tmp_path / "mine.toml").unlink()
+    with pytest.raises(UserError, match=r"gone\.py: no such Python file"):
+        read(tmp_path, 'use = ["gone.py"]\n' + SMALL)

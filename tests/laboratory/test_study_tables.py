@@ -1,0 +1,133 @@
+"""Tables of a study, checked against what a made-up study says."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+from qgf.errors import UserError
+from qgf.laboratory.tables import aggregate_table, per_task_table
+from qgf.pages.tables import across_tasks, markdown
+from qgf.statistics import iqm, mcnemar, probability_of_improvement, stratified_bootstrap, wilson
+from studies import CUBE, FEW, MAZE, METHODS, ROWS, by, triple
+
+
+def played(method, env, task, rows=ROWS):
+    """The held-out outcomes in the order of the rows, a list per policy."""
+    mine = [r for r in rows if (r["method"], r["env"], r["task"], r["split"]) == (method, env, str(task), "held-out")]
+    policies = dict.fromkeys(r["policy_seed"] for r in mine)
+    return [[c == "1" for r in mine if r["policy_seed"] == p for c in r["outcomes"]] for p in policies]
+
+
+def scores(method, envs=(CUBE, MAZE), rows=ROWS):
+    return np.array([played(method, env, task, rows) for env in envs for task in range(1, 6)], float).swapaxes(0, 1)
+
+
+def test_per_task_table():
+    table = per_task_table(ROWS)
+    assert len(table) == len(METHODS) * 10
+    for method, env, task in (("qgf", CUBE, 1), ("placebo", MAZE, 4), ("none", CUBE, 5)):
+        row, outcomes = by(table, method=method, env=env, task=task), np.array(played(method, env, task))
+        assert (row["runs"], row["episodes"], row["successes"]) == (3, 120, outcomes.sum())
+        expected = 100 * np.array([outcomes.mean(), *wilson(int(outcomes.sum()), 120)])
+        assert_allclose(triple(row, "success"), expected, atol=0.005)
+        p = "" if method == "none" else pytest.approx(mcnemar(outcomes, played("none", env, task)), rel=0.01)
+        assert row["p against none"] == p
+
+
+def test_no_paired_test_of_episodes_that_were_not_paired():
+    rows = [r for r in ROWS if not (r["method"] == "none" and r["task"] == "1" and r["seed"] == "1001")]
+    table = per_task_table(rows)
+    assert by(table, method="qgf", env=CUBE, task=1)["p against none"] == ""
+    assert by(table, method="qgf", env=CUBE, task=2)["p against none"] != ""
+    assert by(per_task_table(rows, over="ood"), method="qgf", env=CUBE, task=1)["p against ood"] < 1
+
+
+def test_aggregate_table():
+    """A policy is a run, whatever number of seeds its episodes have."""
+    for env, envs in ((None, (CUBE, MAZE)), (MAZE, (MAZE,))):
+        row = by(aggregate_table(ROWS, env), method="qgf")
+        qgf, none = scores("qgf", envs), scores("none", envs)
+        assert (row["tasks"], row["runs"], row["episodes"]) == (5 * len(envs), 3, qgf.size)
+        assert_allclose(row["mean"], 100 * qgf.mean(), atol=0.005)
+        assert_allclose(
+            triple(row, "iqm"), 100 * np.array([iqm(qgf.mean(2)), *stratified_bootstrap(qgf, iqm)]), atol=0.005
+        )
+        better = probability_of_improvement(qgf.mean(2), none.mean(2))
+        assert_allclose(row["better than none"], 100 * better, atol=0.005)
+        assert row["mean_low"] < row["mean"] < row["mean_high"]
+        assert row["gflop"] == 0.041
+        assert row["decision_ms"] == pytest.approx(4.0, rel=0.1)
+    assert by(aggregate_table(ROWS), method="none")["better than none"] == ""
+
+
+def test_one_interrupted_run_does_not_move_the_cost():
+    rows = [dict(r) for r in ROWS if r["method"] in FEW]
+    next(r for r in rows if r["method"] == "qgf" and r["split"] == "held-out")["decision_ms"] = "90000"
+    assert by(aggregate_table(rows), method="qgf")["decision_ms"] < 4.5
+
+
+def test_methods_are_ordered_by_their_mean_over_the_whole_study():
+    order = [row["method"] for row in aggregate_table(ROWS)]
+    means = [row["mean"] for row in aggregate_table(ROWS)]
+    assert means == sorted(means, reverse=True)
+    assert [row["method"] for row in aggregate_table(ROWS, CUBE)] == order
+    assert [row["method"] for row in per_task_table(ROWS)][: len(order)] == order
+
+
+def test_an_incomplete_method_has_no_aggregate():
+    rows = [r for r in ROWS if r["method"] in FEW]
+    rows = [r for r in rows if (r["method"], r["env"], r["task"], r["policy_seed"]) != ("qgf", CUBE, "2", "1")]
+    row = by(aggregate_table(rows), method="qgf")
+    assert (row["mean"], row["iqm_low"], row["better than none"], row["runs"]) == ("", "", "", "")
+    assert by(aggregate_table(rows, MAZE), method="qgf")["mean"] != ""
+    assert by(per_task_table(rows), method="qgf", env=CUBE, task=2)["runs"] == 2
+
+
+def test_rows_that_contradict_themselves_are_refused():
+    rows = [r for r in ROWS if r["method"] == "none"]
+    twice = [*rows, dict(rows[0], updates="50")]
+    with pytest.raises(UserError, match="none on cube-single-play task 1, policy seed 0, seed 1000: two held-out rows"):
+        aggregate_table(twice)
+    with pytest.raises(UserError, match="outcomes do not fit the counts"):
+        per_task_table([dict(rows[0], outcomes=rows[0]["outcomes"].lstrip("0")[1:]), *rows[1:]])
+    with pytest.raises(UserError, match="no held-out rows"):
+        per_task_table([r for r in rows if r["split"] == "tuning"])
+    with pytest.raises(UserError, match="unknown environment 'cube': did you mean 'cube-single-play'"):
+        aggregate_table(rows, "cube")
+
+
+def test_markdown():
+    table = [
+        dict(method="a|b", runs=3, success=62.6, success_low=50.4, success_high=70.0, p=0.01234),
+        dict(method="c", runs="", success="", success_low="", success_high="", p=""),
+    ]
+    assert markdown(table).splitlines() == [
+        "| method | runs | success | p |",
+        "| --- | --- | --- | --- |",
+        "| a\\|b | 3 | 63 [50, 70] | 0.0123 |",
+        "| c |  |  |  |",
+    ]
+    assert markdown([]) == ""
+
+
+def test_across_tasks():
+    rows = [r for r in ROWS if r["method"] in FEW and (r["method"], r["task"]) != ("placebo", "3")]
+    wide = across_tasks(per_task_table(rows))
+    assert list(wide[0]) == ["env", "method", *(f"task {k}" for k in range(1, 6))]
+    assert len(wide) == 8
+    low, high = wilson(int(np.sum(played("qgf", MAZE, 2))), 120)
+    expected = f"{100 * np.mean(played('qgf', MAZE, 2)):.0f} [{100 * low:.0f}, {100 * high:.0f}]"
+    assert by(wide, env=MAZE, method="qgf")["task 2"] == expected
+    assert by(wide, env=MAZE, method="placebo")["task 3"] == ""
+
+
+def test_the_p_of_an_aggregate_is_that_of_all_episodes_together():
+    paired = lambda name: [row for row in ROWS if row["split"] == "held-out" and row["method"] == name]
+    won = {name: [c == "1" for row in paired(name) for c in row["outcomes"]] for name in ("qgf", "none", "placebo")}
+    row = by(aggregate_table(ROWS), method="qgf")
+    for other in ("none", "placebo"):
+        assert row[f"p against {other}"] == pytest.approx(mcnemar(won["qgf"], won[other]), rel=0.01)
+    assert by(aggregate_table(ROWS), method="none")["p against none"] == ""
+    less = [row for row in ROWS if not (row["method"] == "placebo" and row["task"] == "2")]
+    assert by(aggregate_table(less), method="qgf")["p against placebo"] == ""
+    assert "p against placebo" not in aggregate_table([row for row in ROWS if row["method"] != "placebo"])[0]
