@@ -16,7 +16,7 @@ from qgf.cli.main import main
 from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.laboratory import measures as analysis
-from qgf.laboratory.analysis import analyse, halves, some_states
+from qgf.laboratory.analysis import analyse, half_critic, halves, some_states
 from qgf.laboratory.measures import (
     distance_from_data,
     gradient_as_optimiser,
@@ -31,6 +31,7 @@ from qgf.laboratory.measures import (
     sweep,
 )
 from qgf.method.policy import guided_flow
+from qgf.pages.report import report
 from qgf.playing.arm import Arm
 from qgf.training.run import Run
 
@@ -339,8 +340,9 @@ def analysed(tiny_run, maze_folder, tmp_path_factory):
     directory = tmp_path_factory.mktemp("analysed") / "run"
     shutil.copytree(tiny_run.directory, directory)
     told = []
-    page = analyse(directory, data_dir=maze_folder, progress=lambda *x: told.append(x), **SMALL)
-    return directory, page, told
+    folder = analyse(directory, data_dir=maze_folder, progress=lambda *x: told.append(x), **SMALL)
+    assert folder == directory / "analysis"
+    return directory, report(directory), told
 
 
 def table(directory, name):
@@ -405,7 +407,7 @@ def test_critics_of_another_flow_or_length_are_trained_again(analysed, maze, tin
     directory, *_ = analysed
     shutil.copytree(directory, tmp_path / "run")
     half, where, told = halves(maze)[0], tmp_path / "run" / "analysis" / "first", []
-    again = lambda run, updates: analysis.half_critic(run, half, where, updates, lambda *x: told.append(x))
+    again = lambda run, updates: half_critic(run, half, where, updates, lambda *x: told.append(x))
     again(Run(tmp_path / "run"), 200)
     assert not told
     again(Run(tmp_path / "run"), 100)

@@ -45,8 +45,8 @@ train = ["long", "wild"]
 strength = 1
 """
 MINE = """
-from qgf.methods import METHODS
-from qgf.methods.bc import BC
+from qgf.training.methods import METHODS
+from qgf.training.methods.bc import BC
 class Mine(BC):
     name = "mine"
 METHODS["mine"] = Mine

@@ -443,7 +443,7 @@ guide = "none"
 
 def test_a_study_trains_one_run_for_all_goals(maze_folder, tmp_path):
     (tmp_path / "goals.toml").write_text(STUDY)
-    folder = compare(read_study(tmp_path / "goals.toml"), tmp_path / "out", maze_folder)
+    folder = compare(read_study(tmp_path / "goals.toml"), tmp_path / "out", maze_folder).folder
     rows, played = table(folder / "results.csv"), table(folder / "episodes.csv")
     assert [(row["env"], row["task"]) for row in rows] == [(GOALS.removesuffix("-v0"), task) for task in ("4", "1")]
     (run,) = (tmp_path / "out" / "runs").iterdir()
