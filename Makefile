@@ -1,11 +1,15 @@
 # Everything installs itself: `make demo` and `make test` work on a machine with Python 3.11 or newer and make.
-PYTHON ?= python3
+# The first of these that is new enough; 3.13 comes last: it has no wheel of everything (see pyproject.toml).
+fits = $(1) -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
+PYTHON ?= $(firstword $(foreach python,python3.12 python3.11 python3,$(shell $(call fits,$(python)) && echo $(python))))
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS := $(VENV)/.docs
 MODULES := tutorial/node_modules/.package-lock.json
+PAGE := src/qgf/pages/tutorial.html
 
-.PHONY: demo test lint bench tutorial node setup clean
+.PHONY: demo test lint docs bench tutorial node dist wheels-test setup clean
 
 demo: $(READY)  ## collect, train, guide, evaluate and report a real task, in minutes
 	$(BIN)/qgf demo
@@ -14,11 +18,16 @@ test: $(READY)  ## every test
 	$(BIN)/python -m pytest
 	tutorial/check.sh
 
-lint: $(READY)  ## style and types
+lint: $(READY)  ## style, types, and which room imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(DOCS)  ## the documentation as a site: site/index.html
+	@test -f $(PAGE) || $(MAKE) -s tutorial || echo "The site goes without the tutorial."
+	$(BIN)/mkdocs build --strict --quiet
+	@echo "wrote site/index.html; to write pages, $(BIN)/mkdocs serve"
 
 bench: $(READY)  ## speed of training and of acting
 	$(BIN)/python benchmarks/train_speed.py
@@ -26,7 +35,7 @@ bench: $(READY)  ## speed of training and of acting
 
 tutorial: node $(MODULES)  ## build the interactive tutorial into the package: `qgf tutorial` shows it
 	cd tutorial && npm run -s build
-	cp tutorial/dist/index.html src/qgf/pages/tutorial.html
+	cp tutorial/dist/index.html $(PAGE)
 
 node:
 	@node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || (a == 20 && b >= 19) ? 0 : 1)' \
@@ -36,14 +45,28 @@ $(MODULES): tutorial/package-lock.json | node
 	cd tutorial && npm ci --no-audit --no-fund
 	@touch $@
 
+dist: $(READY) tutorial  ## sdist and wheel, which hold the tutorial: dist/
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	@$(BIN)/python -m zipfile -l dist/*.whl | grep -q $(notdir $(PAGE)) || { echo "dist/*.whl: holds no tutorial"; exit 1; }
+
+wheels-test:  ## try the wheel in clean environments of every Python from 3.11 to 3.13 that is here
+	@ls dist/*.whl >/dev/null 2>&1 || $(MAKE) dist
+	.ci/wheels dist/*.whl
+
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@$(call fits,"$(PYTHON)") || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ogbench,dev]'
+	@$(BIN)/python -W ignore -c 'import ogbench' 2>/dev/null || \
+	  $(BIN)/pip install --quiet --constraint constraints.txt --no-deps ogbench dm_control  # Python 3.13: see pyproject.toml
+	@touch $@
+
+$(DOCS): $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 clean:
-	rm -rf $(VENV) runs build dist tutorial/node_modules tutorial/dist src/qgf/pages/tutorial.html
+	rm -rf $(VENV) runs build dist site tutorial/node_modules tutorial/dist $(PAGE)

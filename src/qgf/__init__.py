@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from qgf.training.loop import train as train
     from qgf.training.run import Run as Run
 
+__version__ = "0.1.0"
+
 _HOME = {
     "guidance": "method.guidance",
     "toy": "method.toy",

@@ -1,0 +1,68 @@
+"""What the site takes from the source tree: a page of reference for every room of the package, and the tutorial."""
+
+import inspect
+import re
+from pathlib import Path
+
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+
+import qgf
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "src/qgf"
+TUTORIAL = PACKAGE / "pages/tutorial.html"
+ELSEWHERE = re.compile(r'<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)="(https?:[^"]*)')
+FRAME = '<iframe class="tutorial" src="tutorial-page.html" title="The interactive tutorial"></iframe>'
+
+
+def on_files(files: Files, config) -> Files:
+    for room in rooms():
+        files.append(File.generated(config, f"reference/{room}.md", content=room_page(room)))
+    files.append(File.generated(config, "reference/index.md", content=public_page()))
+    if TUTORIAL.is_file():
+        files.append(File.generated(config, "tutorial-page.html", abs_src_path=str(TUTORIAL)))
+    return files
+
+
+def on_page_markdown(markdown: str, page, config, files) -> str:
+    if page.file.src_uri == "tutorial.md" and TUTORIAL.is_file():
+        return markdown.replace("<!-- the page -->", f"[Open it alone](tutorial-page.html)\n\n{FRAME}")
+    return markdown
+
+
+def on_post_build(config) -> None:
+    """A page of this site loads nothing from elsewhere."""
+    for path in sorted(Path(config.site_dir).rglob("*.html")):
+        if path.name != "tutorial-page.html" and (found := ELSEWHERE.search(path.read_text(encoding="utf-8"))):
+            raise PluginError(f"{path}: loads {found[1]}")
+
+
+def rooms() -> list[str]:
+    """The sub-packages of qgf."""
+    return sorted(init.parent.name for init in PACKAGE.glob("*/__init__.py"))
+
+
+def room_page(room: str) -> str:
+    """What the room is for, and all its modules."""
+    folder = PACKAGE / room
+    modules = sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
+    names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in modules]
+    about = f"::: qgf.{room}\n    options:\n      members: false\n      show_root_heading: false\n"
+    sections = [f"## {name.removeprefix(f'qgf.{room}.')} {{#{name}}}\n\n{module(name)}" for name in names]
+    return "\n".join([f"# qgf.{room}\n", about, *sections])
+
+
+def module(name: str) -> str:
+    return f"::: {name}\n    options:\n      show_root_heading: false\n      show_root_toc_entry: false\n"
+
+
+def public_page() -> str:
+    """The names of `import qgf`, where they live and what they are."""
+    lines = ["# import qgf\n", inspect.getdoc(qgf) or "", f"\nVersion {qgf.__version__}.\n", "| name | what it is |", "|---|---|"]
+    for name in sorted(qgf.__all__, key=str.lower):
+        thing = getattr(qgf, name)
+        where = thing.__name__ if inspect.ismodule(thing) else f"{thing.__module__}.{thing.__qualname__}"
+        summary = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split()).replace("|", "\\|")
+        lines.append(f"| [`qgf.{name}`][{where}] | {summary} |")
+    return "\n".join(lines)
