@@ -24,9 +24,9 @@ lint: $(READY)  ## style, types, and which room imports which
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(DOCS)  ## the documentation as a site: site/index.html
+docs: $(DOCS)  ## the documentation as a site, strictly: site/index.html
 	@test -f $(PAGE) || $(MAKE) -s tutorial || echo "The site goes without the tutorial."
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "wrote site/index.html; to write pages, $(BIN)/mkdocs serve"
 
 bench: $(READY)  ## speed of training and of acting

@@ -13,8 +13,9 @@
 # %% [markdown]
 # # A notebook: guidance where everything is known
 #
-# A flow and a critic in one dimension, both in closed form, so that every claim can be checked. The data are three peaks of
-# actions, at -2, 0 and 1; the best action is 1. The critic is right near the data and wrong at 3.3, where it promises far too much.
+# A flow and a critic in one dimension, both in closed form, so that every claim can be checked. The data are three
+# peaks of actions, at -2, 0 and 1; the best action is 1. The critic is right near the data and wrong at 3.3, where it
+# promises far too much.
 
 # %%
 import jax
@@ -33,7 +34,8 @@ ax.fill_between(a[:, 0], density / density.max(), color="0.85", label="data")
 ax.plot(a, jax.vmap(world.critic)(a) / 10, label="critic / 10")
 ax.plot(a, jax.vmap(world.true_return)(a) / 10, "--", label="true return / 10")
 ax.set(xlabel="action", ylim=(-1, 1.2))
-ax.legend();
+ax.legend()
+plt.show()
 
 # %% [markdown]
 # ## The policy alone
@@ -55,12 +57,14 @@ arms = [("none", 0.0), ("ood", 4.0), ("qgf", 4.0)]
 for ax, (guide, weight) in zip(axes, arms, strict=True):
     ax.hist(play(guide, weight), bins=80, range=(-4, 5), density=True)
     ax.set(title=guide, xlabel="action")
+plt.show()
 
 # %% [markdown]
 # ## The same critic, asked at two places
 #
-# `ood` asks for the gradient at the noisy action, where the critic was never right: it is led to 3.3. `qgf` asks at the one-step
-# estimate of the clean action, where data are: it lands on the best peak. The critic prefers what `ood` found, the truth does not.
+# `ood` asks for the gradient at the noisy action, where the critic was never right: it is led to 3.3. `qgf` asks at the
+# one-step estimate of the clean action, where data are: it lands on the best peak. The critic prefers what `ood` found,
+# the truth does not.
 
 # %%
 for guide, weight in arms:
@@ -81,4 +85,5 @@ ax.plot([*path.t, 1.0], path.a, "o-", label="noisy action")
 ax.plot(path.t, path.a1_hat, "D", label="one-step estimate")
 ax.axhline(1.0, color="0.7", ls=":")
 ax.set(xlabel="time", ylabel="action")
-ax.legend();
+ax.legend()
+plt.show()

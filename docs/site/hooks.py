@@ -19,6 +19,7 @@ FRAME = '<iframe class="tutorial" src="tutorial-page.html" title="The interactiv
 def on_files(files: Files, config) -> Files:
     for room in rooms():
         files.append(File.generated(config, f"reference/{room}.md", content=room_page(room)))
+    files.append(File.generated(config, "reference/ground.md", content=ground_page()))
     files.append(File.generated(config, "reference/index.md", content=public_page()))
     if TUTORIAL.is_file():
         files.append(File.generated(config, "tutorial-page.html", abs_src_path=str(TUTORIAL)))
@@ -45,21 +46,28 @@ def rooms() -> list[str]:
 
 def room_page(room: str) -> str:
     """What the room is for, and all its modules."""
-    folder = PACKAGE / room
-    modules = sorted(path for path in folder.rglob("*.py") if path.name != "__init__.py")
-    names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in modules]
-    about = f"::: qgf.{room}\n    options:\n      members: false\n      show_root_heading: false\n"
-    sections = [f"## {name.removeprefix(f'qgf.{room}.')} {{#{name}}}\n\n{module(name)}" for name in names]
-    return "\n".join([f"# qgf.{room}\n", about, *sections])
+    about = f"::: qgf.{room}\n    options: {{members: false, show_root_heading: false, show_root_toc_entry: false}}\n"
+    return "\n".join([f"# qgf.{room}\n", about, *modules((PACKAGE / room).rglob("*.py"), f"qgf.{room}.")])
 
 
-def module(name: str) -> str:
-    return f"::: {name}\n    options:\n      show_root_heading: false\n      show_root_toc_entry: false\n"
+def ground_page() -> str:
+    """What all rooms stand on: the modules of the package itself."""
+    about = "What all rooms stand on: types, errors, files, statistics.\n"
+    return "\n".join(["# The ground\n", about, *modules(PACKAGE.glob("*.py"), "qgf.")])
+
+
+def modules(paths, prefix: str) -> list[str]:
+    """A section for each module, which can be linked to by its full name."""
+    named = sorted(path for path in paths if not path.stem.startswith("__"))
+    names = [".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in named]
+    options = "options: {show_root_heading: false, show_root_toc_entry: false}"
+    return [f"## {name.removeprefix(prefix)} {{#{name}}}\n\n::: {name}\n    {options}\n" for name in names]
 
 
 def public_page() -> str:
     """The names of `import qgf`, where they live and what they are."""
-    lines = ["# import qgf\n", inspect.getdoc(qgf) or "", f"\nVersion {qgf.__version__}.\n", "| name | what it is |", "|---|---|"]
+    about = f"# import qgf\n\n{inspect.getdoc(qgf)}\n\nVersion {qgf.__version__}.\n"
+    lines = [about, "| name | what it is |", "|---|---|"]
     for name in sorted(qgf.__all__, key=str.lower):
         thing = getattr(qgf, name)
         where = thing.__name__ if inspect.ismodule(thing) else f"{thing.__module__}.{thing.__qualname__}"

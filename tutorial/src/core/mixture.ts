@@ -1,5 +1,5 @@
 /**
- * A Gaussian-mixture world in closed form, mirroring `qgf/toy.py` by name.
+ * A Gaussian-mixture world in closed form, mirroring `qgf/method/toy.py` by name.
  *
  * Data: sum_k w_k N(mu_k, s^2 I); noise N(0, I); a_t = (1 - t) a_0 + t a_1. With sigma^2 = (1 - t)^2 + t^2 s^2, a_t is
  * the mixture sum_k w_k N(t mu_k, sigma^2 I).

@@ -1,5 +1,5 @@
 /**
- * Trained networks, mirroring `qgf/networks.py`, `flow.py`, `guidance.py` and `sampling.py` for one sample at a time.
+ * Trained networks, mirroring `qgf/networks`, `qgf/method/flow.py`, `guidance.py` and `sampling.py` for one sample at a time.
  * Derivatives are vector-Jacobian products written by hand; arithmetic is in double precision.
  */
 

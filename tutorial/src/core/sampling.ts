@@ -1,4 +1,4 @@
-/** Guided Euler sampling, mirroring `qgf/sampling.py`. */
+/** Guided Euler sampling, mirroring `qgf/method/sampling.py`. */
 
 import type { Estimator } from './guidance';
 import type { Mixture } from './mixture';

@@ -1,6 +1,6 @@
-/** The 1-D worlds of `src/qgf/worlds.json` and the critics that the demos ask. */
+/** The 1-D worlds of `src/qgf/method/worlds.json` and the critics that the demos ask. */
 
-import worlds from '../../../src/qgf/worlds.json';
+import worlds from '../../../src/qgf/method/worlds.json';
 import { Mixture } from './mixture';
 import { dot, scale, sub, type Vec } from './vector';
 
