@@ -27,6 +27,7 @@ from qgf.method.flops import flops
 from qgf.pages.tables import markdown
 from qgf.training.learner import Learner
 from qgf.training.methods import METHODS
+from qgf.training.options import make_method
 
 ROWS = [(name, {}) for name in METHODS if name not in ("robust-q", "cfgrl", "lab", "ifql")] + [
     ("bc", dict(critic="td")),
@@ -57,9 +58,9 @@ class Row:
     """One method, ready to be timed."""
 
     def __init__(self, name: str, options: dict, width: int, updates: int):
-        method = METHODS[name](width=width, **options)
+        method = make_method(name, width=width, **options)
         spec = SPEC._replace(obs_dim=SPEC.obs_dim + 3, goal_dim=3) if method.goal_conditioned else SPEC
-        self.name, self.critic, self.updates = name, getattr(method, "critic", ""), updates
+        self.name, self.critic, self.updates = name, method.critic.name, updates
         self.chunks = goals(method, spec) if method.goal_conditioned else data()
         self.learner = Learner(method, spec, 3e-4, 256)
         self.state = self.learner.init(jax.random.key(0))

@@ -5,9 +5,11 @@ qgf --use examples/04_your_own_guide.py train DATASET --method careful
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 
+from qgf.critics import IQL
 from qgf.method.guidance import ESTIMATORS, qgf
 from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC
@@ -21,7 +23,7 @@ def late(v, q, a, t):
 @dataclass(frozen=True)
 class Careful(BC):
     name = "careful"
-    expectile: float = 0.7  # of the value regression
+    critic: Any = IQL(expectile=0.7)
 
 
 ESTIMATORS["late"], METHODS["careful"] = late, Careful

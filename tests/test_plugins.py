@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("forget")
 
 def test_the_example_registers_a_guide_and_a_method():
     use(EXAMPLE)
-    assert "late" in GUIDES and METHODS["careful"]().expectile == 0.7
+    assert "late" in GUIDES and METHODS["careful"]().critic.expectile == 0.7
     assert find("placebo:late") is find("placebo:late")
 
 

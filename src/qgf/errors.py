@@ -16,3 +16,10 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f": did you mean {close[0]!r}?" if close else ""
     return UserError(f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})")
+
+
+def at_least_one(options: object, *names: str) -> None:
+    """Raises UserError if one of these options is less than 1."""
+    for name in names:
+        if (x := getattr(options, name)) < 1:
+            raise UserError(f"{name} must be at least 1, got {x}")

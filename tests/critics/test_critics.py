@@ -1,6 +1,6 @@
 """Losses of the temporal-difference critic against NumPy and numerical minimisers."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -14,13 +14,12 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from qgf.critics import CRITICS  # fmt: skip
-from qgf.critics.hl_gauss import histogram_loss, two_hot_gauss  # fmt: skip
+from qgf.critics import CRITICS, IQL, TD, Ensemble, HLGauss
+from qgf.critics.hl_gauss import histogram_loss, two_hot_gauss
 from qgf.critics.losses import Confidence, critic_loss, expectile_loss, lowest, polyak, td_target, value_loss
 from qgf.errors import UserError
 from qgf.networks.blocks import Nets
 from qgf.training.learner import Chunks, Learner
-from qgf.training.lending import _check_critics
 from qgf.training.methods.bc import BC
 from qgf.training.methods.edp import EDP
 from qgf.training.methods.fql import FQL
@@ -156,8 +155,8 @@ def drawn(n, key, shift):
 def target_of(method, key=jax.random.key(4), **nets):
     """What the critic's loss regresses on: it is mean (0 - target)^2 for a critic that says 0."""
     nothing = lambda obs, a: jnp.zeros((len(obs), 2))
-    loss, logs = CRITICS[method.critic].critic(method, nothing, Nets(target=wishes, **nets), BATCH, key)
-    value = CRITICS[method.critic].next_value(method, Nets(target=wishes, **nets), BATCH.next_obs, 4, key)
+    loss, logs = method.critic.q_loss(method, nothing, Nets(target=wishes, **nets), BATCH, key)
+    value = method.critic.next_value(method, Nets(target=wishes, **nets), BATCH.next_obs, 4, key)
     targets = np.asarray(BATCH.returns + BATCH.bootstrap * value)
     assert_allclose([loss, logs["target"]], [np.mean(targets**2), targets.mean()], rtol=1e-5)
     return targets
@@ -168,7 +167,7 @@ def test_td_bootstraps_from_the_best_of_n_actions_of_the_cloned_flow_by_the_lowe
     key, flow = jax.random.key(4), Still(jnp.array(0.1))
     a = drawn(candidates, key, 0.1)[..., 0]
     value = (-((a - 0.2) ** 2)).max(axis=1) + np.asarray(BATCH.next_obs)[:, 0] - 1
-    found = target_of(BC(critic="td", candidates=candidates), flow=flow)
+    found = target_of(BC(critic=TD(candidates=candidates)), flow=flow)
     assert_allclose(found, BATCH.returns + BATCH.bootstrap * value, rtol=1e-4, atol=1e-5)
     assert_array_equal(found[BATCH.bootstrap == 0], BATCH.returns[BATCH.bootstrap == 0])
     if candidates > 1:
@@ -189,7 +188,7 @@ def test_td_asks_the_reference_flow_in_its_own_steps_whatever_policy_acts():
 @pytest.mark.parametrize("method, own", [(BC, "flow"), (FQL, "student"), (QAM, "actor"), (EDP, "actor")])
 def test_the_ensembles_critic_bootstraps_from_the_policys_own_action_and_the_lower_bound(method, own):
     others = dict.fromkeys({"flow", "student", "actor"} - {own}, Still(5.0))
-    found = target_of(method(critic="ensemble", rho=0.3), **others, **{own: Still(jnp.array(0.1))})
+    found = target_of(method(critic=Ensemble(rho=0.3)), **others, **{own: Still(jnp.array(0.1))})
     a, obs = drawn(1, jax.random.key(4), 0.1)[:, 0, 0], np.asarray(BATCH.next_obs)[:, 0]
     value = -((a - 0.2) ** 2) + obs - 0.5 - 0.3 * 0.5  # the two differ by one
     assert_allclose(found, BATCH.returns + BATCH.bootstrap * value, rtol=1e-4, atol=1e-5)
@@ -242,7 +241,7 @@ def learned(method, data, steps, **frozen):
 
 
 def test_the_bootstrapped_critic_reaches_the_chains_exact_values():
-    nets = learned(OneStep(32, 1, critic="td", candidates=3, polyak=0.02), two_states(), 1500, flow=UNIFORM)
+    nets = learned(OneStep(32, 1, TD(candidates=3, polyak=0.02)), two_states(), 1500, flow=UNIFORM)
     a = jnp.linspace(-0.9, 0.9, 7)[:, None]
     best = 0.5  # E max of three uniforms on [-1, 1] is (3 - 1) / (3 + 1)
     for critic in (nets.critic, nets.target):
@@ -308,7 +307,7 @@ def test_the_histograms_loss_is_lowest_at_the_targets_own_histogram(float64):
 
 def test_a_histogram_learns_the_spread_of_noisy_returns_and_their_mean():
     """The spread of its histogram is that of the returns, 0.4, widened by the smoothing of 0.75 bins."""
-    method = BC(32, 1, critic="hl-gauss", critics=1, bins=41, value_low=-3.0, value_high=5.0)
+    method = BC(32, 1, HLGauss(critics=1, bins=41, value_low=-3.0, value_high=5.0))
     data = two_states(noise=0.4)
     data = data._replace(bootstrap=0 * data.bootstrap)
     critic = learned(method, data, 1500, flow=UNIFORM, value=Partial(lambda obs: 0 * obs[..., 0])).critic
@@ -325,8 +324,8 @@ def test_a_histogram_learns_the_spread_of_noisy_returns_and_their_mean():
 
 @pytest.mark.parametrize("value", [-3.0, 4.9, 5.0])
 def test_values_at_the_ends_of_the_range_are_not_pulled_inwards(value, float64):
-    method = BC(8, 1, critic="hl-gauss", critics=1, bins=40, value_low=-3.0, value_high=5.0)
-    critic = CRITICS["hl-gauss"].ensemble(method, Spec(1, 1, 1), jax.random.key(0))
+    kind = HLGauss(critics=1, bins=40, value_low=-3.0, value_high=5.0)
+    critic = kind.ensemble(BC(8, 1, kind), Spec(1, 1, 1), jax.random.key(0))
     width = critic.edges[1] - critic.edges[0]
     assert_allclose(width, 0.2, rtol=1e-6)
     mass = two_hot_gauss(jnp.array(value), critic.edges, 0.75 * width)
@@ -334,14 +333,14 @@ def test_values_at_the_ends_of_the_range_are_not_pulled_inwards(value, float64):
 
 
 def test_the_range_of_returns_comes_from_rewards_and_discount():
-    rewards, hl = np.array([-1.0, 0.0, 0.5]), BC(critic="hl-gauss")
+    rewards, hl = np.array([-1.0, 0.0, 0.5]), HLGauss()
     limits = lambda m: (m.value_low, m.value_high)
     assert_allclose(limits(hl.prepared(rewards, 0.9)), (-10, 5))
     assert_allclose(limits(hl.prepared(np.array([-1.0, -1.0]), 0.99)), (-100, 0))  # an ended task returns 0
     assert limits(replace(hl, value_low=-3.0).prepared(rewards, 0.5)) == (-3, 1)
     assert limits(replace(hl, value_low=-3.0, value_high=2.0).prepared(rewards, 0.5)) == (-3, 2)
     assert BC().prepared(rewards, 0.9) == BC()
-    assert isinstance(FQL(critic="hl-gauss").prepared(rewards, 0.9), FQL)
+    assert FQL(critic=hl).prepared(rewards, 0.9) == FQL(critic=hl.prepared(rewards, 0.9))
     for empty in (lambda: hl.prepared(np.zeros(3), 0.9), lambda: replace(hl, value_low=9.0).prepared(rewards, 0.9)):
         with pytest.raises(UserError, match=r"give --value-low, --value-high$") as caught:
             empty()
@@ -350,8 +349,28 @@ def test_the_range_of_returns_comes_from_rewards_and_discount():
 
 def test_histograms_of_another_range_are_not_lent():
     """Those that are lent keep their range, and the run would tell it wrong to whoever loads its policy."""
-    here = BC(critic="hl-gauss", value_low=-10.0, value_high=0.0)
-    _check_critics("run", here, here)
+    here = HLGauss(value_low=-10.0, value_high=0.0)
+    here.check_lent("run", here)
     for other in (replace(here, value_low=-5.0), replace(here, value_high=1.0), replace(here, bins=11)):
         with pytest.raises(UserError, match=r"^run: .*pass --value-low -10.0 --value-high 0.0 --bins 101$"):
-            _check_critics("run", here, other)
+            other.check_lent("run", here)
+
+
+@pytest.mark.parametrize(
+    "wanted, said", [(TD(), "--critic iql"), (IQL(critics=3), "--critics 2"), (IQL(polyak=0.1), "")]
+)
+def test_what_does_not_fit_is_not_lent(wanted, said):
+    if not said:
+        return wanted.check_lent("run", IQL())
+    with pytest.raises(UserError, match=f"^run: .*pass {said}$"):
+        wanted.check_lent("run", IQL())
+
+
+def test_the_options_of_a_critic_are_its_own():
+    options = {name: {f.name for f in fields(kind)} - {"critics", "polyak"} for name, kind in CRITICS.items()}
+    assert options == dict(iql={"expectile"}, td={"candidates"}, ensemble={"rho"}) | {
+        "hl-gauss": {"expectile", "bins", "value_low", "value_high"}
+    }
+    for wrong in (lambda: IQL(critics=0), lambda: TD(candidates=0), lambda: HLGauss(bins=0)):
+        with pytest.raises(UserError, match="must be at least 1, got 0"):
+            wrong()

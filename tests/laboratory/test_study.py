@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from qgf.critics import HLGauss
 from qgf.errors import UserError
 from qgf.laboratory.study import Method, Training, read_study
 from qgf.playing.arm import Arm
@@ -311,13 +312,19 @@ def test_a_study_can_be_read_where_there_are_no_simulators(tmp_path, monkeypatch
 def test_the_options_of_every_method_can_be_written_down(tmp_path):
     """Each option of `qgf train` and of its methods, at its default, is accepted."""
     for name, method in METHODS.items():
-        options = {f.name: f.default for cls in (TrainConfig, method) for f in dataclasses.fields(cls)}
+        parts = (TrainConfig, method, type(method().critic))
+        options = {f.name: f.default for cls in parts for f in dataclasses.fields(cls)} | dict(
+            critic=method().critic.name
+        )
         given = {k: x for k, x in options.items() if k not in ("method", "seed", "seeds") and x is not None}
         lines = [f"{k} = {x!r}" for k, x in given.items()]
         text = ENV + "\n".join([f'[train.base]\nmethod = "{name}"', *lines, METHOD])
         assert read(tmp_path, text).trainings["base"].config == TrainConfig(method=method())
-    wide = read(tmp_path, ENV + '[train.base]\ncritic = "ensemble"\ncritics = 3\nvalue_low = -9.5\n' + METHOD)
-    assert wide.trainings["base"].config.method == BC(critic="ensemble", critics=3, value_low=-9.5)
+    wide = read(tmp_path, ENV + '[train.base]\ncritic = "hl-gauss"\ncritics = 3\nvalue_low = -9.5\n' + METHOD)
+    assert wide.trainings["base"].config.method == BC(critic=HLGauss(critics=3, value_low=-9.5))
+    assert "unknown key 'value_low'" in message(tmp_path, ENV + "[train.base]\nvalue_low = -9.5\n" + METHOD)
+    each = read(tmp_path, ENV + '[train.base]\ncritic = ["td", "iql"]\n' + METHOD.replace('"base"', '"base"'))
+    assert [x.config.method for x in each.trainings.values()] == [BC(critic="td"), BC()]
 
 
 def test_files_of_ones_own_are_imported_first(tmp_path):

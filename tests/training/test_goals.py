@@ -15,6 +15,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from qgf.cli import main as cli
+from qgf.critics import IQL
 from qgf.critics.losses import Pessimistic
 from qgf.data import Dataset
 from qgf.data.hindsight import GoalChunks, Mix, draw_goals, goal_returns
@@ -182,7 +183,7 @@ def test_an_episode_shorter_than_the_long_chunk_is_named():
 # What the networks are and learn
 
 SPEC = Spec(obs_dim=5, action_dim=2, horizon=H, goal_dim=2)
-METHOD = GC(width=8, depth=1, long=LONG, expectile=0.8, optimism=0.7)
+METHOD = GC(8, 1, IQL(expectile=0.8), long=LONG, optimism=0.7)
 NETS = eqx.filter_jit(METHOD.init)(SPEC, KEY)
 
 
@@ -267,7 +268,7 @@ def test_all_critics_reach_the_analytic_value_on_a_chain():
     line = jnp.arange(CHAIN, dtype=jnp.float32)[:, None]
     starts, gamma, mix = jnp.arange(CHAIN - 4), 0.8, Mix(0.2, 0.8)
     chunks = GoalChunks(line, line, 0 * line, starts, jnp.full(CHAIN - 4, CHAIN - 1), discount=gamma, mix=mix, long=4)
-    learner = Learner(Tables(long=4, polyak=0.1), Spec(2, 1, 2, 1), 0.02, 128)
+    learner = Learner(Tables(critic=IQL(polyak=0.1), long=4), Spec(2, 1, 2, 1), 0.02, 128)
     state, _ = learner.run(learner.init(KEY), chunks, 4000)
     for name in ("long", "critic", "target", "value"):
         cells = np.asarray(getattr(state.nets, name).cells).reshape(CHAIN, CHAIN, -1)

@@ -13,6 +13,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 
+from qgf.critics import IQL
 from qgf.errors import UserError
 from qgf.method.flow import interpolate
 from qgf.method.guides import GUIDES
@@ -321,7 +322,7 @@ def test_an_iql_run_says_what_other_guides_need(tiny_run):
 
 
 def test_gate_needs_more_than_one_critic_in_a_trained_policy_too():
-    method, scale = BC(width=8, depth=1, critics=1), jnp.ones(3)
+    method, scale = BC(8, 1, IQL(critics=1)), jnp.ones(3)
     nets = method.init(TINY, jax.random.key(0))
     policy = Trained(nets, scale, scale, method, TINY, calibration=Calibration(0.5, 1.0)).policy()
     assert possible(policy, ["gate"])["gate"].endswith("with m > 1; the critic has 1")
@@ -378,7 +379,7 @@ def test_networks_that_do_not_fit_together_are_not_lent(maze, tiny, tiny_run, tm
     attempt = lambda config=robust(tiny), **lent: users_error(lambda: train(maze, config, tmp_path / "run", **lent))
     one, other = tiny_run.directory, rescaled(tiny_run, tmp_path / "other")
     assert "normalise observations differently" in attempt(flow=one, critic_from=other)
-    several = replace(robust(tiny), method=RobustQ(width=32, depth=1, critics=3))
+    several = replace(robust(tiny), method=RobustQ(32, 1, IQL(critics=3)))
     assert "it has 2 critics; pass --critics 2" in attempt(several, flow=one, critic_from=one)
     wide = replace(robust(tiny), method=RobustQ(width=16, depth=1))
     assert "pass --width 32 --depth 1" in attempt(wide, critic_from=one)
@@ -399,5 +400,5 @@ def test_a_flow_and_a_critic_are_joined_without_training(maze, tiny, tiny_run, t
 
 
 def test_a_flow_may_be_lent_to_any_number_of_critics(maze, tiny, tiny_run):
-    config = replace(tiny, method=BC(width=32, depth=1, critics=3))
+    config = replace(tiny, method=BC(32, 1, IQL(critics=3)))
     assert set(_donated(tiny_run.directory, None, maze, config)[0]) == {"flow"}

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import processes
 from conftest import TASK
+from qgf.critics import IQL
 from qgf.errors import UserError
 from qgf.files import LOCK, locked
 from qgf.method.policy import act_jit
@@ -260,7 +261,7 @@ def test_settings_that_make_no_sense_are_refused(tiny, change, said):
 
 
 def test_the_configuration_survives_its_json(tiny):
-    config = replace(tiny, seed=7, precision="bfloat16", method=BC(width=48, expectile=0.7))
+    config = replace(tiny, seed=7, precision="bfloat16", method=BC(width=48, critic=IQL(expectile=0.7)))
     assert from_json(json.loads(json.dumps(to_json(config)))) == config
     wrong = to_json(config) | dict(method=dict(name="bcc"))
     assert "unknown method 'bcc': did you mean 'bc'" in users_error(lambda: from_json(wrong))
@@ -563,6 +564,6 @@ def test_weights_with_more_than_the_policy_needs_are_refused(tiny_run, tmp_path)
     folder = tmp_path / "policy"
     shutil.copytree(tiny_run.directory / "policy", folder)
     config = json.loads((folder / "config.json").read_text())
-    config["method"]["critics"] = 1
+    config["method"]["critic"]["critics"] = 1
     (folder / "config.json").write_text(json.dumps(config))
     assert "belongs to another policy" in users_error(lambda: load_policy(folder))

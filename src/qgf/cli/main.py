@@ -14,14 +14,14 @@ from qgf.cli.report import report
 from qgf.cli.train import train_command
 from qgf.cli.tune import tune
 from qgf.cli.tutorial import tutorial
-from qgf.errors import UserError, unknown
-from qgf.training.methods import METHODS
+from qgf.errors import UserError
 from qgf.training.methods.bc import BC
+from qgf.training.options import make_method
 
 COMMANDS = dict(
     demo=demo,
     collect=collect,
-    train=train_command(BC),
+    train=train_command(BC()),
     evaluate=evaluate,
     tune=tune,
     compare=compare,
@@ -32,18 +32,17 @@ COMMANDS = dict(
 
 
 def _choose_method(arguments):
-    """Take `--use FILE` and `--method NAME` out of the arguments: (that method, the other arguments)."""
+    """Take `--use FILE`, `--method NAME` and `--critic NAME` out: (the method with its critic, the other arguments)."""
     from qgf.plugins import use
 
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--method", default="bc")
+    parser.add_argument("--critic")
     parser.add_argument("--use", action="append", default=[])
     chosen, others = parser.parse_known_args(arguments)
     for file in chosen.use:
         use(file)
-    if chosen.method not in METHODS:
-        raise unknown("method", chosen.method, METHODS)
-    return METHODS[chosen.method], others
+    return make_method(chosen.method, chosen.critic), others
 
 
 def main(arguments=None):

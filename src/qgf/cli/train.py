@@ -11,13 +11,13 @@ from qgf.training.config import TrainConfig, to_json
 
 
 def train_command(method):
-    """`qgf train` for one training method, whose own options it offers."""
+    """`qgf train` for a training method and its critic, whose own options it offers."""
 
     def train(
         dataset: tyro.conf.Positional[str],
         /,
         config: tyro.conf.OmitArgPrefixes[TrainConfig] = TrainConfig(),
-        method: tyro.conf.OmitArgPrefixes[method] = method(),
+        method: tyro.conf.OmitArgPrefixes[type(method)] = method,
         out: Optional[Path] = None,
         flow: Optional[Path] = None,
         critic_from: Optional[Path] = None,
@@ -27,7 +27,8 @@ def train_command(method):
     ):
         """Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
 
-        Choose the training method with --method NAME; its options are listed under --method NAME --help.
+        Choose the training method with --method NAME and the critic with --critic NAME; their options are listed under
+        --method NAME --critic NAME --help.
 
         Args:
             dataset: OGBench single-task name (pointmaze-medium-navigate-singletask-task1-v0), for --method gc an

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from jax import Array
 
+from qgf.critics.base import Critic
 from qgf.critics.losses import Confidence
-from qgf.critics.td import TD
 from qgf.types import StateValue
 
 
-class Ensemble(TD):
+@dataclass(frozen=True)
+class Ensemble(Critic):
     """QAM's critic: Q -> R + gamma^H M (mean - rho std) of ten target critics at an action of the method's *own*
     policy (Li & Levine 2026). Guidance asks the same lower bound.
     """
 
-    size = 10
+    name: ClassVar[str] = "ensemble"
+    critics: int = 10  # members of the ensemble (QAM paper: 10)
+    rho: float = 0.5  # target critics' mean - rho std (QAM's published code)
 
     def next_value(self, m, nets, obs: Array, d: int, key: Array) -> Array:
-        return self.guide(m, nets)(obs, m.sample(m.velocity(nets), obs, d, key))
+        return self.asked(nets)(obs, m.sample(m.velocity(nets), obs, d, key))
 
-    def guide(self, m, nets) -> StateValue:
-        return Confidence(nets.target, m.rho)
+    def asked(self, nets) -> StateValue:
+        return Confidence(nets.target, self.rho)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import ClassVar, Optional
+
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.scipy.special import erf
 
+from qgf.critics.base import Critic
 from qgf.critics.iql import IQL
-from qgf.critics.losses import td_target
+from qgf.errors import UserError, at_least_one
 from qgf.networks.critic import CategoricalEnsemble
 from qgf.types import Batch, Spec
 
@@ -31,18 +35,52 @@ def histogram_loss(critic: CategoricalEnsemble, target: Array, batch: Batch) -> 
     return loss, dict(q=jnp.mean(critic.expectation(logits)), target=jnp.mean(target))
 
 
+@dataclass(frozen=True)
 class HLGauss(IQL):
     """IQL whose critics are histograms, trained by cross-entropy with the target's smoothed histogram
     (Farebrother et al. 2024); Q is the histogram's mean. Beyond each end of the range are three more bins, four
     standard deviations of the smoothing, or the values at the ends would be pulled inwards.
     """
 
-    margin = 3
+    name: ClassVar[str] = "hl-gauss"
+    margin: ClassVar[int] = 3
+    bins: int = 101  # of the histogram's range (Farebrother et al. 2024: 101)
+    value_low: Optional[float] = None  # the least it can tell, default from rewards and discount
+    value_high: Optional[float] = None  # the most
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least_one(self, "bins")
+
+    def prepared(self, rewards, discount: float) -> HLGauss:
+        """With the range of returns, [min r, max r] / (1 - gamma), where it was not given. Raises UserError if the
+        range is empty.
+        """
+        if rewards is None:
+            return self
+        bounds = [0.0, *(float(x) / (1 - discount) for x in (rewards.min(), rewards.max()))]
+        low, high = (limit(bounds) if x is None else x for x, limit in ((self.value_low, min), (self.value_high, max)))
+        if not low < high:
+            raise UserError(
+                f"critic {self.name} needs a range of returns, got [{low:g}, {high:g}]; give --value-low, --value-high"
+            )
+        return replace(self, value_low=low, value_high=high)
 
     def ensemble(self, m, spec: Spec, key: Array):
-        beyond = self.margin * (m.value_high - m.value_low) / m.bins
-        limits = m.bins + 2 * self.margin, m.value_low - beyond, m.value_high + beyond
-        return CategoricalEnsemble(spec.obs_dim, spec.d, m.width, m.depth, m.ensemble_size, *limits, key)
+        assert self.value_low is not None and self.value_high is not None, "prepared() knows the range"
+        beyond = self.margin * (self.value_high - self.value_low) / self.bins
+        limits = self.bins + 2 * self.margin, self.value_low - beyond, self.value_high + beyond
+        return CategoricalEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, *limits, key)
 
-    def critic(self, m, critic, nets, batch: Batch, key: Array):
-        return histogram_loss(critic, td_target(nets.value, batch), batch)
+    def regress(self, critic, target: Array, batch: Batch):
+        return histogram_loss(critic, target, batch)
+
+    def check_lent(self, run: object, lender: Critic) -> None:
+        super().check_lent(run, lender)
+        assert isinstance(lender, HLGauss)
+        mine, theirs = ((c.value_low, c.value_high, c.bins) for c in (self, lender))
+        if mine != theirs:
+            low, high, bins = theirs
+            raise UserError(
+                f"{run}: its histograms are others; pass --value-low {low} --value-high {high} --bins {bins}"
+            )

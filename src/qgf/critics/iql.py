@@ -2,42 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-import jax
-import jax.numpy as jnp
 from jax import Array
 
-from qgf.critics.losses import Pessimistic, critic_loss, td_target, value_loss
-from qgf.networks.critic import CriticEnsemble, ValueNet
-from qgf.types import Batch, Spec, StateValue
+from qgf.critics.base import Critic
+from qgf.critics.losses import value_loss
+from qgf.networks.critic import ValueNet
+from qgf.types import Batch, Spec
 
 
-class IQL:
+@dataclass(frozen=True)
+class IQL(Critic):
     """Implicit Q-learning: Q -> R + gamma^H M V(s'), V an expectile of Q over the data's own actions
     (Kostrikov et al. 2021). Guidance asks the minimum of the target critics.
     """
 
-    size = 2
-    bootstrap = "value"
+    name: ClassVar[str] = "iql"
+    has_value: ClassVar[bool] = True
+    expectile: float = 0.9  # of the value regression (paper: 0.9)
 
-    def parts(self, m, spec: Spec, critic: Array, value: Array) -> dict[str, Any]:
-        """The networks by name, freshly drawn with the two keys."""
-        q = self.ensemble(m, spec, critic)
-        nets = dict(critic=q, value=ValueNet(spec.obs_dim, m.width, m.depth, value), target=jax.tree.map(jnp.copy, q))
-        return nets if self.bootstrap == "value" else {name: nets[name] for name in ("critic", "target")}
+    @property
+    def parts(self) -> tuple[str, ...]:
+        return ("critic", "value", "target")
 
-    def ensemble(self, m, spec: Spec, key: Array):
-        return CriticEnsemble(spec.obs_dim, spec.d, m.width, m.depth, m.ensemble_size, key)
+    def init(self, m, spec: Spec, critic: Array, value: Array) -> dict[str, Any]:
+        nets = super().init(m, spec, critic, value) | dict(value=ValueNet(spec.obs_dim, m.width, m.depth, value))
+        return {part: nets[part] for part in self.parts}
 
     def losses(self, m) -> dict:
-        return dict(critic=lambda *x: self.critic(m, *x), value=lambda *x: self.value(m, *x))
+        return super().losses(m) | dict(value=self.v_loss)
 
-    def critic(self, m, critic, nets, batch: Batch, key: Array):
-        return critic_loss(critic, td_target(nets.value, batch), batch)
+    def next_value(self, m, nets, obs: Array, d: int, key: Array) -> Array:
+        return nets.value(obs)
 
-    def value(self, m, value, nets, batch: Batch, key: Array):
-        return value_loss(value, nets.target, batch, m.expectile)
-
-    def guide(self, m, nets) -> StateValue:
-        return Pessimistic(nets.target)
+    def v_loss(self, value, nets, batch: Batch, key: Array):
+        return value_loss(value, nets.target, batch, self.expectile)

@@ -1,8 +1,4 @@
-"""Critics learned by temporal differences, as losses of one batch; the networks take whole batches.
-
-A kind of critic is its networks, its losses and what guidance asks of it (`CRITICS`); every training method can have
-any of them. Functions of a kind take the method `m` first: its sizes and options, and its policy.
-"""
+"""Losses of critics learned by temporal differences, each of one batch; the networks take whole batches."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from qgf.laboratory.measures import (
 )
 from qgf.method.policy import Policy
 from qgf.playing.arm import arms
-from qgf.training.config import to_json
+from qgf.training.config import TrainConfig
 from qgf.training.loop import train
 from qgf.training.run import Run
 from qgf.training.trained import load_trained
@@ -54,26 +54,35 @@ def halves(dataset: Dataset) -> tuple[Dataset, Dataset]:
 
 
 def half_critic(run: Run, half: Dataset, directory: Path, updates: int, tell: Callable[[int, int], None]) -> Policy:
-    """The run's frozen flow with a critic of its settings trained on half of the data; kept in `directory`."""
+    """The run's frozen flow, if it has one to lend, with a critic of its settings trained on half of the data; kept in
+    `directory`.
+    """
     config = replace(run.config, seeds=1, steps=min(updates, run.config.steps))
-    flow = run.policy_dirs()[0]
+    flow = run.policy_dirs()[0] if config.method.lends["flow"] else None
     if not _finished(directory, flow, config):
-        there = Run(directory).record if (directory / "config.json").exists() else {}
-        same = there.get("train") == to_json(config) and there.get("flow") == str(flow)
+        there = (directory / "config.json").exists() and _settings(directory)
+        same = there == (config, flow and str(flow))
         resumes = same and not (directory / "policy").exists()
         progress = lambda step, logs: tell(step, config.steps)
         train(half, config, directory, flow, overwrite=not resumes, progress=progress)
     return Run(directory).policy()
 
 
-def _finished(directory: Path, flow: Path, config) -> bool:
+def _settings(directory: Path) -> tuple[TrainConfig, str | None]:
+    run = Run(directory)
+    return run.config, run.record.get("flow")
+
+
+def _finished(directory: Path, flow: Path | None, config: TrainConfig) -> bool:
     """Whether `directory` holds a critic of these settings, trained to its end beside this very flow."""
     try:
-        settings, trained = Run(directory).record.get("train"), load_trained(directory / "policy")
+        settings, trained = Run(directory).config, load_trained(directory / "policy")
     except UserError:
         return False
-    same_flow = bool(eqx.tree_equal(trained.nets.flow, load_trained(flow).nets.flow))
-    return settings == to_json(config) and same_flow
+    lent = config.method.lends["flow"] if flow else ()
+    nets = load_trained(flow).nets if flow else None
+    same_flow = all(bool(eqx.tree_equal(getattr(trained.nets, part), getattr(nets, part))) for part in lent)
+    return settings == config and same_flow
 
 
 def some_states(dataset: Dataset, horizon: int, n: int, seed: int = 0) -> np.ndarray:

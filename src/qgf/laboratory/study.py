@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -17,7 +16,7 @@ from qgf.errors import UserError, unknown
 from qgf.playing.arm import Arm
 from qgf.playing.tune import TUNING_SEED, Candidate, candidates
 from qgf.training.config import TrainConfig
-from qgf.training.methods import METHODS
+from qgf.training.options import make_method, options
 
 
 @dataclass(frozen=True)
@@ -225,34 +224,31 @@ def _trainings(where: str, name: str, fields: Any) -> dict[str, Training]:
 
 def _training(where: str, fields: dict) -> Training:
     """The options of `qgf train` and of its method, and `flow` and `critic_from`."""
-    name = _table(where, fields).get("method", "bc")
-    if name not in list(METHODS):
-        raise UserError(f"{where}: {unknown('method', str(name), METHODS)}")
-    own, general = _options(METHODS[name]), _options(TrainConfig)
+    names = {key: str(x) for key, x in _table(where, fields).items() if key in ("method", "critic")}
+    try:
+        own = {name: _kind(hint) for name, hint in options(**names).items()}
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    general = {name: _kind(hint) for name, hint in get_type_hints(TrainConfig).items()}
     for key in ("method", "seed", "seeds"):
         del general[key]
-    _check(where, fields, general | own | SHARED)
-    options = {k: x for k, x in fields.items() if k not in SHARED}
+    _check(where, fields, general | own | SHARED | dict(critic=TEXT))
+    given = {k: x for k, x in fields.items() if k not in SHARED and k != "critic"}
     try:
-        method = METHODS[name](**{k: x for k, x in options.items() if k in own})
-        config = TrainConfig(method=method, **{k: x for k, x in options.items() if k not in own})
+        method = make_method(**names, **{k: x for k, x in given.items() if k in own})
+        config = TrainConfig(method=method, **{k: x for k, x in given.items() if k not in own})
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     return Training(config, fields.get("flow", ""), fields.get("critic_from", ""))
 
 
-def _options(cls: type) -> dict[str, Kind]:
-    """The fields of a configuration, and what they may hold by their annotations."""
-    hints = get_type_hints(cls)
-
-    def kind(hint) -> Kind:
-        if get_origin(hint) is Literal:
-            return Kind(f"one of {', '.join(map(str, get_args(hint)))}", lambda x: x in get_args(hint))
-        if get_origin(hint) is Union:  # Optional: None is said by leaving the key out
-            (hint,) = set(get_args(hint)) - {type(None)}
-        return TYPES.get(hint, Kind("anything", lambda x: True))
-
-    return {f.name: kind(hints[f.name]) for f in dataclasses.fields(cls)}
+def _kind(hint: Any) -> Kind:
+    """What an option may hold, by its annotation."""
+    if get_origin(hint) is Literal:
+        return Kind(f"one of {', '.join(map(str, get_args(hint)))}", lambda x: x in get_args(hint))
+    if get_origin(hint) is Union:  # Optional: None is said by leaving the key out
+        (hint,) = set(get_args(hint)) - {type(None)}
+    return TYPES.get(hint, Kind("anything", lambda x: True))
 
 
 def _check_donors(path: Path, trainings: Mapping[str, Training]) -> None:

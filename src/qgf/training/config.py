@@ -9,8 +9,8 @@ from typing import Any, Literal
 import tyro
 
 from qgf.errors import UserError, unknown
-from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC
+from qgf.training.options import method_from_json, method_to_json
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,3 @@ def to_json(config: TrainConfig) -> dict[str, Any]:
 
 def from_json(fields: dict[str, Any]) -> TrainConfig:
     return TrainConfig(**fields | dict(method=method_from_json(fields["method"])))
-
-
-def method_to_json(method) -> dict[str, Any]:
-    return dict(name=method.name) | dataclasses.asdict(method)
-
-
-def method_from_json(fields: dict[str, Any]):
-    """The method of its JSON. Raises UserError for a name that is not in METHODS."""
-    options = dict(fields)
-    name = options.pop("name")
-    if name not in METHODS:
-        raise unknown("method", name, METHODS)
-    return METHODS[name](**options)

@@ -22,32 +22,20 @@ def _donated(flow, critic_from, dataset: Dataset, config: TrainConfig) -> tuple[
     """The networks that other runs lend, by name, and the normalisation of observations that goes with them."""
     frozen: dict = {}
     scales = None
-    for run, parts in ((flow, ("flow",)), (critic_from, ("critic", "value", "target", "long"))):
+    for run, what in ((flow, "flow"), (critic_from, "critic")):
         if run:
             donor = _donor(run, dataset, config)
+            if not (parts := donor.method.lends[what]):
+                raise UserError(f"{run}: method {donor.method.name} has no {what} of its own to lend")
             if scales and not np.array_equal(scales, (donor.mean, donor.std)):
                 raise UserError(
                     f"{flow} and {critic_from} normalise observations differently, so they cannot be joined"
                 )
-            if "critic" in parts:
-                _check_critics(run, donor.method, config.method)
+            if what == "critic":
+                config.method.critic.check_lent(run, donor.method.critic)
             scales = (np.asarray(donor.mean), np.asarray(donor.std))
-            frozen |= {part: getattr(donor.nets, part) for part in parts if hasattr(donor.nets, part)}
+            frozen |= {part: getattr(donor.nets, part) for part in parts}
     return frozen, scales
-
-
-def _check_critics(run: str | Path, there, here) -> None:
-    if there.critic != here.critic:
-        raise UserError(f"{run}: its critic is of the kind {there.critic}; pass --critic {there.critic}")
-    if there.ensemble_size != here.ensemble_size:
-        raise UserError(f"{run}: it has {there.ensemble_size} critics; pass --critics {there.ensemble_size}")
-    if here.critic == "hl-gauss":
-        histograms = [(m.value_low, m.value_high, m.bins) for m in (there, here)]
-        if histograms[0] != histograms[1]:
-            low, high, bins = histograms[0]
-            raise UserError(
-                f"{run}: its histograms are others; pass --value-low {low} --value-high {high} --bins {bins}"
-            )
 
 
 def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:

@@ -13,10 +13,12 @@ import numpy as np
 from qgf.errors import UserError
 from qgf.files import atomic_path, read_json, write_json
 from qgf.method.policy import Policy
-from qgf.training.config import method_from_json, method_to_json
+from qgf.training.options import method_from_json, method_to_json
 from qgf.types import Calibration, Spec
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""In format 1 the options of critics lay flat among the method's."""
 
 
 class Normalised(eqx.Module):
@@ -98,8 +100,8 @@ def load_trained(directory: str | Path) -> Trained:
     directory = directory / "policy" if (directory / "policy").is_dir() else directory
     config = read_json(directory / "config.json", "a policy")
     try:
-        if config["format"] != FORMAT:
-            raise UserError(f"{directory}: policy format {config['format']}, this version reads {FORMAT}")
+        if config["format"] not in READABLE:
+            raise UserError(f"{directory}: policy format {config['format']}, this version reads up to {FORMAT}")
         method, spec = method_from_json(config["method"]), Spec(**config["spec"])
         calibration = config["calibration"] and Calibration(**config["calibration"])
         updates, dataset = config["updates"], config["dataset"]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal, Optional
+from typing import Any, ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-from qgf.critics import CRITICS
-from qgf.critics.losses import polyak
-from qgf.errors import UserError, unknown
+from qgf.critics import critic_of
+from qgf.errors import at_least_one
 from qgf.method.flow import STEPS, Flow, bc_loss, integrate
 from qgf.networks.blocks import Nets
 from qgf.networks.velocity import VelocityField
@@ -32,40 +30,20 @@ class BC:
     goal_conditioned: ClassVar[bool] = False  # trains on goals drawn in hindsight, not on one task's rewards
     width: int = 256  # hidden units per layer (paper: 1024)
     depth: int = 3  # hidden layers (paper: 4)
-    critic: Literal["iql", "td", "ensemble", "hl-gauss"] = "iql"  # how Q is learned (see qgf.critics)
-    critics: Optional[int] = None  # ensemble size, default 2, of critic "ensemble" 10 (QAM paper)
-    expectile: float = 0.9  # iql, hl-gauss: of the value regression (paper: 0.9)
-    candidates: int = 4  # td: actions of the reference flow, the best of which is bootstrapped from
-    rho: float = 0.5  # ensemble: target critics' mean - rho std (QAM's published code)
-    bins: int = 101  # hl-gauss: of the histogram's range (Farebrother et al. 2024: 101)
-    value_low: Optional[float] = None  # hl-gauss: the least it can tell, default from rewards and discount
-    value_high: Optional[float] = None  # hl-gauss: the most
-    polyak: float = 0.005  # rate of the target critics (paper: 0.005)
+    critic: Any = "iql"  # how Q is learned: a kind of qgf.critics with its own options, or the name of one
 
     def __post_init__(self):
-        if self.critic not in CRITICS:
-            raise unknown("critic", self.critic, CRITICS)
-        for name in ("width", "depth", "critics", "candidates", "bins"):
-            if (x := getattr(self, name)) is not None and x < 1:
-                raise UserError(f"{name} must be at least 1, got {x}")
+        object.__setattr__(self, "critic", critic_of(self.critic))
+        at_least_one(self, "width", "depth")
 
     @property
-    def ensemble_size(self) -> int:
-        return self.critics or CRITICS[self.critic].size
+    def lends(self) -> dict[str, tuple[str, ...]]:
+        """The networks that another run can take from one of this method: those of its cloned flow and its critic."""
+        return dict(flow=("flow",), critic=self.critic.parts)
 
     def prepared(self, rewards, discount: float) -> BC:
-        """The method with the range of returns, [min r, max r] / (1 - gamma), if its critic has to know it and it was
-        not given. Raises UserError if the range is empty.
-        """
-        if self.critic != "hl-gauss" or rewards is None:
-            return self
-        bounds = [0.0, *(float(x) / (1 - discount) for x in (rewards.min(), rewards.max()))]
-        low, high = (limit(bounds) if x is None else x for x, limit in ((self.value_low, min), (self.value_high, max)))
-        if not low < high:
-            raise UserError(
-                f"critic hl-gauss needs a range of returns, got [{low:g}, {high:g}]; give --value-low, --value-high"
-            )
-        return replace(self, value_low=low, value_high=high)
+        """The method with the options of its critic that follow from the data's rewards [N] and the discount."""
+        return replace(self, critic=self.critic.prepared(rewards, discount))
 
     def init(self, spec: Spec, key: Array) -> Nets:
         return Nets(**self.parts(spec, key))
@@ -73,7 +51,7 @@ class BC:
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         """The networks by name, freshly drawn."""
         flow, critic, value = jax.random.split(key, 3)
-        return dict(flow=self.field(spec, flow), **CRITICS[self.critic].parts(self, spec, critic, value))
+        return dict(flow=self.field(spec, flow), **self.critic.init(self, spec, critic, value))
 
     def start(self, nets: Nets, lent: Collection[str]) -> Nets:
         """The networks to train from, freshly drawn but for those `lent` by other runs."""
@@ -84,11 +62,11 @@ class BC:
 
     def losses(self) -> dict:
         """The part of the networks that each loss trains -> loss(part, all networks, batch, key) -> (scalar, logs)."""
-        return dict(flow=self._flow) | CRITICS[self.critic].losses(self)
+        return dict(flow=self._flow) | self.critic.losses(self)
 
     def after(self, nets: Nets) -> Nets:
-        """What follows every update: the target critics drift towards the critics."""
-        return eqx.tree_at(lambda n: n.target, nets, polyak(nets.target, nets.critic, self.polyak))
+        """What follows every update: the critic's targets move."""
+        return self.critic.after(nets)
 
     def velocity(self, nets: Nets) -> StateVelocity:
         """Of the policy that acts."""
@@ -104,8 +82,8 @@ class BC:
         return self.steps
 
     def guide_critic(self, nets: Nets):
-        """Q for guidance, of the target critics."""
-        return CRITICS[self.critic].guide(self, nets)
+        """Q for guidance."""
+        return self.critic.asked(nets)
 
     def q(self, nets: Nets, obs: Array, a: Array) -> Array:
         """Q for training a policy: the mean of the critics at the clipped action, [B]."""
@@ -128,12 +106,16 @@ class BC:
 class OneActor(BC):
     """What methods share whose policy is their only flow: it is cloned and improved by one loss, `_actor`."""
 
+    @property
+    def lends(self) -> dict[str, tuple[str, ...]]:
+        return super().lends | dict(flow=())
+
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         parts = super().parts(spec, key)
         return dict(actor=parts.pop("flow")) | parts
 
     def losses(self) -> dict:
-        return dict(actor=self._actor) | CRITICS[self.critic].losses(self)
+        return dict(actor=self._actor) | self.critic.losses(self)
 
     def velocity(self, nets: Nets):
         return nets.actor

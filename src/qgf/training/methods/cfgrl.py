@@ -56,8 +56,9 @@ class CFGRL(BC):
 
     def __post_init__(self):
         super().__post_init__()
-        if CRITICS[self.critic].bootstrap != "value":
-            raise UserError(f"{self.name} needs V(s), which critic {self.critic} has not: use iql or hl-gauss")
+        if not self.critic.has_value:
+            others = " or ".join(name for name, kind in CRITICS.items() if kind.has_value)
+            raise UserError(f"{self.name} needs V(s), which critic {self.critic.name} has not: use {others}")
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         own = jax.random.fold_in(key, 2)

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from qgf.critics import IQL
 from qgf.critics.losses import critic_loss, expectile_loss, td_target
 from qgf.data.hindsight import Mix
 from qgf.errors import UserError
@@ -57,9 +58,13 @@ class GC(BC):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.critic != "iql":
-            raise UserError(f"method {self.name} has a critic of its own: leave --critic {self.critic} out")
+        if type(self.critic) is not IQL:
+            raise UserError(f"method {self.name} has a critic of its own: leave --critic {self.critic.name} out")
         _ = self.mix  # raises UserError if the proportions are none
+
+    @property
+    def lends(self) -> dict[str, tuple[str, ...]]:
+        return super().lends | dict(critic=(*self.critic.parts, "long"))
 
     @property
     def mix(self) -> Mix:
@@ -73,7 +78,7 @@ class GC(BC):
         if self.long < spec.horizon:
             raise UserError(f"--long {self.long} must be at least the policy's --horizon {spec.horizon}")
         own, d = jax.random.fold_in(key, 5), self.long * spec.action_dim
-        long = CriticEnsemble(spec.obs_dim, d, self.width, self.depth, self.ensemble_size, own)
+        long = CriticEnsemble(spec.obs_dim, d, self.width, self.depth, self.critic.critics, own)
         return super().parts(spec, key) | dict(long=long)
 
     def losses(self) -> dict:
