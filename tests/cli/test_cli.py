@@ -2,21 +2,31 @@
 
 import csv
 import json
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import version
 
 import numpy as np
 import pytest
 
+import qgf
 import qgf.cli.main
 import qgf.environments.vector
 import qgf.playing.ledger
 from conftest import TASK
 from processes import clear, start, wait_until
 from qgf.cli.main import main
+from qgf.critics import CRITICS
+from qgf.errors import UserError
+from qgf.method.guides import GUIDES
+from qgf.method.schedules import SCHEDULES
 from qgf.playing.scores import read_scores
+from qgf.training.loggers import LOGGERS
+from qgf.training.methods import METHODS
 
 SMALL = ("--steps", "40", "--log-every", "20", "--checkpoint-every", "20", "--batch-size", "16", "--width", "16")
 
@@ -217,6 +227,7 @@ def test_from_data_to_report_and_the_same_again(tmp_path, capsys):
     ]
 
 
+@pytest.mark.filterwarnings("error:os.fork")
 def test_video_of_a_maze(tiny_run, tmp_path):
     from qgf.playing.film import film
 
@@ -224,6 +235,17 @@ def test_video_of_a_maze(tiny_run, tmp_path):
     assert path.suffix == ".mp4"
     assert path.read_bytes()[4:8] == b"ftyp"
     assert path.stat().st_size > 10_000
+
+
+def test_a_film_of_odd_size_and_an_ffmpeg_that_fails(tmp_path, monkeypatch):
+    from qgf.playing.film import _write
+
+    frames = [np.full((31, 41, 3), 8 * k, np.uint8) for k in range(30)]
+    assert _write(frames, tmp_path / "odd", 20).read_bytes()[4:8] == b"ftyp"
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", shutil.which("false"))
+    with pytest.raises(UserError, match=r"\.mp4: ffmpeg failed"):
+        _write(frames, tmp_path / "broken", 20)
+    assert not list(tmp_path.glob("*broken*"))
 
 
 def test_video_without_ffmpeg_is_a_gif(tiny_run, tmp_path, monkeypatch):
@@ -238,14 +260,72 @@ def test_video_without_ffmpeg_is_a_gif(tiny_run, tmp_path, monkeypatch):
         assert image.n_frames > 300  # every second step; equal frames in a row are stored once
 
 
-def test_help_lists_every_command_and_the_methods_own_options(capsys):
+def test_help_lists_every_command_the_methods_and_the_options_of_the_one_chosen(capsys):
+    main(["--help"])
+    overview = capsys.readouterr().out
+    main([])
+    assert capsys.readouterr().out == overview
+    for command in qgf.cli.main.COMMANDS:
+        assert re.search(rf"^ {command} +[A-Z].*[a-z]", overview, re.MULTILINE)
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert f"usage: qgf {command}" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        main(["--help"])
+        main(["train", "--method", "fql", "--help"])
     text = capsys.readouterr().out
-    assert all(command in text for command in qgf.cli.main.COMMANDS)
-    with pytest.raises(SystemExit):
-        main(["train", "--method", "bc", "--help"])
-    assert "--expectile" in capsys.readouterr().out
+    for name in [*METHODS, *CRITICS, *LOGGERS]:
+        assert re.search(rf"^  {name} +\w.*", text, re.MULTILINE), name
+    assert "--alpha" in text
+
+
+def test_names_tells_everything_that_an_option_can_name(capsys):
+    main(["names"])
+    text = capsys.readouterr().out
+    for name in [*GUIDES, *SCHEDULES, *METHODS, *CRITICS, *LOGGERS]:
+        assert re.search(rf"^ {name} +\w.*", text, re.MULTILINE), name
+    main(["names", "schedule"])
+    assert "qgf" not in capsys.readouterr().out.split()
+    assert "did you mean 'guide'" in fails(capsys, "names", "guides")
+
+
+def test_an_unknown_command_names_the_nearest(capsys):
+    assert "unknown command 'trian': did you mean 'train'" in fails(capsys, "trian", "x")
+
+
+def test_the_version_is_the_packages(capsys):
+    main(["--version"])
+    assert capsys.readouterr().out == f"qgf {qgf.__version__}\n"
+    assert qgf.__version__ == version("qgf")
+
+
+def test_help_is_quick_for_it_loads_neither_jax_nor_simulators():
+    code = """
+import sys
+from qgf.cli.main import COMMANDS, main
+for arguments in [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS if name != "train")]:
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        assert not ended.code
+print(sorted({"jax", "equinox", "gymnasium", "ogbench", "matplotlib"} & set(sys.modules)))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.splitlines()[-1] == "[]", run.stderr
+
+
+def following(text):
+    """The command after the last `next:` of what was printed."""
+    return shlex.split(re.findall(r"^next: qgf (.*)$", text, re.MULTILINE)[-1])
+
+
+def test_a_run_of_a_file_is_followed_by_a_command_that_needs_no_environment(tmp_path, capsys):
+    folder = tmp_path / "a [bold]folder[/bold] of mine"
+    folder.mkdir(parents=True)
+    main(["train", str(_good_file(folder)), "--out", str(folder / "run"), *SMALL])
+    said = capsys.readouterr().out
+    assert f"{folder / 'good.npz'}: 57 transitions, 3 -> 2\n" in said
+    assert f"wrote {folder / 'run'}\n" in said
+    assert following(said) == ["analyse", str(folder / "run")]
 
 
 def test_import_is_quick_and_touches_no_simulator():
@@ -276,7 +356,9 @@ def test_a_report_needs_no_simulator(tiny_run, tmp_path):
 def two_lanes(monkeypatch):
     """Two environment processes are enough, and change no result."""
     make = qgf.environments.vector.make_vector_env
-    monkeypatch.setattr(qgf.environments.vector, "make_vector_env", lambda env, horizon: make(env, horizon, 2))
+    monkeypatch.setattr(
+        qgf.environments.vector, "make_vector_env", lambda env, horizon, lanes=2: make(env, horizon, min(lanes, 2))
+    )
 
 
 @pytest.fixture
@@ -313,11 +395,19 @@ def test_tune_writes_its_choice_and_every_row_that_it_played(run, two_lanes, cap
     assert rows == tried | {("held-out", "0", "2", *arm) for arm in held_out}
 
 
+def test_tune_starts_no_more_environments_than_it_plays_episodes(run, two_lanes, monkeypatch):
+    make, started = qgf.environments.vector.make_vector_env, []
+    record = lambda env, horizon, lanes: started.append(lanes) or make(env, horizon, lanes)
+    monkeypatch.setattr(qgf.environments.vector, "make_vector_env", record)
+    main(["tune", str(run), "--strength", "0.5", "2", "--rungs", "1", "2", "--episodes", "1"])
+    assert started == [2]
+
+
 def test_tune_offline_plays_nothing(run, maze_folder, idle, capsys):
     main(["tune", str(run), "--offline", "--strength", "0.5", "2", "--data-dir", str(maze_folder)])
     said = capsys.readouterr().out
     assert "chosen without an environment: qgf" in said
-    assert f"next: qgf evaluate {run} --guide none qgf --strength" in said
+    assert following(said)[:6] == ["evaluate", str(run), "--guide", "none", "qgf", "--strength"]
     assert not (run / "tuning").exists()
 
 
@@ -367,7 +457,7 @@ def compare(folder, data, text=STUDY):
 def test_compare_shows_its_table_and_where_everything_is(maze_folder, two_lanes, tmp_path, capsys):
     main(compare(tmp_path, maze_folder))
     said, folder = capsys.readouterr().out, tmp_path / "out" / "mine"
-    assert f"wrote {folder}\nnext: open {folder / 'figures'}\n" in said
+    assert f"wrote {folder}; its pictures are in {folder / 'figures'}\n" in said
     assert (folder / "aggregate.md").read_text() in said
     assert {(row["split"], row["method"]) for row in table(folder / "results.csv")} == {
         ("tuning", "qgf"), ("held-out", "qgf"), ("held-out", "none"),

@@ -1,4 +1,4 @@
-"""`qgf analyse`."""
+"""`qgf analyse`: Measure what the critic's gradient of a run is worth, from its data alone."""
 
 import webbrowser
 from pathlib import Path
@@ -25,14 +25,16 @@ def analyse(
     Trains two critics on halves of the data, one that guides and one that judges; a second analysis reuses them.
 
     Args:
-        run: Run directory.
-        guide: Default all that the run can do, without the controls.
-        updates: Of the two critics, at most the run's own number.
-        states: Held-out states to measure at.
-        best_of: Numbers of unguided actions to choose from, for comparison.
-        seed: Of states and noise.
-        data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
-        open: Open the report in a browser.
+        run: The run's directory.
+        guide: Guides to measure; without this option all that the run has the networks for. `qgf names guide` lists
+            them.
+        updates: Updates of each of the two critics, at most as many as the run itself had.
+        states: Number of held-out states at which everything is measured.
+        best_of: Numbers of unguided actions of which the best is taken, for comparison.
+        seed: Seed of the states and of the noise.
+        data_dir: The folder of datasets; without this option where the run found its data, $QGF_DATA or
+            ~/.ogbench/data.
+        open: Open the report in a browser when all is measured.
     """
     from qgf.laboratory.analysis import analyse as measure
     from qgf.pages.report import report as write
@@ -43,4 +45,4 @@ def analyse(
     page = write(run)
     if open:
         webbrowser.open(page.resolve().as_uri())
-    closing(f"wrote {run / 'analysis'} and {page}", f"qgf tune {run}")
+    closing(f"wrote {run / 'analysis'} and {page}", "qgf", "report", run, "--open")

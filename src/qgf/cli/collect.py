@@ -1,4 +1,4 @@
-"""`qgf collect`."""
+"""`qgf collect`: Make an OGBench dataset on this machine, with scripted oracles."""
 
 from pathlib import Path
 from typing import Optional
@@ -20,16 +20,18 @@ def collect(
     """Make an OGBench dataset on this machine with the scripted oracles of its wheel.
 
     Args:
-        env: Environment and kind of data: pointmaze-medium-navigate, cube-single-play, scene-noisy, ...
-        transitions: How many, default as published (one million for most); a tenth more is made for validation.
-        seed: Same seed, same data, whatever the number of workers.
-        workers: Processes, default one per core.
-        data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
-        overwrite: Replace a dataset that is there.
+        env: Environment and kind of data: pointmaze-medium-navigate, cube-single-play, scene-noisy, and so on.
+        transitions: How many transitions to make, by default as many as were published (one million for most); a tenth
+            more is made for validation.
+        seed: The same seed gives the same data, whatever the number of workers.
+        workers: Number of processes, by default one per core.
+        data_dir: The folder of datasets that the file goes to, by default $QGF_DATA or ~/.ogbench/data.
+        overwrite: Replace a dataset that is there already.
     """
     from qgf.environments.ogbench.collect import collect as run
 
     with bar("collecting", "transitions") as tell:
         path = run(env, transitions, seed, workers, data_dir, overwrite, lambda done, total: tell(done, total))
     kind = path.stem.rsplit("-", 1)[0]
-    closing(f"wrote {path}", f"qgf train {kind}-singletask-task1-v0")
+    where = ("--data-dir", data_dir) if data_dir else ()
+    closing(f"wrote {path}", "qgf", "train", f"{kind}-singletask-task1-v0", *where)

@@ -1,4 +1,4 @@
-"""`qgf compare`."""
+"""`qgf compare`: Run a whole study of environments, training seeds and methods."""
 
 from pathlib import Path
 from typing import Optional
@@ -18,10 +18,11 @@ def compare(
     """Run a study: train what is missing, tune, play held-out episodes; continues where it was interrupted.
 
     Args:
-        study: A study file (TOML): environments x training seeds x methods; docs/studies has examples.
-        out: The study goes to a folder of its name, its runs to a folder that all studies share.
-        data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
-        jobs: Runs to train at a time, each with its share of the cores; default one per core, one on a GPU.
+        study: A study file (TOML): environments, training seeds and methods; docs/studies has examples.
+        out: Where results go: the study to a folder of its name, its runs to a folder that all studies share.
+        data_dir: The folder of datasets, by default $QGF_DATA or ~/.ogbench/data.
+        jobs: Number of runs to train at a time, each with its share of the cores; by default one per core, and one on a
+            GPU.
     """
     from qgf.laboratory.compare import compare as run
     from qgf.laboratory.study import read_study
@@ -31,5 +32,5 @@ def compare(
         progress = lambda name, done, total, note: tell(done, total, note, name)
         results = run(read_study(study), out, data_dir, progress, jobs)
     folder = write_study(results)
-    console.print((folder / "aggregate.md").read_text(encoding="utf-8"), soft_wrap=True)
-    closing(f"wrote {folder}", f"open {folder / 'figures'}")
+    console.print((folder / "aggregate.md").read_text(encoding="utf-8"))
+    closing(f"wrote {folder}; its pictures are in {folder / 'figures'}")

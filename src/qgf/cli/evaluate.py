@@ -1,13 +1,12 @@
-"""`qgf evaluate`."""
+"""`qgf evaluate`: Play episodes with every combination of guide, strength and best-of."""
 
 from itertools import product
 from pathlib import Path
 from typing import Optional
 
 import tyro
-from rich.table import Table
 
-from qgf.cli.printing import bar, closing, console
+from qgf.cli.printing import bar, closing, console, print_table
 from qgf.errors import UserError
 
 
@@ -28,17 +27,18 @@ def evaluate(
     """Play episodes with every combination of guide, strength and best-of, on the same seeds; print and write a table.
 
     Args:
-        run: Run directory.
-        guide: none, ood, bptt, chain, jacobian, qgf, gradstep, robustq, cfgrl, placebo, zero, gate; a control around
-            any guide, placebo:ood; or all that the run can do.
+        run: The run's directory.
+        guide: Guides to play, "none" being the policy as it was trained; `qgf names guide` lists them. A control goes
+            around any other guide, as in placebo:ood, and "all" stands for all that the run has the networks for.
         strength: How hard to push, in standard deviations of the reference policy's actions (default 1).
-        weight: The paper's raw weight instead of strength.
-        best_of: Keep the best of this many guided samples per decision (default the method's own number, mostly 1).
-        schedule: Weight over the denoising time: constant, score, linear.
-        steps: Denoising steps, default 10.
-        episodes: Per arm; of a run with goals spread evenly over the environment's five.
-        seed: Of the episodes; the same for every arm.
-        env: Play another environment than the one trained on.
+        weight: The paper's raw weights, instead of strengths.
+        best_of: Take the best of this many guided samples at each decision, by default the training method's own
+            number, which is 1 for most.
+        schedule: How the weight changes over the denoising time; `qgf names schedule` lists the ways.
+        steps: Number of denoising steps, by default the training method's own, 10 for most.
+        episodes: Number of episodes of each arm, spread evenly over the environment's five goals if the run has goals.
+        seed: Seed of the episodes, which are the same for every arm.
+        env: The environment to play, if not the one that the run was trained for.
         video: Also write a film of the first three episodes of each arm.
     """
     from qgf.playing.arm import arms
@@ -49,7 +49,7 @@ def evaluate(
     chosen = arms(guides, strength, weight, best_of, steps, schedule)
     scores = play_arms(Run(run), chosen, episodes, seed, env, video)
     print_scores(scores)
-    closing(f"wrote {run / 'evaluation.csv'}", f"qgf report {run}")
+    closing(f"wrote {run / 'evaluation.csv'}", "qgf", "report", run)
 
 
 def possible_guides(run):
@@ -104,11 +104,18 @@ def _where(env):
     return _goal(env).replace("task", ", task ")
 
 
+def environment_of(run):
+    """The environment that a run was trained for, None if all that is known of it is a file of data."""
+    name = run.record["dataset"]
+    return None if name.endswith(".npz") else name
+
+
 def played_environment(run, env):
-    env = env or run.record["dataset"]
-    if env.endswith(".npz"):
-        raise UserError(f"{run.directory} was trained on {env}; say which environment to play with --env NAME")
-    return env
+    if found := env or environment_of(run):
+        return found
+    raise UserError(
+        f"{run.directory} was trained on {run.record['dataset']}; say which environment to play with --env NAME"
+    )
 
 
 def _save_walks(path, scores, env, keep=25):
@@ -125,19 +132,17 @@ def _save_walks(path, scores, env, keep=25):
 
 
 def print_scores(scores):
-    table = Table(box=None, header_style="bold", padding=(0, 1))
-    for column in ("arm", "success", "95 % interval", "return", "mean Q", "|wg|/|v|", "ms/call", "MFLOP"):
-        table.add_column(column, justify="left" if column == "arm" else "right", no_wrap=True)
     several, tasks = len({s.policy_seed for s in scores}) > 1, list(dict.fromkeys(s.env for s in scores))
     played = tasks[0] if len(tasks) == 1 else tasks[0].replace("-task1", "")
+    rows = []
     for s in scores if len(tasks) == 1 else _with_means(scores, played):
         low, high = s.interval
         where = "" if len(tasks) == 1 else ", mean" if s.env == played else _where(s.env)
         label = f"{s.arm.label}{where}, seed {s.policy_seed}" if several else s.arm.label + where
         numbers = (f"{x:.2f}" for x in (s.value.mean(), s.ratio.mean(), s.decision_ms, 1e3 * s.gflop))
         interval = f"{100 * low:.0f} to {100 * high:.0f} %"
-        table.add_row(label, f"{100 * s.rate:.0f} %", interval, f"{s.returns.mean():.1f}", *numbers)
-    console.print(table)
+        rows.append([label, f"{100 * s.rate:.0f} %", interval, f"{s.returns.mean():.1f}", *numbers])
+    print_table(("arm", "success", "95 % interval", "return", "mean Q", "|wg|/|v|", "ms/call", "MFLOP"), rows)
     per = "arm" if len(tasks) == 1 else "arm and goal"
     console.print(f"{scores[0].episodes} episodes per {per}, seed {scores[0].seed}, {played}")
     skipped = sum(int(s.skipped.sum()) for s in scores)

@@ -1,57 +1,29 @@
-"""The command line. Every command is a thin layer over one public function."""
+"""The command line: finds the command and hands it its arguments. No command is imported but the one that runs."""
+
+from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from importlib import import_module
+from types import ModuleType
 
 import tyro
 
-from qgf.cli.analyse import analyse
-from qgf.cli.collect import collect
-from qgf.cli.compare import compare
-from qgf.cli.demo import demo
-from qgf.cli.evaluate import evaluate
-from qgf.cli.report import report
-from qgf.cli.train import train_command
-from qgf.cli.tune import tune
-from qgf.cli.tutorial import tutorial
-from qgf.errors import UserError
-from qgf.training.methods.bc import BC
-from qgf.training.options import make_method
+import qgf
+from qgf.cli.printing import console, print_table
+from qgf.errors import UserError, unknown
 
-COMMANDS = dict(
-    demo=demo,
-    collect=collect,
-    train=train_command(BC()),
-    evaluate=evaluate,
-    tune=tune,
-    compare=compare,
-    analyse=analyse,
-    report=report,
-    tutorial=tutorial,
-)
+COMMANDS = ("demo", "collect", "train", "evaluate", "tune", "compare", "analyse", "report", "names", "tutorial")
+"""Each is the module of this package, and the function in it, of that name."""
+
+DESCRIPTION = "Q-guided flow: improve a flow policy at test time with a critic's gradient."
 
 
-def _choose_method(arguments):
-    """Take `--use FILE`, `--method NAME` and `--critic NAME` out: (the method with its critic, the other arguments)."""
-    from qgf.plugins import use
-
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--method", default="bc")
-    parser.add_argument("--critic")
-    parser.add_argument("--use", action="append", default=[])
-    chosen, others = parser.parse_known_args(arguments)
-    for file in chosen.use:
-        use(file)
-    return make_method(chosen.method, chosen.critic), others
-
-
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `qgf`. A user's mistake is one line on stderr and exit status 2."""
-    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        method, arguments = _choose_method(arguments)
-        commands = COMMANDS | dict(train=train_command(method))
-        tyro.extras.subcommand_cli_from_dict(commands, prog="qgf", args=arguments, description=_DESCRIPTION)
+        _run(list(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
         print(f"qgf: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -60,7 +32,46 @@ def main(arguments=None):
         raise SystemExit(130) from None
 
 
-_DESCRIPTION = (
-    "Q-guided flow: improve a flow policy at test time with a critic's gradient. Estimators and training methods of "
-    "your own: qgf --use FILE.py COMMAND ..."
-)
+def _run(arguments: list[str]) -> None:
+    files, arguments = _own_files(arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        return _overview()
+    if arguments[0] == "--version":
+        return console.print(f"qgf {qgf.__version__}")
+    name, *rest = arguments
+    if name not in COMMANDS:
+        raise unknown("command", name, COMMANDS)
+    if files:
+        from qgf.plugins import use
+
+        for file in files:
+            use(file)
+    module, description = _module(name), None
+    if name == "train":  # made for one training method, whose options it has
+        command, rest, description = module.command(rest)
+    else:
+        command = getattr(module, name)
+    tyro.cli(command, prog=f"qgf {name}", args=rest, description=description)
+
+
+def _own_files(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Take every `--use FILE` out of the arguments."""
+    parser = argparse.ArgumentParser(prog="qgf", add_help=False, allow_abbrev=False)
+    parser.add_argument("--use", action="append", default=[])
+    known, others = parser.parse_known_args(arguments)
+    return known.use, others
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"qgf.cli.{name}")
+
+
+def _overview() -> None:
+    """What `qgf --help` says."""
+    console.print(f"usage: qgf [--use FILE.py] COMMAND ...\n\n{DESCRIPTION}\n")
+    rows = [[name, (_module(name).__doc__ or "").split(": ", 1)[1].split("\n")[0]] for name in COMMANDS]
+    print_table(("command", "what it does"), rows, words=2)
+    console.print(
+        "\n`qgf COMMAND --help` explains every option. --use FILE.py, anywhere on the line, first loads guides,\n"
+        "methods and critics of your own; `qgf names` lists all there are. `qgf --version` tells the version."
+    )

@@ -1,4 +1,4 @@
-"""`qgf report`."""
+"""`qgf report`: Write one page about a run that opens from disk."""
 
 import webbrowser
 from pathlib import Path
@@ -12,7 +12,7 @@ def report(run: tyro.conf.Positional[Path], /, open: bool = False):
     """Write report.html and figures/ of a run.
 
     Args:
-        run: Run directory.
+        run: The run's directory.
         open: Open the page in a browser.
     """
     from qgf.pages.report import report as write
@@ -20,4 +20,4 @@ def report(run: tyro.conf.Positional[Path], /, open: bool = False):
     page = write(run)
     if open:
         webbrowser.open(page.resolve().as_uri())
-    closing(f"wrote {page}", f"qgf report {run} --open")
+    closing(f"wrote {page}", *(() if open else ("qgf", "report", run, "--open")))

@@ -1,23 +1,39 @@
-"""`qgf train`."""
+"""`qgf train`: Train a flow policy and a critic; continues a run that was interrupted."""
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional
+from typing import Any, Optional
 
 import tyro
 
+from qgf.cli.names import summaries
 from qgf.cli.printing import bar, closing, console
-from qgf.training.config import TrainConfig, to_json
 
 
-def train_command(method):
+def command(arguments):
+    """`qgf train` for the method and the critic that --method and --critic name, the arguments without them, and what
+    --help says at its top.
+    """
+    from qgf.training.options import make_method
+
+    parser = argparse.ArgumentParser(prog="qgf train", add_help=False, allow_abbrev=False)
+    parser.add_argument("--method", default="bc")
+    parser.add_argument("--critic")
+    known, others = parser.parse_known_args(arguments)
+    method = make_method(known.method, known.critic)
+    return train_command(method), others, _description(method)
+
+
+def train_command(chosen):
     """`qgf train` for a training method and its critic, whose own options it offers."""
+    from qgf.training.config import TrainConfig
 
     def train(
         dataset: tyro.conf.Positional[str],
         /,
         config: tyro.conf.OmitArgPrefixes[TrainConfig] = TrainConfig(),
-        method: tyro.conf.OmitArgPrefixes[type(method)] = method,
+        method: tyro.conf.OmitArgPrefixes[Any] = chosen,
         out: Optional[Path] = None,
         flow: Optional[Path] = None,
         critic_from: Optional[Path] = None,
@@ -27,30 +43,47 @@ def train_command(method):
     ):
         """Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
 
-        Choose the training method with --method NAME and the critic with --critic NAME; their options are listed under
-        --method NAME --critic NAME --help.
-
         Args:
-            dataset: OGBench single-task name (pointmaze-medium-navigate-singletask-task1-v0), for --method gc an
-                oraclerep name (pointmaze-medium-navigate-oraclerep-v0), or an .npz file.
-            out: Run directory, default runs/NAME.
-            flow: A run whose cloned flow is reused, so that only a critic is trained for this task.
-            critic_from: A run whose critic is reused.
-            data_dir: Folder of datasets, default $QGF_DATA or ~/.ogbench/data.
-            log: Loggers besides metrics.csv: tensorboard, wandb.
-            overwrite: Delete what the run directory holds and start again.
+            dataset: The data to train on: an .npz file, an OGBench single-task name such as
+                pointmaze-medium-navigate-singletask-task1-v0, or for --method gc an oraclerep name such as
+                pointmaze-medium-navigate-oraclerep-v0.
+            out: The run's directory, by default runs/NAME.
+            flow: A run whose cloned flow is reused as it is, so that only a critic is trained.
+            critic_from: A run whose critic is reused as it is.
+            data_dir: The folder of datasets, by default $QGF_DATA or ~/.ogbench/data.
+            log: Loggers to write to besides metrics.csv.
+            overwrite: Delete what the run's directory holds and start again.
         """
+        from qgf.cli.evaluate import environment_of
         from qgf.environments.datasets import load_dataset
 
         loaded = load_dataset(dataset, data_dir)
-        out = out or Path("runs") / Path(loaded.name).stem
-        run = run_training(loaded, replace(config, method=method), out, log, flow, critic_from, overwrite)
-        closing(f"wrote {run.directory}", f"qgf evaluate {run.directory} --guide none ood qgf --best-of 1 4")
+        place = out or Path("runs") / Path(loaded.name).stem
+        run = run_training(loaded, replace(config, method=method), place, log, flow, critic_from, overwrite)
+        played = ("qgf", "evaluate", run.directory, "--guide", "none", "ood", "qgf", "--best-of", 1, 4)
+        closing(f"wrote {run.directory}", *(played if environment_of(run) else ("qgf", "analyse", run.directory)))
 
     return train
 
 
+def _description(method):
+    listed = lambda kind: "\n".join(f"  {name:12}{line}" for name, line in summaries(kind).items())
+    return f"""Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
+
+The options below are those of --method {method.name} --critic {method.critic.name}; with others named, --help shows theirs.
+
+Methods:
+{listed("method")}
+
+Critics:
+{listed("critic")}
+
+Loggers:
+{listed("logger")}"""
+
+
 def run_training(dataset, config, out, log=(), flow=None, critic_from=None, overwrite=False):
+    from qgf.training.config import to_json
     from qgf.training.loggers import make_logger
     from qgf.training.loop import train as run
 

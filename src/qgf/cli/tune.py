@@ -1,15 +1,14 @@
-"""`qgf tune`."""
+"""`qgf tune`: Choose a run's strength on other episodes than those it is reported on."""
 
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Optional
 
 import tyro
-from rich.table import Table
+from rich.text import Text
 
-from qgf.cli.evaluate import played_environment
-from qgf.cli.printing import bar, closing, console
+from qgf.cli.evaluate import environment_of, played_environment
+from qgf.cli.printing import bar, closing, console, print_table
 from qgf.errors import UserError
 
 
@@ -33,20 +32,22 @@ def tune(
     """Choose strength, guide and best-of-N on tuning episodes, and report on others beside the controls.
 
     Args:
-        run: Run directory.
-        guide: To choose from.
-        strength: To choose from; default 0.1 0.25 0.5 1 2 4.
-        weight: The paper's raw weights instead.
-        best_of: To choose from.
-        schedule: To choose from: constant, score, linear.
-        rungs: Tuning episodes of each round of successive halving; a third of the arms goes on, at least two.
-        episodes: Held-out episodes of the report.
-        seed: Of the held-out episodes.
-        tuning_seed: Of the tuning episodes.
-        policy_seed: Which policy, of a run of several seeds.
-        env: Play another environment than the one trained on.
+        run: The run's directory.
+        guide: The guides to choose from; `qgf names guide` lists them.
+        strength: The strengths to choose from, by default 0.1 0.25 0.5 1 2 4.
+        weight: The paper's raw weights to choose from, instead of strengths.
+        best_of: The numbers of guided samples per decision to choose from.
+        schedule: The schedules of the weight to choose from; `qgf names schedule` lists them.
+        rungs: Tuning episodes that each round of successive halving adds; after each a third of the arms goes on, but
+            at least two.
+        episodes: Number of held-out episodes of the report.
+        seed: Seed of the held-out episodes.
+        tuning_seed: Seed of the tuning episodes.
+        policy_seed: Which policy to tune, if the run has several seeds.
+        env: The environment to play, if not the one that the run was trained for.
         offline: Choose the strength without an environment, from what two halves of the critics agree on.
-        data_dir: Folder of datasets, for --offline; default $QGF_DATA or ~/.ogbench/data.
+        data_dir: For --offline the folder of datasets; without this option where the run found its data, $QGF_DATA or
+            ~/.ogbench/data.
     """
     from qgf.playing.tune import candidates
     from qgf.training.run import Run
@@ -57,12 +58,13 @@ def tune(
     if offline:
         return _tune_offline(Run(run), arms, policy_seed, data_dir)
     _tune(Run(run), arms, rungs, episodes, seed, tuning_seed, policy_seed, env)
-    closing(f"wrote {run / 'tuning'}", f"qgf report {run}")
+    closing(f"wrote {run / 'tuning'}", "qgf", "report", run)
 
 
 def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
     from qgf.files import locked
     from qgf.playing.arm import possible
+    from qgf.playing.episodes import on_demand
     from qgf.playing.ledger import Ledger, Player
     from qgf.playing.tune import save
     from qgf.playing.tune import tune as run_tuning
@@ -75,7 +77,8 @@ def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
     for name, lack in possible(trained.policy(), dict.fromkeys(arm.guide for arm in arms)).items():
         if lack:
             raise UserError(f"{name}: {lack}")
-    with locked(folder), bar("tuning", "episodes") as tell, _environment(env, trained.spec.horizon) as envs:
+    most = max(*rungs, episodes)
+    with locked(folder), bar("tuning", "episodes") as tell, on_demand(env, trained.spec.horizon, most) as envs:
 
         def progress(name, done, wins, total):
             tell(done, total, f"{wins} solved", name=name)
@@ -89,48 +92,23 @@ def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
     _print_tuned(tuned, ledger)
 
 
-@contextmanager
-def _environment(env, horizon):
-    """Environment processes that start when they are first asked for."""
-    from qgf.environments.ogbench.names import parse_name
-    from qgf.environments.vector import make_vector_env
-
-    opened: list = []
-
-    def envs():
-        if not opened:
-            opened.append(make_vector_env(parse_name(env).env, horizon))
-        return opened[0]
-
-    try:
-        yield envs
-    finally:
-        for one in opened:
-            one.close()
-
-
 def _print_tuned(tuned, ledger):
     from qgf.statistics import wilson
 
-    table = Table(box=None, header_style="bold", padding=(0, 1))
-    for column in ("tried", "episodes", "success", "ms/call"):
-        table.add_column(column, justify="left" if column == "tried" else "right", no_wrap=True)
     cost = {row["arm"]: row["decision_ms"] for row in ledger.costs}
-    for arm, x in sorted(tuned.trials.items(), key=lambda item: (-len(item[1]), -item[1].mean())):
-        table.add_row(arm.label, str(len(x)), f"{100 * x.mean():.0f} %", cost.get(arm.label, ""))
-    console.print(table)
-    table = Table(box=None, header_style="bold", padding=(0, 1))
-    for column in ("held-out episodes", "arm", "success", "95 % interval", "|wg|/|v|", "p (McNemar)"):
-        table.add_column(column, justify="left" if column in ("held-out episodes", "arm") else "right", no_wrap=True)
+    best_first = sorted(tuned.trials.items(), key=lambda item: (-len(item[1]), -item[1].mean()))
+    trials = [[arm.label, str(len(x)), f"{100 * x.mean():.0f} %", cost.get(arm.label, "")] for arm, x in best_first]
+    print_table(("tried", "episodes", "success", "ms/call"), trials)
+    reports = []
     for name, (arm, row) in tuned.reports.items():
         wins, episodes = int(row["successes"]), int(row["episodes"])
         low, high = wilson(wins, episodes)
         p = f"{tuned.p[name]:.2g}" if name in tuned.p else ""
         interval = f"{100 * low:.0f} to {100 * high:.0f} %"
-        table.add_row(name, arm.label, f"{100 * wins / episodes:.0f} %", interval, f"{float(row['ratio']):.2f}", p)
-    console.print(table)
+        reports.append([name, arm.label, f"{100 * wins / episodes:.0f} %", interval, f"{float(row['ratio']):.2f}", p])
+    print_table(("held-out episodes", "arm", "success", "95 % interval", "|wg|/|v|", "p (McNemar)"), reports, words=2)
     for note in tuned.cautions:
-        console.print(f"[yellow]caution:[/yellow] {note}")
+        console.print(Text("caution:", "yellow").append(f" {note}", "default"))
 
 
 def _tune_offline(run, arms, policy_seed, data_dir):
@@ -146,14 +124,11 @@ def _tune_offline(run, arms, policy_seed, data_dir):
         strengths = [other.strength for other in arms if replace(other, strength=None) == arm]
         found = choose(policy, states, jax.random.key(run.config.seed), arm, strengths)
         chosen = replace(arm, strength=found.strength)
-        table = Table(box=None, header_style="bold", padding=(0, 1), title="gain in Q over the same without guidance")
-        for column in ("strength", "by the critics that guide", "confirmed by the others"):
-            table.add_column(column, justify="right")
-        for strength, claimed, confirmed in zip(found.strengths, found.claimed, found.confirmed, strict=True):
-            table.add_row(f"{strength:g}", f"{claimed:.3f}", f"{confirmed:.3f}")
-        console.print(table)
-        closing(
-            f"chosen without an environment: {chosen.label}",
-            f"qgf evaluate {run.directory} --guide none {arm.guide} --strength {found.strength:g}"
-            f" --best-of {arm.best_of} --schedule {arm.schedule}",
-        )
+        title = "gain in Q over the same without guidance"
+        found_rows = zip(found.strengths, found.claimed, found.confirmed, strict=True)
+        rows = [[f"{strength:g}", f"{claimed:.3f}", f"{confirmed:.3f}"] for strength, claimed, confirmed in found_rows]
+        print_table(("strength", "by the critics that guide", "confirmed by the others"), rows, words=0, title=title)
+        way = ("--strength", f"{found.strength:g}", "--best-of", arm.best_of, "--schedule", arm.schedule)
+        played = ("qgf", "evaluate", run.directory, "--guide", "none", arm.guide, *way)
+        following = played if environment_of(run) else ("qgf", "report", run.directory)
+        closing(f"chosen without an environment: {chosen.label}", *following)

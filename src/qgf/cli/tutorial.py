@@ -1,4 +1,4 @@
-"""`qgf tutorial`."""
+"""`qgf tutorial`: Serve the interactive tutorial, or write it as one page."""
 
 import webbrowser
 from pathlib import Path
@@ -19,10 +19,11 @@ def tutorial(
 
     Args:
         policy: A pointmaze run whose networks the last demo runs, instead of the ones that the page ships with.
-        export: Write the page as one HTML file instead of serving it.
-        export_policy: Write the policy of the run named by --policy in the page's format instead of serving it.
-        port: To serve on; default a free one.
-        open: Open it in a browser.
+        export: Write the page as one HTML file of this name instead of serving it.
+        export_policy: Write the policy of the run named by --policy in the page's format to this file instead of
+            serving it.
+        port: The port to serve on, by default a free one.
+        open: Open the page in a browser.
     """
     from qgf.pages.tutorial import page, serve, write_page, write_policy
 
@@ -30,10 +31,10 @@ def tutorial(
         if policy is None:
             raise UserError("--export-policy needs --policy RUN")
         write_policy(export_policy, policy)
-        return closing(f"wrote {export_policy}", f"qgf tutorial --policy {policy}")
+        return closing(f"wrote {export_policy}", "qgf", "tutorial", "--policy", policy)
     if export:
         write_page(export, policy)
-        return closing(f"wrote {export}; open it in a browser", "qgf demo")
+        return closing(f"wrote {export}; open it in a browser", "qgf", "demo")
 
     def tell(url):
         console.print(f"serving {url} on this machine only; Ctrl-C stops")

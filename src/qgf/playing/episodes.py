@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 from time import perf_counter
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -57,6 +59,25 @@ def _environments(env_name: str, horizon: int, episodes: int):
 
     env_id = parse_name(env_name).env
     return make_vector_env(env_id, horizon, min(lanes_of(env_id), episodes))
+
+
+@contextmanager
+def on_demand(env_name: str, horizon: int, episodes: int) -> Iterator[Callable[[], Any]]:
+    """A function that returns environment processes for so many episodes, started at its first call; they end with the
+    block.
+    """
+    opened: list[Any] = []
+
+    def envs():
+        if not opened:
+            opened.append(_environments(env_name, horizon, episodes))
+        return opened[0]
+
+    try:
+        yield envs
+    finally:
+        for one in opened:
+            one.close()
 
 
 def _check_episodes(episodes: int) -> None:

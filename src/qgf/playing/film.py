@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -105,13 +107,26 @@ def _write(frames: list[np.ndarray], path: Path, fps: int) -> Path:
             images[0].save(temporary, "gif", save_all=True, append_images=images[1:], duration=2000 // fps, loop=0)
         return path
     path = path.with_suffix(".mp4")
-    height, width = frames[0].shape[:2]
     with atomic_path(path) as temporary:
         target = temporary.with_suffix(".part.mp4")
-        writer = imageio_ffmpeg.write_frames(str(target), (width, height), fps=fps, macro_block_size=2)
-        writer.send(None)
-        for frame in frames:
-            writer.send(np.ascontiguousarray(frame))
-        writer.close()
+        _encode(imageio_ffmpeg.get_ffmpeg_exe(), frames, target, fps)
         target.replace(temporary)
     return path
+
+
+def _encode(ffmpeg: str, frames: list[np.ndarray], path: Path, fps: int) -> None:
+    """Frames [height, width, 3] as H.264. What `imageio_ffmpeg.write_frames` does, without the Python that it runs
+    between fork and exec: in a process with JAX's threads that may hang, and JAX says so.
+    """
+    height, width = frames[0].shape[:2]
+    raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
+    coded = f"-an -vcodec h264 -pix_fmt yuv420p -crf 25 -vf scale={width + width % 2}:{height + height % 2}"
+    command = [ffmpeg, "-y", "-v", "error", *raw.split(), *coded.split(), str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as program:
+        assert program.stdin is not None
+        with suppress(BrokenPipeError):  # it gave up: its status tells
+            for frame in frames:
+                program.stdin.write(frame.tobytes())
+        said = program.communicate()[1].decode(errors="replace").strip()
+    if program.returncode:
+        raise UserError(f"{path}: ffmpeg failed ({said.splitlines()[-1] if said else program.returncode})")

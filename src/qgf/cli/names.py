@@ -1,0 +1,43 @@
+"""`qgf names`: List guides, schedules, methods, critics and loggers by name, your own too."""
+
+import inspect
+import re
+from collections.abc import Mapping
+from importlib import import_module
+
+import tyro
+
+from qgf.cli.printing import print_table
+from qgf.errors import unknown
+
+KINDS = {
+    "guide": "qgf.method.guides:GUIDES",
+    "schedule": "qgf.method.schedules:SCHEDULES",
+    "method": "qgf.training.methods:METHODS",
+    "critic": "qgf.critics:CRITICS",
+    "logger": "qgf.training.loggers:LOGGERS",
+}
+
+
+def names(kinds: tyro.conf.Positional[tuple[str, ...]] = (), /):
+    """List everything that an option can name, with a line about each; with --use FILE what that file adds, too.
+
+    Args:
+        kinds: What to list: guide, schedule, method, critic, logger; by default all of them.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise unknown("kind of name", kind, KINDS)
+    for kind in kinds or KINDS:
+        print_table((kind, ""), summaries(kind).items(), words=2)
+
+
+def summaries(kind: str) -> dict[str, str]:
+    """What each name of a kind means, the beginning of its docstring."""
+    module, registry = KINDS[kind].split(":")
+    known: Mapping = getattr(import_module(module), registry)
+    return {name: _summary(entry) for name, entry in known.items()}
+
+
+def _summary(entry: object) -> str:
+    return re.split(r": |\. (?=[A-Z])", " ".join((inspect.getdoc(entry) or "").split()), maxsplit=1)[0].rstrip(".")
