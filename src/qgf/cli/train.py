@@ -70,7 +70,7 @@ def _description(method):
     listed = lambda kind: "\n".join(f"  {name:12}{line}" for name, line in summaries(kind).items())
     return f"""Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
 
-The options below are those of --method {method.name} --critic {method.critic.name}; with others named, --help shows theirs.
+Below are the options of --method {method.name} --critic {method.critic.name}; name others, and --help shows theirs.
 
 Methods:
 {listed("method")}
