@@ -1,0 +1,1 @@
+"""Data formats, each told by its content and read into one `Dataset`."""

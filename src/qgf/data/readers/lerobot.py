@@ -1,0 +1,110 @@
+"""LeRobotDataset v3: one row of a parquet table per frame, features by column. Needs pyarrow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qgf.data.episodes import Episode
+from qgf.errors import UserError
+
+STATES = ("observation.state", "observation.environment_state", "observation.features")
+"""The columns taken as observations if none are named, those that are there, in this order."""
+
+
+def reads(path: Path) -> bool:
+    """Whether the folder is a LeRobotDataset: meta/info.json beside data/."""
+    return (path / "meta" / "info.json").is_file()
+
+
+def read(path: Path, keys: Sequence[str] = ()) -> list[Episode]:
+    """The episodes of a folder; a frame is a state and the action taken in it, and no final state is recorded.
+
+    Rewards are `next.reward`, else of `next.success` -1 for every step but the one that succeeds (0), else none. The
+    task has ended where `next.success` says so in an episode's last frame. Raises UserError for another version of the
+    format, and for columns that are missing or no vectors of numbers.
+    """
+    info = _info(path)
+    features = info["features"]
+    names = list(keys) or [name for name in STATES if name in features]
+    if not names:
+        raise UserError(
+            f"{path}: none of {', '.join(STATES)} among its features; name others (found: {', '.join(features)})"
+        )
+    for name in (*names, "action", "episode_index"):
+        if name not in features:
+            raise UserError(f"{path}: no feature {name!r} (found: {', '.join(features)})")
+        if features[name].get("dtype") in ("image", "video", "string"):
+            raise UserError(f"{path}: feature {name!r} is {features[name]['dtype']}, expected numbers")
+    optional = [name for name in ("next.reward", "next.success") if name in features]
+    table = _table(path, [*names, "action", "episode_index", "frame_index", *optional])
+    return list(_episodes(table, names))
+
+
+def _info(path: Path) -> dict[str, Any]:
+    file = path / "meta" / "info.json"
+    try:
+        info = json.loads(file.read_text(encoding="utf-8"))
+        version, features = info["codebase_version"], info["features"]
+        features["action"], version.startswith("v")
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+        raise UserError(f"{file}: broken JSON ({error})") from error
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{file}: not a LeRobotDataset's info ({error} is missing or wrong)") from error
+    if not version.startswith("v3."):
+        raise UserError(
+            f"{path}: a LeRobotDataset {version}, this version reads v3; convert it with LeRobot's own script"
+        )
+    return info
+
+
+def _table(path: Path, columns: list[str]) -> dict[str, np.ndarray]:
+    """The columns [N] or [N, *] of all data files, in the order of episodes and frames."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise UserError(f"{path}: LeRobotDatasets need pyarrow: pip install 'qgf[lerobot-data]'") from None
+    files = sorted(path.glob("data/chunk-*/file-*.parquet"))
+    if not files:
+        raise UserError(f"{path}: no data/chunk-*/file-*.parquet")
+    parts = []
+    for file in files:
+        try:
+            part = pyarrow.parquet.read_table(file)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise UserError(f"{file}: cannot be read, it is truncated or no parquet ({error})") from error
+        if missing := [name for name in columns if name not in part.column_names]:
+            raise UserError(f"{file}: no column {missing[0]!r} (found: {', '.join(part.column_names)})")
+        parts.append({name: _column(part[name], f"{file}: column {name!r}") for name in columns})
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in columns}
+    order = np.lexsort((joined["frame_index"], joined["episode_index"]))
+    return {name: x[order] for name, x in joined.items()}
+
+
+def _column(column: Any, where: str) -> np.ndarray:
+    rows = column.to_numpy()
+    if rows.dtype == object:
+        lengths = {np.size(row) for row in rows}
+        if len(lengths) > 1 or None in lengths:
+            raise UserError(f"{where} holds vectors of different lengths ({', '.join(map(str, sorted(lengths)))})")
+        rows = np.stack(rows) if len(rows) else np.zeros((0, 1))
+    if not (np.issubdtype(rows.dtype, np.number) or rows.dtype == bool):
+        raise UserError(f"{where} has type {rows.dtype}, expected numbers")
+    return rows
+
+
+def _episodes(table: dict[str, np.ndarray], names: list[str]) -> Iterator[Episode]:
+    vectors = lambda x: x.reshape(len(x), -1)
+    states = np.concatenate([vectors(table[name]) for name in names], axis=1)
+    first = np.flatnonzero(np.diff(table["episode_index"], prepend=-1))
+    for rows in map(slice, first, [*first[1:], len(states)]):
+        success = table["next.success"][rows].astype(bool).ravel() if "next.success" in table else None
+        rewards = table["next.reward"][rows].ravel() if "next.reward" in table else None
+        if rewards is None and success is not None:
+            rewards = success.astype(np.float32) - 1
+        yield Episode(states[rows], vectors(table["action"][rows]), rewards, success is not None and bool(success[-1]))

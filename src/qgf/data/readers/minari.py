@@ -1,0 +1,66 @@
+"""Minari's datasets, by the folder or by the name under which Minari keeps them. Needs minari."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qgf.data.episodes import Episode
+from qgf.errors import UserError
+
+
+def reads(path: Path) -> bool:
+    """Whether the folder holds a Minari dataset: data/metadata.json beside its episodes."""
+    return (path / "data" / "metadata.json").is_file() or (path / "metadata.json").is_file()
+
+
+def read(path: Path, keys: Sequence[str] = ()) -> list[Episode]:
+    """The episodes of a folder. `keys` chooses among the parts of observations that are dictionaries, by default all
+    in the order of their names. Raises UserError if minari is not there or cannot read the folder.
+    """
+    try:
+        import minari
+    except ImportError:
+        raise UserError(f"{path}: Minari datasets need minari: pip install 'qgf[minari]'") from None
+    folder = path / "data" if (path / "data" / "metadata.json").is_file() else path
+    try:
+        dataset = minari.MinariDataset(folder)
+        return [_episode(episode, path, keys) for episode in dataset.iterate_episodes()]
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AssertionError,
+        ImportError,
+    ) as error:  # minari checks by assertion
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: cannot be read as a Minari dataset ({type(error).__name__}: {first})") from error
+
+
+def _episode(episode: Any, path: Path, keys: Sequence[str]) -> Episode:
+    where = f"{path}: episode {episode.id}"
+    actions = _vectors(episode.actions, where, "actions", ())
+    states = _vectors(episode.observations, where, "observations", keys)
+    return Episode(states, actions, np.asarray(episode.rewards), bool(episode.terminations[-1]))
+
+
+def _vectors(x: Any, where: str, what: str, keys: Sequence[str]) -> np.ndarray:
+    """[T, *] of an array, or of a dictionary or tuple of them side by side."""
+    if isinstance(x, dict):
+        if missing := [key for key in keys if key not in x]:
+            raise UserError(f"{where}: {what} have no key {missing[0]!r} (found: {', '.join(x)})")
+        parts = [_vectors(x[key], where, what, ()) for key in keys or sorted(x)]
+    elif isinstance(x, tuple):
+        parts = [_vectors(part, where, what, ()) for part in x]
+    else:
+        array = np.asarray(x)
+        if not np.issubdtype(array.dtype, np.number):
+            raise UserError(f"{where}: {what} have type {array.dtype}, expected numbers")
+        if what == "actions" and array.ndim == 1:
+            raise UserError(f"{where}: actions are single numbers: discrete actions cannot be flowed to")
+        return array.reshape(len(array), -1)
+    return np.concatenate(parts, axis=1)

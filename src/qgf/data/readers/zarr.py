@@ -1,0 +1,54 @@
+"""Diffusion Policy's replay buffers: zarr, data/{obs, action} in flat rows and meta/episode_ends. Needs zarr."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qgf.data.episodes import Episode
+from qgf.errors import UserError
+
+STATES = ("obs", "state", "keypoint")
+"""The arrays taken as observations if none are named: the first of these that is there."""
+
+
+def reads(path: Path) -> bool:
+    """Whether the folder is a zarr group."""
+    return any((path / name).is_file() for name in (".zgroup", "zarr.json"))
+
+
+def read(path: Path, keys: Sequence[str] = ()) -> list[Episode]:
+    """The episodes of a replay buffer: states and actions, no final state; `reward` where it has one. An episode's end
+    is a time limit: nothing says that a task was solved.
+
+    Raises UserError if zarr is not there, and for arrays that are missing or do not fit.
+    """
+    try:
+        import zarr
+    except ImportError:
+        raise UserError(f"{path}: replay buffers need zarr: pip install 'qgf[zarr]'") from None
+    try:
+        root = zarr.open_group(str(path), mode="r")
+        data = {name: np.asarray(x) for name, x in root["data"].arrays() if x.ndim <= 2}
+        ends = np.asarray(root["meta/episode_ends"])
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise UserError(f"{path}: not a replay buffer ({type(error).__name__}: {first})") from error
+    names = list(keys) or [name for name in STATES if name in data][:1]
+    for name in (*names, "action"):
+        if name not in data:
+            raise UserError(f"{path}: no array data/{name} of vectors (found: {', '.join(data) or 'nothing'})")
+    if not names:
+        raise UserError(f"{path}: none of {', '.join(STATES)} in data/; name others (found: {', '.join(data)})")
+    states = np.concatenate([data[name].reshape(len(data[name]), -1) for name in names], axis=1)
+    rewards = next((data[name].ravel() for name in ("reward", "rewards") if name in data), None)
+    if ends.ndim != 1 or not len(ends) or (np.diff(ends, prepend=0) <= 0).any() or ends[-1] != len(data["action"]):
+        raise UserError(f"{path}: meta/episode_ends must rise to the {len(data['action'])} rows of data/action")
+    if len(states) != ends[-1]:
+        raise UserError(f"{path}: data/{names[0]} has {len(states)} rows, data/action {ends[-1]}")
+    return [
+        Episode(states[rows], data["action"][rows], None if rewards is None else rewards[rows], False)
+        for rows in map(slice, [0, *ends[:-1]], ends)
+    ]

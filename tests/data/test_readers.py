@@ -1,0 +1,166 @@
+"""One rollout set in every format: the same dataset, to the bit, as far as the format can say it."""
+
+import json
+import shutil
+
+import formats
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from qgf.data.dataset import Dataset
+from qgf.data.episodes import Episode, dataset_of, episodes_of
+from qgf.data.npz import read_npz
+from qgf.data.readers import hdf5, lerobot, minari, zarr
+from qgf.errors import UserError
+
+WHOLE = dict(
+    d4rl=(hdf5, formats.d4rl),
+    robomimic=(hdf5, formats.robomimic),
+    maniskill=(hdf5, formats.maniskill),
+    minari=(minari, formats.minari),
+    minari_arrow=(minari, lambda out: formats.minari(out, "arrow")),
+)
+WITHOUT_FINAL_STATE = dict(
+    d4rl=(hdf5, lambda out: formats.d4rl(out, final=False)),
+    lerobot=(lerobot, formats.lerobot),
+    successes=(lerobot, lambda out: formats.lerobot(out, rewards=False)),
+)
+EVERY = (
+    WHOLE
+    | {f"{name}_short": x for name, x in WITHOUT_FINAL_STATE.items()}
+    | dict(zarr=(zarr, formats.diffusion_policy))
+)
+
+
+def steps():
+    """The dataset that the episodes are, laid out by hand."""
+    first, second = formats.episodes()
+    return np.concatenate([first[0], second[0]]), np.repeat([True, False], [8, 6])
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_formats_with_a_final_state_give_the_dataset_of_the_npz_to_the_bit(name, tmp_path):
+    reader, write = WHOLE[name]
+    path = write(tmp_path)
+    assert reader.reads(path)
+    found = dataset_of(reader.read(path), "x")
+    wanted = Dataset.from_arrays(read_npz(formats.ogbench_npz(tmp_path)), "x")
+    for field in ("observations", "actions", "rewards", "masks", "ends"):
+        assert_array_equal(getattr(found, field), getattr(wanted, field), err_msg=field)
+        assert getattr(found, field).dtype == getattr(wanted, field).dtype
+    assert_array_equal(found.starts(3), wanted.starts(3))
+
+
+@pytest.mark.parametrize("name", WITHOUT_FINAL_STATE)
+def test_without_a_final_state_an_end_keeps_its_step_and_a_time_limit_gives_it_up(name, tmp_path):
+    reader, write = WITHOUT_FINAL_STATE[name]
+    found = dataset_of(reader.read(write(tmp_path)), "x")
+    (s0, a0, r0, *_), (s1, a1, r1, *_) = formats.episodes()
+    assert_array_equal(found.observations, np.concatenate([s0[:-1], s0[-2:-1], s1[:-1]]))
+    assert_array_equal(found.actions[~found.ends], np.concatenate([a0, a1[:-1]]))
+    assert_array_equal(found.rewards[~found.ends], np.concatenate([r0, r1[:-1]]))
+    assert_array_equal(np.flatnonzero(found.ends), [7, 12])
+    assert_array_equal(np.flatnonzero(found.masks == 0), [6])
+
+
+def test_a_replay_buffer_has_actions_and_ends_but_no_rewards(tmp_path):
+    found = dataset_of(zarr.read(formats.diffusion_policy(tmp_path)), "x")
+    (s0, a0, *_), (s1, a1, *_) = formats.episodes()
+    assert found.rewards is None and not (found.masks == 0).any()
+    assert_array_equal(found.observations, np.concatenate([s0[:-1], s1[:-1]]))
+    assert_array_equal(found.actions[~found.ends], np.concatenate([a0[:-1], a1[:-1]]))
+
+
+def test_no_reader_takes_what_another_reads(tmp_path):
+    readers = (hdf5, minari, lerobot, zarr)
+    for reader, write in (WHOLE["d4rl"], WHOLE["minari"], WITHOUT_FINAL_STATE["lerobot"], EVERY["zarr"]):
+        path = write(tmp_path)
+        assert [other for other in readers if other.reads(path)] == [reader]
+    assert not any(reader.reads(formats.ogbench_npz(tmp_path)) or reader.reads(tmp_path / "none") for reader in readers)
+
+
+def test_rows_are_cut_where_the_next_observation_is_not_the_next_row():
+    x = np.arange(6.0)[:, None]
+    following = x + 1
+    following[2] = 9
+    cut = list(episodes_of(x, x / 10, x[:, 0], np.zeros(6, bool), next_observations=following))
+    assert [len(episode.actions) for episode in cut] == [3, 3]
+    assert_array_equal(cut[0].observations[:, 0], [0, 1, 2, 9])
+    assert not cut[0].terminated and not cut[1].terminated
+
+
+def test_observations_with_names_are_laid_side_by_side_or_chosen(tmp_path):
+    path = formats.robomimic(tmp_path)
+    whole, one = hdf5.read(path), hdf5.read(path, ("object",))
+    assert whole[0].observations.shape == (8, 4)
+    assert_array_equal(one[0].observations, whole[0].observations[:, 3:])
+    with pytest.raises(
+        UserError, match=r"robomimic.hdf5: /data/demo_0/obs: missing key 'objekt' \(found: eef, object\)"
+    ):
+        hdf5.read(path, ("objekt",))
+
+
+def episode(states=4, actions=3, rewards=3):
+    return Episode(np.zeros((states, 2)), np.zeros((actions, 1)), None if rewards is None else np.zeros(rewards), True)
+
+
+@pytest.mark.parametrize(
+    "episodes, said",
+    [
+        ([episode(states=6)], "x: episode 0 has 6 states for 3 actions, expected 3 or 4"),
+        ([episode(), episode(rewards=2)], "x: episode 1 has 2 rewards for 3 actions"),
+        ([episode(), episode(rewards=None)], "x: some episodes have rewards and some have none"),
+        ([episode(1, 0, 0)], "x: no episode with a step in it"),
+        ([], "x: no episode with a step in it"),
+    ],
+)
+def test_episodes_that_do_not_fit_are_refused(episodes, said):
+    with pytest.raises(UserError) as caught:
+        dataset_of(episodes, "x")
+    assert str(caught.value) == said
+
+
+def damaged_info(out, **changes):
+    root = formats.lerobot(out)
+    path = root / "meta" / "info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return root
+
+
+@pytest.mark.parametrize(
+    "write, said",
+    [
+        (lambda out: damaged_info(out, codebase_version="v2.1"), "a LeRobotDataset v2.1, this version reads v3"),
+        (lambda out: damaged_info(out, features={}), "info.json: not a LeRobotDataset's info ('action' is missing"),
+        (lambda out: damaged_info(out, features={"action": {}, "episode_index": {}}), "none of observation.state"),
+    ],
+)
+def test_a_dataset_of_another_kind_is_one_line(write, said, tmp_path):
+    with pytest.raises(UserError) as caught:
+        lerobot.read(write(tmp_path))
+    assert said in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_damaged_file_is_one_line_or_read_the_same(name, tmp_path):
+    """Every file of a dataset cut short, emptied, or with a byte of another value: refused, or what it said before."""
+    reader, write = EVERY[name]
+    path = write(tmp_path)
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    rng = np.random.default_rng(0)
+    refused = 0
+    for file in files:
+        content = file.read_bytes()
+        places = rng.integers(len(content), size=6)
+        flips = [content[:k] + bytes([content[k] ^ 0xFF]) + content[k + 1 :] for k in places]
+        for damage in (content[: len(content) // 2], b"", *flips):
+            file.write_bytes(damage)
+            try:
+                dataset_of(reader.read(path), "x")
+            except UserError as error:
+                refused += 1
+                assert "\n" not in str(error)
+        file.write_bytes(content)
+    assert refused
+    shutil.rmtree(tmp_path)
