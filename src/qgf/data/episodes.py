@@ -98,7 +98,7 @@ def episodes_of(
         ends[:-1] |= (next_observations[:-1] != observations[1:]).any(axis=tuple(range(1, observations.ndim)))
     ends[-1] = True
     first = 0
-    for last in np.flatnonzero(ends):
+    for last in map(int, np.flatnonzero(ends)):
         rows = slice(first, last + 1)
         states = observations[rows]
         if next_observations is not None:

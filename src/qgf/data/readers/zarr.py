@@ -31,7 +31,7 @@ def read(path: Path, keys: Sequence[str] = ()) -> list[Episode]:
         raise UserError(f"{path}: replay buffers need zarr: pip install 'qgf[zarr]'") from None
     try:
         root = zarr.open_group(str(path), mode="r")
-        data = {name: np.asarray(x) for name, x in root["data"].arrays() if x.ndim <= 2}
+        data = {name: np.asarray(x) for name, x in root.require_group("data").arrays() if x.ndim <= 2}
         ends = np.asarray(root["meta/episode_ends"])
     except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         first = (str(error).splitlines() or [""])[0]

@@ -1,0 +1,156 @@
+"""What a dataset is, in numbers, and what about it is suspicious."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qgf.data.dataset import Dataset
+
+LONG = 10_000
+"""Steps of an episode that is more likely several whose ends were not marked."""
+
+
+@dataclass(frozen=True)
+class Examination:
+    """A dataset in numbers; lengths are in actions, not rows."""
+
+    name: str
+    transitions: int
+    lengths: np.ndarray  # [E] of the episodes
+    terminated: int  # episodes in which the task ends; the others are cut off
+    obs_mean: np.ndarray  # [S]
+    obs_std: np.ndarray  # [S]
+    action_low: np.ndarray  # [A]
+    action_high: np.ndarray  # [A]
+    rewards: tuple[np.ndarray, np.ndarray] | None  # the distinct values, at most 10, and how often each; or a histogram
+    reward_range: tuple[float, float] | None
+    horizon: int
+    chunks: int  # starts from which `horizon` actions lie in one episode
+
+    @property
+    def constant(self) -> np.ndarray:
+        """Observations that never change, [<= S]."""
+        return np.flatnonzero(self.obs_std == 0)
+
+    @property
+    def nearly_constant(self) -> np.ndarray:
+        """Observations whose deviation is a thousandth of their size or less, and less than a thousandth, [<= S]: at
+        test time a sensor's offset would be many deviations.
+        """
+        scale = np.minimum(np.abs(self.obs_mean), 1.0)
+        return np.flatnonzero((self.obs_std > 0) & (self.obs_std < 1e-3 * scale))
+
+    @property
+    def lost(self) -> float:
+        """The share of actions at which no chunk starts, so near to their episode's end."""
+        return 1 - self.chunks / self.transitions
+
+    @property
+    def discount(self) -> float | None:
+        """1 - 1 / L, L the median length of the episodes that end the task, to two digits of 1 / L; None if none do."""
+        if not self.terminated:
+            return None
+        return 1 - float(f"{1 / max(np.median(self.lengths), 2):.1g}")
+
+
+def examine(dataset: Dataset, horizon: int = 5) -> Examination:
+    """Look at all rows of a dataset once, [N, *] in float64 by columns."""
+    last = np.flatnonzero(dataset.ends)
+    lengths = np.diff(last, prepend=-1) - 1
+    used = ~dataset.ends
+    actions = dataset.actions[used]
+    masks = None if dataset.masks is None else dataset.masks[used]
+    ended = 0
+    if masks is not None:
+        number = np.cumsum(dataset.ends)[used]  # of a step's episode
+        ended = len(np.unique(number[masks == 0]))
+    rewards = None if dataset.rewards is None else dataset.rewards[used]
+    return Examination(
+        name=dataset.name,
+        transitions=dataset.transitions,
+        lengths=lengths,
+        terminated=ended,
+        obs_mean=dataset.observations.mean(axis=0, dtype=np.float64),
+        obs_std=dataset.observations.std(axis=0, dtype=np.float64),
+        action_low=actions.min(axis=0),
+        action_high=actions.max(axis=0),
+        rewards=None if rewards is None else _histogram(rewards),
+        reward_range=None if rewards is None else (float(rewards.min()), float(rewards.max())),
+        horizon=horizon,
+        chunks=int(np.maximum(lengths - horizon + 1, 0).sum()),
+    )
+
+
+def _histogram(x: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """Values and counts of x, or if there are more than `bins`, left ends of as many bins and counts."""
+    values, counts = np.unique(x, return_counts=True)
+    if len(values) <= bins:
+        return values, counts
+    counts, edges = np.histogram(x, bins)
+    return edges[:-1], counts
+
+
+def suspicions(found: Examination) -> list[str]:
+    """What may be wrong with a dataset and what to do about it, a sentence each."""
+    notes = []
+    if (longest := int(found.lengths.max())) > LONG:
+        notes.append(f"an episode of {longest:,} steps: are the ends of episodes marked (terminals, timeouts)?")
+    if found.rewards is None:
+        notes.append("no rewards: a flow can be cloned, but no critic trained")
+    elif found.reward_range is not None and found.reward_range[0] == found.reward_range[1]:
+        notes.append(
+            f"every reward is {found.reward_range[0]:g}: unless episodes end at success, a critic has nothing to learn "
+            "and guidance is noise"
+        )
+    if found.rewards is not None and not found.terminated:
+        notes.append("no episode ends its task (no mask is 0): values are those of a task that goes on for ever")
+    if found.lost > 0.2:
+        notes.append(
+            f"{100 * found.lost:.0f} % of the actions start no chunk of {found.horizon}: use a shorter --horizon"
+        )
+    if (short := int((found.lengths < found.horizon).sum())) > 0:
+        notes.append(
+            f"{short} of {len(found.lengths)} episodes are shorter than a chunk of {found.horizon} and are left out"
+        )
+    for what, which in (("never changes", found.constant), ("hardly changes", found.nearly_constant)):
+        if which.size:
+            verb = what if which.size == 1 else what.replace("changes", "change")
+            notes.append(
+                f"observation {_numbers(which)} {verb}: leave it out, or make sure that it is the same at test time"
+            )
+    still = np.flatnonzero(found.action_low == found.action_high)
+    if still.size:
+        notes.append(f"action {_numbers(still)} never changes")
+    if (most := float(np.abs([found.action_low, found.action_high]).max())) < 0.1:
+        notes.append(f"no action is larger than {most:.2g} of the range [-1, 1]: are they scaled to the environment's?")
+    return notes
+
+
+def _numbers(which: np.ndarray, most: int = 8) -> str:
+    """ "3, 7 and 12 others"."""
+    shown = ", ".join(map(str, which[:most]))
+    return shown if which.size <= most else f"{shown} and {which.size - most} others"
+
+
+def summary(found: Examination) -> list[str]:
+    """The dataset in three lines: episodes, rewards and ends, what is suspicious."""
+    lengths, cut = found.lengths, len(found.lengths) - found.terminated
+    distinct = len(np.unique(lengths))
+    spread = f"{lengths.min()}" if distinct == 1 else f"{lengths.min()} to {lengths.max()}"
+    first = (
+        f"{found.transitions:,} transitions in {len(lengths):,} episodes of {spread} steps, "
+        f"{len(found.obs_mean)} observations -> {len(found.action_low)} actions"
+    )
+    if found.reward_range is None:
+        second = "no rewards"
+    else:
+        low, high = found.reward_range
+        rewards = f"every reward {low:g}" if low == high else f"rewards {low:g} to {high:g}"
+        second = f"{rewards}; {found.terminated:,} episodes end the task, {cut:,} are cut off"
+    notes = suspicions(found)
+    third = (
+        "nothing suspicious" if not notes else f"look at: {notes[0]}" + (f" (+{len(notes) - 1})" if notes[1:] else "")
+    )
+    return [first, second, third]

@@ -1,0 +1,83 @@
+"""What the doctor says of datasets whose faults are known."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from qgf.data.doctor import examine, summary, suspicions
+from qgf.data.episodes import Episode, dataset_of
+
+
+def made(
+    lengths=(20, 30, 30), rewards=lambda n: np.where(np.arange(n) == n - 1, 0.0, -1.0), terminated=True, change=None
+):
+    """Episodes of random states [.., 3] and actions [.., 2]."""
+    rng = np.random.default_rng(0)
+    episodes = [
+        Episode(rng.normal(size=(n + 1, 3)), rng.uniform(-0.9, 0.9, (n, 2)), rewards and rewards(n), terminated)
+        for n in lengths
+    ]
+    return dataset_of(map(change, episodes) if change else episodes, "x")
+
+
+def test_a_dataset_in_numbers():
+    found = examine(made(), horizon=5)
+    assert (found.transitions, found.terminated, found.chunks) == (80, 3, 80 - 3 * 4)
+    assert_array_equal(found.lengths, [20, 30, 30])
+    assert_array_equal(found.rewards[0], [-1, 0])
+    assert_array_equal(found.rewards[1], [77, 3])
+    assert found.discount == pytest.approx(0.97) and found.lost == pytest.approx(12 / 80)
+    assert (np.abs(found.action_low) <= 0.9).all() and (found.action_low < found.action_high).all()
+    assert suspicions(found) == []
+    assert summary(found) == [
+        "80 transitions in 3 episodes of 20 to 30 steps, 3 observations -> 2 actions",
+        "rewards -1 to 0; 3 episodes end the task, 0 are cut off",
+        "nothing suspicious",
+    ]
+
+
+def test_last_rows_hold_final_states_and_are_not_looked_at():
+    """Their actions, rewards and masks are padding."""
+    found = examine(made(rewards=lambda n: np.full(n, -1.0)))
+    assert found.reward_range == (-1, -1) and len(found.rewards[0]) == 1
+
+
+def test_many_rewards_are_a_histogram_whose_counts_are_all_of_them():
+    values, counts = examine(made(rewards=lambda n: np.arange(n) / n)).rewards
+    assert len(values) == 10 and counts.sum() == 80
+    assert_allclose(values[0], 0)
+
+
+def sensor(value, jitter=0.0):
+    def change(episode):
+        states = episode.observations.copy()
+        states[:, 1] = value + jitter * states[:, 1]
+        return episode._replace(observations=states)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        (dict(lengths=(10_001,)), "an episode of 10,001 steps"),
+        (dict(rewards=None), "no rewards: a flow can be cloned"),
+        (dict(rewards=lambda n: np.ones(n)), "every reward is 1"),
+        (dict(terminated=False), "no episode ends its task"),
+        (dict(lengths=(30, 3)), "1 of 2 episodes are shorter than a chunk of 5"),
+        (dict(lengths=(9, 10)), "42 % of the actions start no chunk of 5"),
+        (dict(change=sensor(0.25)), "observation 1 never changes"),
+        (dict(change=sensor(0.3, 1e-5)), "observation 1 hardly changes"),
+        (dict(change=lambda e: e._replace(actions=e.actions / 20)), "no action is larger than 0.045"),
+        (dict(change=lambda e: e._replace(actions=e.actions * [1, 0])), "action 1 never changes"),
+    ],
+)
+def test_every_fault_is_named_and_nothing_else(options, said):
+    notes = suspicions(examine(made(**options)))
+    assert [note for note in notes if said in note]
+    assert len(notes) == 1 or "shorter" in said
+
+
+@pytest.mark.parametrize("change", [sensor(0.0, 1e-5), sensor(1.7e3, 5.0), sensor(5.0, 0.1)])
+def test_what_is_small_or_far_from_zero_but_varies_is_not_accused(change):
+    assert suspicions(examine(made(change=change))) == []
