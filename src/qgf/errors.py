@@ -7,8 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Something the user gave is wrong; the message says what, where, and what to do, in one line, whatever it quotes.
-    """
+    """Something the user gave is wrong; the message says what, where, and what to do: one line, whatever it quotes."""
 
     def __init__(self, message: str):
         super().__init__(" ".join(line.strip() for line in message.splitlines() if line.strip()))

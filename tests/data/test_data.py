@@ -182,7 +182,8 @@ def test_a_last_episode_without_end_marker_ends_with_the_file():
 
 def test_next_observations_become_a_final_row_per_episode():
     raw = arrays((4, 3))
-    following = np.random.default_rng(9).normal(size=(7, 3)).astype(np.float32)
+    following = np.roll(raw["observations"], -1, axis=0)
+    following[[3, 6]] = np.random.default_rng(9).normal(size=(2, 3))
     dataset = Dataset.from_arrays(raw | dict(next_observations=following), "mine")
     blocks = [(0, 4), (4, 7)]
     expected = np.concatenate([np.vstack([raw["observations"][i:j], following[j - 1 : j]]) for i, j in blocks])

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from qgf.data.dataset import Dataset
 from qgf.data.doctor import examine, summary, suspicions
-from qgf.data.episodes import Episode, dataset_of
+from qgf.data.episodes import Episode, arrays_of
 
 
 def made(
@@ -17,7 +18,7 @@ def made(
         Episode(rng.normal(size=(n + 1, 3)), rng.uniform(-0.9, 0.9, (n, 2)), rewards and rewards(n), terminated)
         for n in lengths
     ]
-    return dataset_of(map(change, episodes) if change else episodes, "x")
+    return Dataset.from_arrays(arrays_of(map(change, episodes) if change else episodes, "x"), "x")
 
 
 def test_a_dataset_in_numbers():

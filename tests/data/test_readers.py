@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from qgf.data.dataset import Dataset
-from qgf.data.episodes import Episode, dataset_of, episodes_of
+from qgf.data.episodes import Episode, arrays_of
 from qgf.data.npz import read_npz
 from qgf.data.readers import hdf5, lerobot, minari, zarr
 from qgf.errors import UserError
@@ -33,18 +33,12 @@ EVERY = (
 )
 
 
-def steps():
-    """The dataset that the episodes are, laid out by hand."""
-    first, second = formats.episodes()
-    return np.concatenate([first[0], second[0]]), np.repeat([True, False], [8, 6])
-
-
 @pytest.mark.parametrize("name", WHOLE)
 def test_formats_with_a_final_state_give_the_dataset_of_the_npz_to_the_bit(name, tmp_path):
     reader, write = WHOLE[name]
     path = write(tmp_path)
     assert reader.reads(path)
-    found = dataset_of(reader.read(path), "x")
+    found = Dataset.from_arrays(reader.read(path), "x")
     wanted = Dataset.from_arrays(read_npz(formats.ogbench_npz(tmp_path)), "x")
     for field in ("observations", "actions", "rewards", "masks", "ends"):
         assert_array_equal(getattr(found, field), getattr(wanted, field), err_msg=field)
@@ -55,7 +49,7 @@ def test_formats_with_a_final_state_give_the_dataset_of_the_npz_to_the_bit(name,
 @pytest.mark.parametrize("name", WITHOUT_FINAL_STATE)
 def test_without_a_final_state_an_end_keeps_its_step_and_a_time_limit_gives_it_up(name, tmp_path):
     reader, write = WITHOUT_FINAL_STATE[name]
-    found = dataset_of(reader.read(write(tmp_path)), "x")
+    found = Dataset.from_arrays(reader.read(write(tmp_path)), "x")
     (s0, a0, r0, *_), (s1, a1, r1, *_) = formats.episodes()
     assert_array_equal(found.observations, np.concatenate([s0[:-1], s0[-2:-1], s1[:-1]]))
     assert_array_equal(found.actions[~found.ends], np.concatenate([a0, a1[:-1]]))
@@ -65,7 +59,7 @@ def test_without_a_final_state_an_end_keeps_its_step_and_a_time_limit_gives_it_u
 
 
 def test_a_replay_buffer_has_actions_and_ends_but_no_rewards(tmp_path):
-    found = dataset_of(zarr.read(formats.diffusion_policy(tmp_path)), "x")
+    found = Dataset.from_arrays(zarr.read(formats.diffusion_policy(tmp_path)), "x")
     (s0, a0, *_), (s1, a1, *_) = formats.episodes()
     assert found.rewards is None and not (found.masks == 0).any()
     assert_array_equal(found.observations, np.concatenate([s0[:-1], s1[:-1]]))
@@ -80,21 +74,11 @@ def test_no_reader_takes_what_another_reads(tmp_path):
     assert not any(reader.reads(formats.ogbench_npz(tmp_path)) or reader.reads(tmp_path / "none") for reader in readers)
 
 
-def test_rows_are_cut_where_the_next_observation_is_not_the_next_row():
-    x = np.arange(6.0)[:, None]
-    following = x + 1
-    following[2] = 9
-    cut = list(episodes_of(x, x / 10, x[:, 0], np.zeros(6, bool), next_observations=following))
-    assert [len(episode.actions) for episode in cut] == [3, 3]
-    assert_array_equal(cut[0].observations[:, 0], [0, 1, 2, 9])
-    assert not cut[0].terminated and not cut[1].terminated
-
-
 def test_observations_with_names_are_laid_side_by_side_or_chosen(tmp_path):
     path = formats.robomimic(tmp_path)
     whole, one = hdf5.read(path), hdf5.read(path, ("object",))
-    assert whole[0].observations.shape == (8, 4)
-    assert_array_equal(one[0].observations, whole[0].observations[:, 3:])
+    assert whole["observations"].shape == (14, 4)
+    assert_array_equal(one["observations"], whole["observations"][:, 3:])
     with pytest.raises(
         UserError, match=r"robomimic.hdf5: /data/demo_0/obs: missing key 'objekt' \(found: eef, object\)"
     ):
@@ -117,7 +101,7 @@ def episode(states=4, actions=3, rewards=3):
 )
 def test_episodes_that_do_not_fit_are_refused(episodes, said):
     with pytest.raises(UserError) as caught:
-        dataset_of(episodes, "x")
+        arrays_of(episodes, "x")
     assert str(caught.value) == said
 
 
@@ -157,7 +141,7 @@ def test_a_damaged_file_is_one_line_or_read_the_same(name, tmp_path):
         for damage in (content[: len(content) // 2], b"", *flips):
             file.write_bytes(damage)
             try:
-                dataset_of(reader.read(path), "x")
+                Dataset.from_arrays(reader.read(path), "x")
             except UserError as error:
                 refused += 1
                 assert "\n" not in str(error)

@@ -4,23 +4,27 @@ File format (OGBench's, any `.npz`), one row per step, N rows:
 
   observations [N, S]  float   state before the step
   actions      [N, A]  float   in [-1, 1]
-  terminals    [N]     bool    marks the last row of each episode. That row only holds the final state; its action
-                               is not used. (With `next_observations`, every row is a full transition instead.)
+  terminals    [N]     bool    marks the last row of each episode. That row only holds the final state; its action,
+                               reward and mask are not used. (Not so with one of the last two keys.)
   rewards      [N]     float   optional for cloning, needed for a critic
   masks        [N]     float   optional, 0 where the task has ended in that state, else 1. A time limit is no end.
-  next_observations [N, S]     optional, state after the step
+  next_observations [N, S]     optional, state after the step. Then every row is a step, an episode ends at `terminals`,
+                               `timeouts` and where the next row is not the state after, and without `masks` the task
+                               ends at `terminals`.
+  timeouts     [N]     bool    optional, also called truncations: likewise, without recorded final states (D4RL)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
+from qgf.data.layout import RANKS, SYNONYMS, lay_out
 from qgf.errors import UserError
 
-REQUIRED = ("observations", "actions", "terminals")
-OPTIONAL = ("rewards", "masks", "next_observations", "qpos", "qvel", "button_states")
+KEYS = (*RANKS, *SYNONYMS, "qpos", "qvel", "button_states")
+"""All that is read of a file."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Dataset:
     masks: np.ndarray | None = None  # [N] float32
     goals: np.ndarray | None = None  # [N, G] float32, each state as a goal to reach
     validation: Dataset | None = None
+    notes: tuple[str, ...] = ()  # what was decided while it was read
 
     @property
     def obs_dim(self) -> int:
@@ -104,65 +109,6 @@ class Dataset:
     @staticmethod
     def from_arrays(arrays: dict[str, np.ndarray], name: str) -> Dataset:
         """Check raw arrays against the file format and lay them out. UserError names file, key, shape and row."""
-        arrays = check(arrays, name)
-        ends = arrays["terminals"].copy()
-        ends[-1] = True
-        get = arrays.get
-        dataset = Dataset(name, arrays["observations"], arrays["actions"], ends, get("rewards"), get("masks"))
-        following = get("next_observations")
-        return dataset if following is None else _append_final_states(dataset, following)
-
-
-def check(arrays: dict[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """The arrays with the types of the file format, or UserError naming key, shape and row of the first fault."""
-    for key in REQUIRED:
-        if key not in arrays:
-            raise UserError(f"{name}: missing key {key!r} (found: {', '.join(arrays) or 'nothing'})")
-    n = len(arrays["observations"]) if arrays["observations"].ndim else 0
-    ranks = dict(observations=2, next_observations=2, actions=2, terminals=1, rewards=1, masks=1)
-    checked = {}
-    for key, rank in ranks.items():
-        if key not in arrays:
-            continue
-        x = np.asarray(arrays[key])
-        if x.ndim != rank or len(x) != n or 0 in x.shape[1:]:
-            wanted = f"[{n}]" if rank == 1 else f"[{n}, *]"
-            raise UserError(f"{name}: {key!r} has shape {list(x.shape)}, expected {wanted}")
-        if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
-            raise UserError(f"{name}: {key!r} has type {x.dtype}, expected numbers")
-        bad = np.flatnonzero(~np.isfinite(x.reshape(n, -1)).all(axis=1)) if n else np.array([])
-        if bad.size:
-            raise UserError(f"{name}: {key!r} holds NaN or Inf in {len(bad)} rows, the first is row {bad[0]}")
-        checked[key] = x.astype(bool) if key == "terminals" else np.ascontiguousarray(x, np.float32)
-    if n == 0:
-        raise UserError(f"{name}: 'observations' is empty")
-    outside = np.flatnonzero(np.abs(checked["actions"]).max(axis=1) > 1 + 1e-5)
-    if outside.size:
-        worst = checked["actions"][outside[0]]
-        raise UserError(
-            f"{name}: 'actions' leaves [-1, 1] in {outside.size} rows, the first is row {outside[0]} "
-            f"({np.array2string(worst, precision=3)}); rescale the actions"
-        )
-    following = checked.get("next_observations")
-    if following is not None and following.shape != checked["observations"].shape:
-        shapes = list(following.shape), list(checked["observations"].shape)
-        raise UserError(f"{name}: 'next_observations' has shape {shapes[0]}, expected {shapes[1]} like 'observations'")
-    return checked
-
-
-def _append_final_states(dataset: Dataset, following: np.ndarray) -> Dataset:
-    """Full transitions -> one more row at the end of every episode that holds its final state."""
-    after = np.flatnonzero(dataset.ends) + 1
-
-    def insert(x, value):
-        return None if x is None else np.insert(x, after, value, axis=0)
-
-    ends = np.insert(np.zeros_like(dataset.ends), after, True)
-    return replace(
-        dataset,
-        observations=insert(dataset.observations, following[after - 1]),
-        actions=insert(dataset.actions, 0),
-        rewards=insert(dataset.rewards, 0),
-        masks=insert(dataset.masks, 1),
-        ends=ends,
-    )
+        rows, notes = lay_out(arrays, name)
+        fields = rows["observations"], rows["actions"], rows["ends"], rows.get("rewards"), rows.get("masks")
+        return Dataset(name, *fields, notes=notes)

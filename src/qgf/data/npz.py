@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from qgf.data.dataset import OPTIONAL, REQUIRED
+from qgf.data.dataset import KEYS
 from qgf.errors import UserError
 
 
-def read_npz(path: str | Path, keys: tuple[str, ...] | None = REQUIRED + OPTIONAL) -> dict[str, np.ndarray]:
+def read_npz(path: str | Path, keys: tuple[str, ...] | None = KEYS) -> dict[str, np.ndarray]:
     """The arrays called `keys` (None: all) of a file. UserError if it is missing, empty, truncated or pickled."""
     path = Path(path)
     if not path.is_file():

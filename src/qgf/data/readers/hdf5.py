@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from qgf.data.episodes import Episode, episodes_of
+from qgf.data.episodes import Episode, arrays_of
+from qgf.data.layout import RANKS, Arrays
 from qgf.errors import UserError
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -38,15 +39,15 @@ def opened(path: Path) -> Iterator[Any]:
         raise UserError(f"{path}: cannot be read, it is truncated or no HDF5 file ({error})") from error
 
 
-def read(path: Path, keys: Sequence[str] = ()) -> list[Episode]:
-    """The episodes of a file, of which dialect its groups tell; `keys` chooses observations that have names.
+def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
+    """The arrays of a file, of which dialect its groups tell; `keys` chooses observations that have names.
 
     Raises UserError, naming the file and the key, for a dialect that is not known, or a key that is missing or wrong.
     """
     with opened(path) as file:
         for says, dialect in DIALECTS.items():
             if any(re.fullmatch(says, name) for name in file):
-                return list(dialect(file, path, keys))
+                return dialect(file, path, keys)
         raise UserError(
             f"{path}: an HDF5 file of no known layout (found: {', '.join(file) or 'nothing'}); known are D4RL's, "
             "robomimic's and ManiSkill's; of a Minari dataset name the folder"
@@ -85,14 +86,10 @@ def _states(group, path: Path, keys: Sequence[str]) -> np.ndarray:
     return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
 
 
-def d4rl(file, path: Path, keys: Sequence[str]) -> Iterator[Episode]:
+def d4rl(file, path: Path, keys: Sequence[str]) -> Arrays:
     """Flat rows; `terminals` end the task, `timeouts` cut it off, `next_observations` only in some sets."""
-    rows = {key: _array(file, key, path) for key in ("actions", "rewards", "terminals")}
-    optional = {key: _array(file, key, path) for key in ("timeouts", "next_observations") if key in file}
-    observations = (
-        _states(file["observations"], path, keys) if "observations" in file else _array(file, "observations", path)
-    )
-    yield from episodes_of(observations, **rows, **optional)
+    rows = {key: _array(file, key, path) for key in RANKS if key in file and key != "observations"}
+    return dict(observations=_states(file["observations"], path, keys)) | rows
 
 
 def robomimic(file, path: Path, keys: Sequence[str]) -> Iterator[Episode]:
@@ -119,9 +116,13 @@ def maniskill(file, path: Path, keys: Sequence[str]) -> Iterator[Episode]:
         yield Episode(_states(trajectory["obs"], path, keys), _array(trajectory, "actions", path), rewards, ended)
 
 
-DIALECTS: dict[str, Callable[[Any, Path, Sequence[str]], Iterator[Episode]]] = {
+def _of_episodes(dialect: Callable[[Any, Path, Sequence[str]], Iterator[Episode]]):
+    return lambda file, path, keys: arrays_of(dialect(file, path, keys), str(path))
+
+
+DIALECTS: dict[str, Callable[[Any, Path, Sequence[str]], Arrays]] = {
     "observations": d4rl,
-    "data": robomimic,
-    r"traj_\d+": maniskill,
+    "data": _of_episodes(robomimic),
+    r"traj_\d+": _of_episodes(maniskill),
 }
 """Which name at the top of the file gives a layout away."""

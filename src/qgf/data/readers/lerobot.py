@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from qgf.data.episodes import Episode
+from qgf.data.episodes import Episode, arrays_of
+from qgf.data.layout import Arrays
 from qgf.errors import UserError
 
 STATES = ("observation.state", "observation.environment_state", "observation.features")
@@ -21,8 +22,8 @@ def reads(path: Path) -> bool:
     return (path / "meta" / "info.json").is_file()
 
 
-def read(path: Path, keys: Sequence[str] = ()) -> list[Episode]:
-    """The episodes of a folder; a frame is a state and the action taken in it, and no final state is recorded.
+def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
+    """The arrays of a folder; a frame is a state and the action taken in it, and no final state is recorded.
 
     Rewards are `next.reward`, else of `next.success` -1 for every step but the one that succeeds (0), else none. The
     task has ended where `next.success` says so in an episode's last frame. Raises UserError for another version of the
@@ -42,7 +43,7 @@ def read(path: Path, keys: Sequence[str] = ()) -> list[Episode]:
             raise UserError(f"{path}: feature {name!r} is {features[name]['dtype']}, expected numbers")
     optional = [name for name in ("next.reward", "next.success") if name in features]
     table = _table(path, [*names, "action", "episode_index", "frame_index", *optional])
-    return list(_episodes(table, names))
+    return arrays_of(_episodes(table, names), str(path))
 
 
 def _info(path: Path) -> dict[str, Any]:

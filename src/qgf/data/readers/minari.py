@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from qgf.data.episodes import Episode
+from qgf.data.episodes import Episode, arrays_of
+from qgf.data.layout import Arrays
 from qgf.errors import UserError
 
 
@@ -17,8 +18,8 @@ def reads(path: Path) -> bool:
     return (path / "data" / "metadata.json").is_file() or (path / "metadata.json").is_file()
 
 
-def read(path: Path, keys: Sequence[str] = ()) -> list[Episode]:
-    """The episodes of a folder. `keys` chooses among the parts of observations that are dictionaries, by default all
+def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
+    """The arrays of a folder. `keys` chooses among the parts of observations that are dictionaries, by default all
     in the order of their names. Raises UserError if minari is not there or cannot read the folder.
     """
     try:
@@ -28,7 +29,7 @@ def read(path: Path, keys: Sequence[str] = ()) -> list[Episode]:
     folder = path / "data" if (path / "data" / "metadata.json").is_file() else path
     try:
         dataset = minari.MinariDataset(folder)
-        return [_episode(episode, path, keys) for episode in dataset.iterate_episodes()]
+        return arrays_of([_episode(episode, path, keys) for episode in dataset.iterate_episodes()], str(path))
     except (
         OSError,
         ValueError,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qgf.data.episodes import Episode
+from qgf.data.episodes import Episode, arrays_of
+from qgf.data.layout import Arrays
 from qgf.errors import UserError
 
 STATES = ("obs", "state", "keypoint")
@@ -19,8 +20,8 @@ def reads(path: Path) -> bool:
     return any((path / name).is_file() for name in (".zgroup", "zarr.json"))
 
 
-def read(path: Path, keys: Sequence[str] = ()) -> list[Episode]:
-    """The episodes of a replay buffer: states and actions, no final state; `reward` where it has one. An episode's end
+def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
+    """The arrays of a replay buffer: states and actions, no final state; `reward` where it has one. An episode's end
     is a time limit: nothing says that a task was solved.
 
     Raises UserError if zarr is not there, and for arrays that are missing or do not fit.
@@ -48,7 +49,8 @@ def read(path: Path, keys: Sequence[str] = ()) -> list[Episode]:
         raise UserError(f"{path}: meta/episode_ends must rise to the {len(data['action'])} rows of data/action")
     if len(states) != ends[-1]:
         raise UserError(f"{path}: data/{names[0]} has {len(states)} rows, data/action {ends[-1]}")
-    return [
+    episodes = [
         Episode(states[rows], data["action"][rows], None if rewards is None else rewards[rows], False)
         for rows in map(slice, [0, *ends[:-1]], ends)
     ]
+    return arrays_of(episodes, str(path))

@@ -1,0 +1,131 @@
+"""Raw arrays, as files hold them, checked and laid out as a `Dataset`'s rows.
+
+A file has one row per step, N rows, in one of three layouts, told apart by its keys:
+
+  compact        (OGBench)            `terminals` marks each episode's last row, which only holds the final state
+  transitions    `next_observations`  every row is a step; `terminals` and `timeouts` mark an episode's last
+  D4RL           `timeouts`           every row is a step; final states were not recorded
+
+In the last two `terminals` says that the task has ended: without `masks` a mask is 1 - terminal. A state that is not
+the `next_observations` of the row before begins another episode: there the data have a gap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qgf.errors import UserError
+
+REQUIRED = ("observations", "actions", "terminals")
+RANKS = dict(observations=2, next_observations=2, actions=2, terminals=1, timeouts=1, rewards=1, masks=1)
+SYNONYMS = dict(truncations="timeouts")
+
+Arrays = dict[str, np.ndarray]
+
+
+UNUSED = dict(actions=0, rewards=0, masks=1)
+"""What stands in a last row beside the final state; nothing reads it."""
+
+
+def lay_out(arrays: Arrays, name: str) -> tuple[Arrays, tuple[str, ...]]:
+    """Rows with a last one of each episode for its final state: observations, actions, `ends`, and if known rewards and
+    masks; and what was decided on the way, a sentence each.
+
+    Where no final state was recorded, an episode whose task ended repeats its last state, whose value nothing asks for,
+    and one that was cut off gives up its last step, whose end is not known. Raises UserError naming `name`, key, shape
+    and row of the first fault.
+    """
+    arrays = {SYNONYMS.get(key, key): x for key, x in arrays.items()}
+    rows = {key: _typed(arrays, key, rank, name) for key, rank in RANKS.items() if key in arrays or key in REQUIRED}
+    terminals, timeouts, following = (
+        rows.pop("terminals"),
+        rows.pop("timeouts", None),
+        rows.pop("next_observations", None),
+    )
+    if not len(terminals):
+        raise UserError(f"{name}: 'observations' is empty")
+    if following is not None and following.shape != rows["observations"].shape:
+        shapes = list(following.shape), list(rows["observations"].shape)
+        raise UserError(f"{name}: 'next_observations' has shape {shapes[0]}, expected {shapes[1]} like 'observations'")
+    notes: list[str] = []
+    compact = following is None and timeouts is None
+    ends = terminals | (False if timeouts is None else timeouts)
+    if following is not None:
+        ends = ends | _gaps(rows["observations"], following, ends, notes)
+    ends[-1] = True
+    if not compact and "masks" not in rows:
+        rows["masks"] = 1.0 - terminals
+        notes.append("no masks: `terminals` are where the task ends")
+    # Rows that only hold a final state, and rows after which one is to come.
+    final = ends if compact else ends & ~terminals if following is None else np.zeros_like(ends)
+    rows = {key: _blank(x, final, UNUSED[key]) if key in UNUSED else x for key, x in rows.items()}
+    _check_numbers(rows | ({} if following is None else dict(next_observations=following)), name)
+    if compact and "rewards" in rows and rows["rewards"][ends].any() and not rows["rewards"][~ends].any():
+        notes.append("the only rewards that are not 0 stand in last rows, which hold final states: they are not used")
+    last = np.flatnonzero(ends & ~final)
+    then = rows | dict(observations=rows["observations"] if following is None else following)
+    laid = {key: np.insert(x, last + 1, UNUSED.get(key, then[key][last]), axis=0) for key, x in rows.items()}
+    laid = {key: np.ascontiguousarray(x, np.float32) for key, x in laid.items()}
+    return laid | dict(ends=np.insert(final, last + 1, True)), tuple(notes)
+
+
+def _gaps(observations: np.ndarray, following: np.ndarray, ends: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Rows, not ends already, whose next observation is not the next row's state, [N]."""
+    gaps = np.append((following[:-1] != observations[1:]).any(axis=1), False) & ~ends
+    if gaps.any():
+        first = np.flatnonzero(gaps)[0]
+        notes.append(
+            f"cut after {gaps.sum():,} rows whose next_observations are not the next state (first: row {first})"
+        )
+    return gaps
+
+
+def _blank(x: np.ndarray, final: np.ndarray, value: float) -> np.ndarray:
+    """x where it says something: of rows that hold a final state, what is no number is `value`."""
+    bad = final & ~np.isfinite(x.reshape(len(x), -1)).all(axis=1)
+    if not bad.any():
+        return x
+    x = x.copy()
+    x[bad] = value
+    return x
+
+
+def _typed(arrays: Arrays, key: str, rank: int, name: str) -> np.ndarray:
+    if key not in arrays:
+        raise UserError(f"{name}: missing key {key!r} (found: {', '.join(arrays) or 'nothing'})")
+    n = len(arrays["observations"]) if np.ndim(arrays["observations"]) else 0
+    x = np.asarray(arrays[key])
+    if x.ndim != rank or len(x) != n or 0 in x.shape[1:]:
+        wanted = f"[{n}]" if rank == 1 else f"[{n}, *]"
+        raise UserError(f"{name}: {key!r} has shape {list(x.shape)}, expected {wanted}")
+    if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer) or x.dtype == bool):
+        raise UserError(f"{name}: {key!r} has type {x.dtype}, expected numbers")
+    if key not in ("terminals", "timeouts"):
+        return x
+    odd = np.flatnonzero((x != 0) & (x != 1))
+    if odd.size:
+        raise UserError(f"{name}: {key!r} must be 0 or 1, row {odd[0]} is {x[odd[0]]}")
+    return x.astype(bool)
+
+
+def _check_numbers(rows: Arrays, name: str) -> None:
+    """Raises UserError for what is not finite as float32, and for actions and masks out of range."""
+    for key, x in rows.items():
+        with np.errstate(over="ignore"):
+            bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1).astype(np.float32)).all(axis=1))
+        if bad.size:
+            what = "numbers too large for float32" if np.isfinite(x[bad]).all() else "NaN or Inf"
+            raise UserError(f"{name}: {key!r} holds {what} in {len(bad)} rows, the first is row {bad[0]}")
+    for key, low, what in (
+        ("actions", -1, "rescale the actions"),
+        ("masks", 0, "a mask is 0 where the task has ended, else 1"),
+    ):
+        if key not in rows:
+            continue
+        x = rows[key].reshape(len(rows[key]), -1)
+        outside = np.flatnonzero(((x < low - 1e-5) | (x > 1 + 1e-5)).any(axis=1))
+        if outside.size:
+            found = ", ".join(f"{value:.3g}" for value in x[outside[0]])
+            raise UserError(
+                f"{name}: {key!r} leaves [{low}, 1] in {outside.size} rows, the first is row {outside[0]} ({found}); {what}"
+            )

@@ -1,0 +1,117 @@
+"""Terminals, time limits, masks, gaps, and numbers that are none: what a file's rows mean."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from qgf.data.dataset import Dataset
+from qgf.errors import UserError
+
+E, L, H = 3, 20, 5
+"""Episodes, steps of each, and of a chunk."""
+END = np.arange(E * L) % L == L - 1
+NEVER = np.zeros(E * L, bool)
+LARGE = "numbers too large for float32"
+
+
+def steps(**changes):
+    """Episode e at step t is in state 100 e + t; every reward is 1."""
+    states = np.tile(np.arange(L + 1.0), (E, 1)) + 100 * np.arange(E)[:, None]
+    rng = np.random.default_rng(0)
+    made = dict(observations=states[:, :-1].reshape(-1, 1), next_observations=states[:, 1:].reshape(-1, 1))
+    made |= dict(actions=rng.uniform(-1, 1, (E * L, 1)), rewards=np.ones(E * L)) | changes
+    return {key: x for key, x in made.items() if x is not None}
+
+
+def chunks(dataset):
+    """How many episodes, chunks, chunks that go on into another episode, and chunks that end the task."""
+    starts = dataset.starts(H)
+    bootstrap = dataset.chunk_returns(starts, H, 0.99)[1]
+    jumps = np.abs(dataset.observations[starts + H] - dataset.observations[starts] - H).ravel() > 0.5
+    return dataset.ends.sum(), len(starts), (jumps & (bootstrap > 0)).sum(), (bootstrap == 0).sum()
+
+
+@pytest.mark.parametrize(
+    "keys, found",
+    [
+        (dict(terminals=NEVER, timeouts=END), (E, E * 16, 0, 0)),
+        (dict(terminals=NEVER, truncations=END), (E, E * 16, 0, 0)),
+        (dict(terminals=END, timeouts=NEVER), (E, E * 16, 0, E)),
+        (dict(terminals=END), (E, E * 16, 0, E)),
+        (dict(terminals=END, masks=np.ones(E * L)), (E, E * 16, 0, 0)),  # said by the masks: only time limits
+        (dict(terminals=NEVER), (E, E * 16, 0, 0)),  # cut where the next observation is not the next state
+        (dict(terminals=END, timeouts=NEVER, next_observations=None), (E, E * 16, 0, E)),
+        (dict(terminals=NEVER, timeouts=END, next_observations=None), (E, E * 15, 0, 0)),  # the last step has no end
+    ],
+)
+def test_ends_time_limits_and_gaps(keys, found):
+    assert chunks(Dataset.from_arrays(steps(**keys), "x")) == found
+
+
+def test_what_was_decided_is_said():
+    notes = lambda **keys: Dataset.from_arrays(steps(**keys), "x").notes
+    assert notes(terminals=END) == ("no masks: `terminals` are where the task ends",)
+    assert notes(terminals=END, masks=1.0 - END) == ()
+    assert notes(terminals=NEVER)[0] == (
+        "cut after 2 rows whose next_observations are not the next state (first: row 19)"
+    )
+    compact = steps(terminals=END, next_observations=None)
+    assert Dataset.from_arrays(compact, "x").notes == ()
+    lost = Dataset.from_arrays(compact | dict(rewards=END.astype(float)), "x").notes
+    assert lost == ("the only rewards that are not 0 stand in last rows, which hold final states: they are not used",)
+    kept = Dataset.from_arrays(steps(terminals=END, rewards=END.astype(float)), "x")
+    assert kept.chunk_returns(kept.starts(H), H, 0.99)[0].max() == pytest.approx(0.99**4)
+
+
+def test_a_file_of_both_layouts_gives_the_same_rows():
+    """Compact with a masked last step, or transitions whose terminals end the task."""
+    raw = steps(terminals=END)
+    insert = lambda x, value: np.insert(x, np.flatnonzero(END) + 1, value, axis=0)
+    states = insert(raw["observations"], raw["next_observations"][END])
+    compact = dict(observations=states, actions=insert(raw["actions"], 0), rewards=insert(raw["rewards"], 0))
+    compact |= dict(masks=insert(1.0 - END, 1), terminals=np.insert(NEVER, np.flatnonzero(END) + 1, True))
+    found, wanted = Dataset.from_arrays(raw, "x"), Dataset.from_arrays(compact, "x")
+    for field in ("observations", "actions", "rewards", "masks", "ends"):
+        assert_array_equal(getattr(found, field), getattr(wanted, field))
+
+
+def spoilt(key, row, value, dtype=float):
+    x = steps(terminals=END, masks=np.ones(E * L))[key].astype(dtype)
+    x[row] = value
+    return {key: x}
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (
+            spoilt("observations", 7, 1e39),
+            "x: 'observations' holds numbers too large for float32 in 1 rows, the first is row 7",
+        ),
+        (spoilt("rewards", 7, 1e39), "x: 'rewards' holds numbers too large for float32 in 1 rows, the first is row 7"),
+        (
+            spoilt("next_observations", 8, np.nan),
+            "x: 'next_observations' holds NaN or Inf in 1 rows, the first is row 8",
+        ),
+        (spoilt("masks", 3, 5), "x: 'masks' leaves [0, 1] in 1 rows, the first is row 3 (5); a mask is 0 where"),
+        (spoilt("masks", 3, -1), "x: 'masks' leaves [0, 1] in 1 rows, the first is row 3 (-1)"),
+        (dict(terminals=np.arange(E * L)), "x: 'terminals' must be 0 or 1, row 2 is 2"),
+        (dict(timeouts=np.full(E * L, 0.5)), "x: 'timeouts' must be 0 or 1, row 0 is 0.5"),
+        (dict(observations=np.ones((E * L, 1), complex)), "x: 'observations' has type complex128, expected numbers"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(change, said):
+    with pytest.raises(UserError) as caught:
+        Dataset.from_arrays(steps(terminals=END, masks=np.ones(E * L)) | change, "x")
+    assert str(caught.value).startswith(said)
+
+
+def test_what_last_rows_hold_beside_the_state_may_be_no_number():
+    compact = steps(terminals=END, next_observations=None, masks=np.ones(E * L))
+    for key in ("rewards", "actions", "masks"):
+        compact[key] = compact[key].copy()
+        compact[key][END] = np.nan
+    found = Dataset.from_arrays(compact, "x")
+    assert all(np.isfinite(x).all() for x in (found.actions, found.rewards, found.masks))
+    with pytest.raises(UserError, match="'rewards' holds NaN or Inf in 1 rows, the first is row 4"):
+        Dataset.from_arrays(compact | spoilt("rewards", 4, np.nan), "x")
