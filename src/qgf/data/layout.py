@@ -126,6 +126,5 @@ def _check_numbers(rows: Arrays, name: str) -> None:
         outside = np.flatnonzero(((x < low - 1e-5) | (x > 1 + 1e-5)).any(axis=1))
         if outside.size:
             found = ", ".join(f"{value:.3g}" for value in x[outside[0]])
-            raise UserError(
-                f"{name}: {key!r} leaves [{low}, 1] in {outside.size} rows, the first is row {outside[0]} ({found}); {what}"
-            )
+            where = f"in {outside.size} rows, the first is row {outside[0]} ({found})"
+            raise UserError(f"{name}: {key!r} leaves [{low}, 1] {where}; {what}")
