@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import tomllib
 from pathlib import Path
 
 from mkdocs.exceptions import PluginError
@@ -14,6 +15,12 @@ PACKAGE = ROOT / "src/qgf"
 TUTORIAL = PACKAGE / "pages/tutorial.html"
 ELSEWHERE = re.compile(r'<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)="(https?:[^"]*)')
 FRAME = '<iframe class="tutorial" src="tutorial-page.html" title="The interactive tutorial"></iframe>'
+
+
+def on_config(config):
+    reference = next(part for part in config.nav if "Reference" in part)
+    reference["Reference"] = [f"reference/{page}.md" for page in ("index", "ground", *rooms())]
+    return config
 
 
 def on_files(files: Files, config) -> Files:
@@ -40,8 +47,11 @@ def on_post_build(config) -> None:
 
 
 def rooms() -> list[str]:
-    """The sub-packages of qgf."""
-    return sorted(init.parent.name for init in PACKAGE.glob("*/__init__.py"))
+    """The sub-packages of qgf, in the order of their contract from the ground up."""
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    order = re.findall(r"[\w.]+", " ".join(reversed(tools["importlinter"]["contracts"][0]["layers"])))
+    folders = [init.parent.name for init in PACKAGE.glob("*/__init__.py")]
+    return sorted(folders, key=lambda room: order.index(f"qgf.{room}"))
 
 
 def room_page(room: str) -> str:
