@@ -7,7 +7,7 @@ Letters follow the paper: `a` is an action chunk flattened to d = H * A numbers,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from jax import Array
 
@@ -28,6 +28,62 @@ StateValue: TypeAlias = Callable[..., Array]
 
 Act: TypeAlias = Callable[[Any, Array], tuple[Array, "Info"]]
 """act(obs[B, S], key) -> (actions[B, H, A], Info): what wrappers such as best-of-N take and return."""
+
+
+# What some critics and flows can do besides. A protocol is called like the one thing that it has; ask with `ability`.
+
+
+@runtime_checkable
+class Members(Protocol):
+    """A critic ensemble, critic.members(obs[S], a[d]) -> [m]."""
+
+    @property
+    def members(self) -> Callable[..., Array]: ...
+
+
+@runtime_checkable
+class Noisy(Protocol):
+    """A noise-conditioned critic, critic.noisy(obs[S], a_t[d], t[]) -> []."""
+
+    @property
+    def noisy(self) -> Callable[..., Array]: ...
+
+
+@runtime_checkable
+class Better(Protocol):
+    """An advantage-labelled flow, velocity.better(obs[S], a[d], t[]) -> [d]: that of the actions better than usual."""
+
+    @property
+    def better(self) -> Callable[..., Array]: ...
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """An advantage-labelled flow beside its own, velocity.labelled(obs[S], a[d], t[]) -> [d], which is `Better`."""
+
+    @property
+    def labelled(self) -> Callable[..., Array]: ...
+
+
+@runtime_checkable
+class Wrapping(Protocol):
+    """A function around another, which can do what the inner one can, after `around`."""
+
+    @property
+    def inner(self) -> Any: ...
+
+    def around(self, f: Callable[..., Array]) -> Callable[..., Array]: ...
+
+
+def ability(f: Any, protocol: type) -> Callable[..., Array] | None:
+    """What makes f a `Members`, `Noisy`, ...: f.members, f.noisy, ..., of f itself or of what it wraps; None if it is
+    not one. An attribute will do: `critic.members = each` on a plain function.
+    """
+    if isinstance(f, protocol):
+        return getattr(f, protocol.__name__.lower())
+    if isinstance(f, Wrapping) and (found := ability(f.inner, protocol)) is not None:
+        return f.around(found)
+    return None
 
 
 class Trace(NamedTuple):

@@ -25,7 +25,7 @@ from qgf.method.strength import raw_weight
 from qgf.method.toy import Mixture
 from qgf.networks.critic import CriticEnsemble
 from qgf.training.trained import Normalised
-from qgf.types import Calibration
+from qgf.types import Better, Calibration, Labelled, Members, Noisy, ability
 
 dimensions = pytest.mark.parametrize("d", worlds.DIMENSIONS)
 WIDE = dict(low=-jnp.inf, high=jnp.inf)
@@ -263,7 +263,7 @@ def test_strength_is_cfgrls_weight():
 
 def test_cfgrl_needs_a_labelled_flow():
     for v in (lambda a, t: -a, With(None, labelled=lambda a, t: -a)):
-        with pytest.raises(UserError, match=r"advantage-labelled flow.*--method cfgrl or lab"):
+        with pytest.raises(UserError, match="needs an advantage-labelled flow"):
             sample(v, jnp.sum, jnp.zeros(2), "cfgrl")
 
 
@@ -362,10 +362,10 @@ def test_gate_asks_every_member_where_its_estimator_does(float64):
 
 
 def test_gate_needs_several_critics():
-    for q, said in ((jnp.sum, ""), (ensemble([[0.0, 1.0]]), "; the critic has 1")):
+    for q, said in ((jnp.sum, ""), (ensemble([[0.0, 1.0]]), " with m > 1, and this one has 1")):
         with pytest.raises(UserError) as caught:
             sample(lambda a, t: -a, q, jnp.zeros(2), "gate")
-        assert str(caught.value) == "this guide needs a critic ensemble, q.members(a) -> [m] with m > 1" + said
+        assert str(caught.value) == "this guide needs a critic ensemble, critic.members(obs[S], a[d]) -> [m]" + said
 
 
 # Names and wrappers
@@ -399,7 +399,7 @@ def test_a_wrapped_guide_by_name_is_the_wrapper_around_the_guide(wrapper, float6
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_wrappers_keep_what_the_sampler_reads(wrapper):
     wrapped = find(f"{wrapper}:cfgrl")
-    assert (wrapped.reference, wrapped.scale_free) == ("labelled", True)
+    assert (wrapped.reference, wrapped.scale_free) == (Labelled, True)
     assert not any(hasattr(find(f"{wrapper}:qgf"), name) for name in ("reference", "scale_free", "climbs"))
     with pytest.raises(UserError, match=f"^{wrapper} goes around guides that act while denoising, gradstep does not$"):
         find(f"{wrapper}:gradstep")
@@ -571,25 +571,34 @@ RAW, A = jnp.array([0.3, 0.7, -1.0]), jnp.linspace(-1, 1, 6)
 CRITIC = Normalised(Critic(NET, jnp.array(2.0)), MEAN, STD)
 
 
-def test_attributes_are_asked_at_the_state_with_normalised_observations():
+def test_what_a_network_can_do_besides_is_asked_at_the_state_with_normalised_observations():
     obs, q, t = (RAW - MEAN) / STD, At(CRITIC, RAW), jnp.array(0.3)
     assert_allclose(q(A), lowest(NET, obs, A), rtol=1e-6)
-    assert_allclose(q.members(A), NET(obs, A), rtol=1e-6)
-    assert_allclose(q.noisy(A, t), 2 * (obs @ obs + A @ A + t), rtol=1e-6)
+    assert_allclose(need(q, Members)(A), NET(obs, A), rtol=1e-6)
+    assert_allclose(need(q, Noisy)(A, t), 2 * (obs @ obs + A @ A + t), rtol=1e-6)
     flow = At(Normalised(With(None, labelled=With(None, better=lambda o, a, t: o.sum() + a * t)), MEAN, STD), RAW)
-    assert_allclose(flow.labelled.better(A, t), obs.sum() + A * t, rtol=1e-6)
-    assert_allclose(Flow(flow.labelled).better(A, t), obs.sum() + A * t, rtol=1e-6)
+    labelled = need(flow, Labelled)
+    for of in (labelled, Flow(labelled)):
+        assert_allclose(need(of, Better)(A, t), obs.sum() + A * t, rtol=1e-6)
 
 
-def test_what_is_not_there_is_an_attribute_error_and_a_users_error_for_a_guide():
+def test_what_is_not_there_is_none_and_a_users_error_for_a_guide():
     jitted = At(jax.jit(state_critic), RAW), Flow(jax.jit(bound_flow))  # which have a __wrapped__ of their own
     for f in (At(CRITIC, RAW), CRITIC, At(state_critic, RAW), Flow(state_flow), Flow(At(state_flow, RAW)), *jitted):
-        for name in ("better", "_hidden", "__array__", "__wrapped__"):
-            assert not hasattr(f, name)
-            with pytest.raises(AttributeError):
-                getattr(f, name)
-        with pytest.raises(UserError, match="advantage-labelled flow"):
-            need(f, "labelled")
+        for protocol in (Better, Labelled):
+            assert ability(f, protocol) is None
+            with pytest.raises(UserError, match="advantage-labelled flow"):
+                need(f, protocol)
+
+
+def test_a_plain_function_can_do_what_is_written_on_it():
+    q = lambda obs, a: jnp.min(q.members(obs, a))
+    q.members = lambda obs, a: jnp.stack([a[0] + obs[0], a[1] - obs[0]])
+    assert_allclose(need(At(q, RAW), Members)(A), q.members(RAW, A))
+    pi = guided_flow(state_flow, q, 6, guide="gate", weight=1.0)
+    g = [np.eye(6)[0], np.eye(6)[1]]
+    path = pi.trace(RAW, jnp.zeros(6))
+    assert_allclose(path.g, np.zeros((10, 6)) + agreement(jnp.array(g)) * g[0], atol=1e-6)
 
 
 def bound_flow(a, t):
@@ -613,13 +622,14 @@ def test_wrapped_networks_go_through_jit_and_tree_operations():
     for f in (At(CRITIC, RAW), At(state_critic, RAW), At(jax.jit(state_critic), RAW)):
         assert_allclose(jax.jit(f)(A), f(A), rtol=1e-6)
         assert jax.eval_shape(f, A).shape == ()
-    assert_allclose(eqx.filter_jit(lambda q, a: q.noisy(RAW, a, 0.5))(CRITIC, A), CRITIC.noisy(RAW, A, 0.5), rtol=1e-6)
+    noisy = lambda q, a: need(q, Noisy)(RAW, a, 0.5)
+    assert_allclose(eqx.filter_jit(noisy)(CRITIC, A), noisy(CRITIC, A), rtol=1e-6)
     doubled = eqx.tree_at(lambda q: q.f.scale, CRITIC, CRITIC.f.scale * 2)
-    assert_allclose(doubled.noisy(RAW, A, 0.5), 2 * CRITIC.noisy(RAW, A, 0.5), rtol=1e-6)
+    assert_allclose(noisy(doubled, A), 2 * noisy(CRITIC, A), rtol=1e-6)
     halved = jax.tree.map(lambda x: x / 2, CRITIC)
     assert_allclose(halved.mean, MEAN / 2)
     leaves, structure = jax.tree.flatten(CRITIC)
-    assert isinstance(jax.tree.unflatten(structure, leaves).noisy, Normalised)
+    assert isinstance(need(jax.tree.unflatten(structure, leaves), Noisy), Normalised)
 
 
 def bind(f, obs):

@@ -16,7 +16,7 @@ from scipy.stats import norm
 from qgf.critics import IQL
 from qgf.errors import UserError
 from qgf.method.flow import interpolate
-from qgf.method.guides import GUIDES
+from qgf.method.guides import GUIDES, need
 from qgf.method.policy import act_jit
 from qgf.method.toy import Mixture
 from qgf.networks.blocks import Nets
@@ -32,7 +32,7 @@ from qgf.training.methods.edp import EDP
 from qgf.training.methods.lab import Lab
 from qgf.training.methods.robustq import RobustQ
 from qgf.training.trained import Trained, load_trained, save_trained
-from qgf.types import Batch, Calibration, Spec
+from qgf.types import Batch, Better, Calibration, Labelled, Members, Noisy, Spec
 
 replace = dataclasses.replace
 SPEC = Spec(obs_dim=1, action_dim=1, horizon=1)
@@ -301,11 +301,12 @@ def test_a_saved_lab_policy_has_its_extras_for_raw_observations(lab, maze):
     policy, a, t = trained.policy(), jnp.full(10, 0.1), jnp.array(0.4)
     obs, scaled, nets = jnp.array(OBS[0]), (OBS[0] - mean) / std, trained.nets
     close = partial(assert_allclose, rtol=1e-4, atol=1e-5)
-    close(policy.critic.members(obs, a), nets.target(scaled, a))
-    close(policy.critic.noisy(obs, a, t), nets.noisy(scaled, a, t))
+    close(need(policy.critic, Members)(obs, a), nets.target(scaled, a))
+    close(need(policy.critic, Noisy)(obs, a, t), nets.noisy(scaled, a, t))
     close(policy.velocity(obs, a, t), nets.flow(scaled, a, t))
-    close(policy.velocity.labelled(obs, a, t), nets.labelled(scaled, a, t))
-    close(policy.velocity.labelled.better(obs, a, t), nets.labelled.better(scaled, a, t))
+    labelled = need(policy.velocity, Labelled)
+    close(labelled(obs, a, t), nets.labelled(scaled, a, t))
+    close(need(labelled, Better)(obs, a, t), nets.labelled.better(scaled, a, t))
     given = [np.append(scaled, label).astype(np.float32) for label in ([0, 0], [1, 1])]
     for found, obs_and_label in zip((nets.labelled, nets.labelled.better), given, strict=True):
         close(found(scaled, a, t), nets.labelled.net(obs_and_label, a, t))
@@ -325,7 +326,7 @@ def test_gate_needs_more_than_one_critic_in_a_trained_policy_too():
     method, scale = BC(8, 1, IQL(critics=1)), jnp.ones(3)
     nets = method.init(TINY, jax.random.key(0))
     policy = Trained(nets, scale, scale, method, TINY, calibration=Calibration(0.5, 1.0)).policy()
-    assert possible(policy, ["gate"])["gate"].endswith("with m > 1; the critic has 1")
+    assert possible(policy, ["gate"])["gate"].endswith(" with m > 1, and this one has 1")
 
 
 # Lent networks

@@ -22,7 +22,7 @@ def lowest(ensemble, obs: Array, a: Array) -> Array:
 
 
 class Pessimistic(eqx.Module):
-    """The critic that guidance asks: q(obs, a) = min_i Q_i(obs, a), with `q.members` for each Q_i."""
+    """The critic that guidance asks: q(obs, a) = min_i Q_i(obs, a), and each Q_i as `Members`."""
 
     members: CriticEnsemble
 
@@ -31,7 +31,7 @@ class Pessimistic(eqx.Module):
 
 
 class Confidence(eqx.Module):
-    """A lower confidence bound, q(obs, a) = mean_i Q_i - rho std_i Q_i, with `q.members` for each Q_i."""
+    """A lower confidence bound, q(obs, a) = mean_i Q_i - rho std_i Q_i, and each Q_i as `Members`."""
 
     members: CriticEnsemble
     rho: float = eqx.field(static=True)

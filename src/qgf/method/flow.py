@@ -38,10 +38,13 @@ class Flow:
             return self.known[2]
         return self.v(a, t)
 
-    def __getattr__(self, name: str):
-        if name.startswith("_") or name == "v":  # Python's and JAX's own questions, or not made yet
-            raise AttributeError(name)
-        return getattr(self.v, name)
+    @property
+    def inner(self) -> Velocity:
+        return self.v
+
+    def around(self, f):
+        """What the velocity can do besides (`types.ability`) is the same here."""
+        return f
 
     def clip(self, a: Array) -> Array:
         return jnp.clip(a, self.low, self.high)

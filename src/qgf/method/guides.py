@@ -1,8 +1,8 @@
 """Every guide by name: the estimators of `guidance`, those that need more than two functions, and the controls.
 
-A guide is an estimator (v, q, a[d], t[]) -> g[d]. Some ask more of their arguments: `q.noisy(a, t)`, `q.members(a)`,
-`v.better(a, t)`. Three may carry a trait that the sampler reads: `climbs` (gradient steps after denoising),
-`reference` (the velocity that takes the place of the policy's) and `scale_free` (strength is the raw weight).
+A guide is an estimator (v, q, a[d], t[]) -> g[d]. Some ask more of their arguments: `need(q, Noisy)(a, t)`,
+`need(q, Members)(a)`, `need(v, Better)(a, t)`. Three may carry a trait that the sampler reads: `climbs` (gradient steps
+after denoising), `reference` (the velocity that takes the place of the policy's) and `scale_free` (strength is the raw weight).
 """
 
 from __future__ import annotations
@@ -17,22 +17,28 @@ from jax import Array, grad
 
 from qgf.errors import UserError, unknown
 from qgf.method.guidance import ESTIMATORS, placebo, qgf
-from qgf.types import Estimator
+from qgf.types import Better, Estimator, Labelled, Members, Noisy, ability
 
-NEEDS = dict(
-    noisy="a noise-conditioned critic, q.noisy(a, t): train with --method robust-q or lab",
-    members="a critic ensemble, q.members(a) -> [m] with m > 1",
-    labelled="an advantage-labelled flow: train with --method cfgrl or lab",
-    better="an advantage-labelled flow: train with --method cfgrl or lab",
-)
+PROVIDERS: dict[type, list[str]] = {}
+"""Training methods whose policies are `Noisy`, `Labelled`, ...; METHODS fills it."""
 
 
-def need(f, name: str):
-    """f.name. Raises UserError where the policy has no such thing."""
-    found = getattr(f, name, None)
+def need(f, protocol: type):
+    """f.noisy, f.members, ...: what makes the velocity or critic f a `Noisy`, `Members`, ... of `qgf.types`.
+
+    Raises UserError where it is none.
+    """
+    found = ability(f, protocol)
     if found is None:
-        raise UserError(f"this guide needs {NEEDS.get(name, name)}")
+        raise lacking(protocol)
     return found
+
+
+def lacking(protocol: type, more: str = "") -> UserError:
+    """What this guide needs and, if there is one, the method that trains it."""
+    what = (protocol.__doc__ or protocol.__name__).splitlines()[0].rstrip(".")
+    how = f": train with --method {' or '.join(PROVIDERS[protocol])}" if protocol in PROVIDERS else ""
+    return UserError(f"this guide needs {what[0].lower()}{what[1:]}{more}{how}")
 
 
 def traits(**values) -> Callable[[Estimator], Estimator]:
@@ -53,14 +59,14 @@ def gradstep(v, q, a, t):
 
 def robustq(v, q, a, t):
     """Ask a critic that was trained on noisy actions, g = grad Q_r(a_t, t), Q_r(a_t, t) = E[Q(a_1) | a_t] (RobustQ)."""
-    return grad(need(q, "noisy"))(a, t)
+    return grad(need(q, Noisy))(a, t)
 
 
-@traits(reference="labelled", scale_free=True)
+@traits(reference=Labelled, scale_free=True)
 def cfgrl(v, q, a, t):
     """Classifier-free guidance, g = v(a, t | advantage > 0) - v(a, t), both of one labelled flow, which also takes the
     place of the reference: the sampler follows v + w (v_good - v) (CFGRL, Frans et al. 2025)."""
-    return need(v, "better")(a, t) - v(a, t)
+    return need(v, Better)(a, t) - v(a, t)
 
 
 def zero(estimator: Estimator) -> Estimator:
@@ -82,10 +88,10 @@ def gate(estimator: Estimator) -> Estimator:
 
     @wraps(estimator)
     def guide(v, q, a, t):
-        members = need(q, "members")
+        members = need(q, Members)
         m = jax.eval_shape(members, a).shape[-1]
         if m < 2:
-            raise UserError(f"this guide needs {NEEDS['members']}; the critic has {m}")
+            raise lacking(Members, f" with m > 1, and this one has {m}")
         member = lambda i: lambda x: members(x)[..., i]
         each = jnp.stack([estimator(v, member(i), a, t) for i in range(m)])
         return jnp.maximum(agreement(each), 0.0) * estimator(v, q, a, t)

@@ -16,18 +16,16 @@ from qgf.types import Estimator, Trace, Value, Velocity
 
 
 class At:
-    """f, and all that hangs on it, at one state: At(f, obs)(x) = f(obs, x), At(f, obs).name(x) = f.name(obs, x)."""
+    """f at one state, At(f, obs)(x) = f(obs, x), and what it can do besides (`types.ability`) at that state."""
 
     def __init__(self, f, obs):
-        self.f, self.obs = f, obs
+        self.inner, self.obs = f, obs
 
     def __call__(self, *args):
-        return self.f(self.obs, *args)
+        return self.inner(self.obs, *args)
 
-    def __getattr__(self, name: str):
-        if name.startswith("_") or name in ("f", "obs"):  # Python's and JAX's own questions, or not made yet
-            raise AttributeError(name)
-        return At(getattr(self.f, name), self.obs)
+    def around(self, f) -> At:
+        return At(f, self.obs)
 
 
 def sample(

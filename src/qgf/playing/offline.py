@@ -17,6 +17,7 @@ from qgf.method.guides import need
 from qgf.method.policy import Policy, act_jit, with_fields
 from qgf.playing.arm import Arm
 from qgf.playing.tune import STRENGTHS
+from qgf.types import Members, ability
 
 
 class Half(eqx.Module):
@@ -29,10 +30,15 @@ class Half(eqx.Module):
         return jnp.min(self.members(obs, a), axis=-1)
 
     def members(self, obs, a: Array) -> Array:
-        return self.critic.members(obs, a)[..., jnp.array(self.chosen)]
+        return need(self.critic, Members)(obs, a)[..., jnp.array(self.chosen)]
 
-    def noisy(self, obs, a: Array, t: Array) -> Array:
-        return need(self.critic, "noisy")(obs, a, t)
+    @property
+    def inner(self) -> Any:
+        return self.critic
+
+    def around(self, f):
+        """All else that the critic can do (`types.ability`) it does as a whole."""
+        return f
 
 
 class Offline(NamedTuple):
@@ -52,7 +58,7 @@ def offline(
 
     Raises UserError if the critic is no ensemble of two or more, or if there is no strength to choose from.
     """
-    members = getattr(policy.critic, "members", None)
+    members = ability(policy.critic, Members)
     count = jax.eval_shape(members, *_one(policy, observations)).shape[-1] if members else 1
     if count < 2:
         raise UserError(f"choosing without an environment needs two critics that can disagree; this policy has {count}")

@@ -31,11 +31,13 @@ class Normalised(eqx.Module):
     def __call__(self, obs, *rest):
         return self.f((obs - self.mean) / self.std, *rest)
 
-    def __getattr__(self, name: str):
-        """What hangs on f (critic.members, critic.noisy, ...), for raw observations too."""
-        if name.startswith("_") or name == "f":
-            raise AttributeError(name)
-        return Normalised(getattr(self.f, name), self.mean, self.std)
+    @property
+    def inner(self) -> Any:
+        return self.f
+
+    def around(self, f) -> Normalised:
+        """What the network can do besides (`types.ability`), for raw observations too."""
+        return Normalised(f, self.mean, self.std)
 
 
 class Trained(eqx.Module):

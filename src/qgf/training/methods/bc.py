@@ -27,6 +27,7 @@ class BC:
     name: ClassVar[str] = "bc"
     steps: ClassVar[int] = STEPS  # Euler steps of its policy
     best_of: ClassVar[int] = 1  # samples per decision that its policy takes the best of
+    provides: ClassVar[tuple[type, ...]] = ()  # what its policy's critic and velocity can do besides, see qgf.types
     goal_conditioned: ClassVar[bool] = False  # trains on goals drawn in hindsight, not on one task's rewards
     width: int = 256  # hidden units per layer (paper: 1024)
     depth: int = 3  # hidden layers (paper: 4)

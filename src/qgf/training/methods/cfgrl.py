@@ -17,7 +17,7 @@ from qgf.method.flow import bc_loss
 from qgf.networks.blocks import Nets
 from qgf.networks.velocity import VelocityField
 from qgf.training.methods.bc import BC, noise_and_time
-from qgf.types import Batch, Spec
+from qgf.types import Batch, Better, Labelled, Spec
 
 UNLABELLED, BETTER = (0.0, 0.0), (1.0, 1.0)  # (is there a label, what it says)
 
@@ -52,6 +52,7 @@ class CFGRL(BC):
     """Cloning, a critic, and a flow conditioned on 1[Q(s, a) > V(s)] with some labels left out (Frans et al. 2025)."""
 
     name: ClassVar[str] = "cfgrl"
+    provides: ClassVar[tuple[type, ...]] = (Labelled, Better)
     unlabelled: float = 0.1  # fraction of labels left out (paper: 0.1)
 
     def __post_init__(self):

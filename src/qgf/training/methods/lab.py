@@ -14,3 +14,4 @@ class Lab(RobustQ, CFGRL):
     """All that the guides can ask for, trained side by side from the same data; `--guide all` plays every one."""
 
     name: ClassVar[str] = "lab"
+    provides: ClassVar[tuple[type, ...]] = (*RobustQ.provides, *CFGRL.provides)

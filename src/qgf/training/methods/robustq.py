@@ -14,7 +14,7 @@ from qgf.method.flow import interpolate
 from qgf.networks.blocks import Nets
 from qgf.networks.velocity import VelocityField
 from qgf.training.methods.bc import BC, noise_and_time
-from qgf.types import Batch, Spec
+from qgf.types import Batch, Noisy, Spec
 
 
 class NoisyCritic(eqx.Module):
@@ -27,14 +27,17 @@ class NoisyCritic(eqx.Module):
 
 
 class Robust(eqx.Module):
-    """The usual critic, with `q.noisy(obs, a_t, t)` for the guide "robustq"."""
+    """The usual critic, which is `Noisy` too, for the guide "robustq"."""
 
     usual: Any
     noisy: NoisyCritic
 
     @property
-    def members(self):
-        return self.usual.members
+    def inner(self) -> Any:
+        return self.usual
+
+    def around(self, f):
+        return f
 
     def __call__(self, obs: Array, a: Array) -> Array:
         return self.usual(obs, a)
@@ -47,6 +50,7 @@ class RobustQ(BC):
     """
 
     name: ClassVar[str] = "robust-q"
+    provides: ClassVar[tuple[type, ...]] = (Noisy,)
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         own = jax.random.fold_in(key, 1)
