@@ -163,7 +163,7 @@ def posterior_quadratic(m, centre, curvature):
 
 
 def test_robustq_needs_a_noisy_critic():
-    with pytest.raises(UserError, match=r"noise-conditioned critic.*--method robust-q or lab"):
+    with pytest.raises(UserError, match="needs a noise-conditioned critic"):
         sample(lambda a, t: -a, jnp.sum, jnp.zeros(2), "robustq")
 
 

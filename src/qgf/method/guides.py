@@ -2,7 +2,8 @@
 
 A guide is an estimator (v, q, a[d], t[]) -> g[d]. Some ask more of their arguments: `need(q, Noisy)(a, t)`,
 `need(q, Members)(a)`, `need(v, Better)(a, t)`. Three may carry a trait that the sampler reads: `climbs` (gradient steps
-after denoising), `reference` (the velocity that takes the place of the policy's) and `scale_free` (strength is the raw weight).
+after denoising), `reference` (the velocity that takes the place of the policy's) and `scale_free` (strength is the raw
+weight).
 """
 
 from __future__ import annotations
