@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from qgf.cli.main import COMMANDS
+
 ROOT = Path(__file__).parents[1]
 MARKED = re.compile(r"<!-- (?:runs|--8<-- \[start:example\]) -->\n```python\n(.*?)```", re.DOTALL)
 TEXTS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -38,3 +40,8 @@ for name, method in dict(critic=BC(critic="returns"), network=ResidualBC(), meth
     assert run.returncode == 0, run.stderr
     logged = run.stdout.splitlines()
     assert "q" in logged[0] and "weight" in logged[2]
+
+
+def test_every_command_is_in_the_table_of_commands():
+    table = (ROOT / "docs/commands.md").read_text()
+    assert [command for command in COMMANDS if f"| `qgf {command}" not in table] == []

@@ -9,6 +9,7 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 import qgf
+from qgf.cli.names import KINDS, summaries
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src/qgf"
@@ -34,6 +35,8 @@ def on_files(files: Files, config) -> Files:
 
 
 def on_page_markdown(markdown: str, page, config, files) -> str:
+    if page.file.src_uri == "commands.md":
+        return markdown.replace("<!-- names -->", names())
     if page.file.src_uri == "tutorial.md" and TUTORIAL.is_file():
         return markdown.replace("<!-- the page -->", f"[Open it alone](tutorial-page.html)\n\n{FRAME}")
     return markdown
@@ -44,6 +47,17 @@ def on_post_build(config) -> None:
     for path in sorted(Path(config.site_dir).rglob("*.html")):
         if path.name != "tutorial-page.html" and (found := ELSEWHERE.search(path.read_text(encoding="utf-8"))):
             raise PluginError(f"{path}: loads {found[1]}")
+
+
+def names() -> str:
+    """What `qgf names` says, a table for each kind."""
+    tables = []
+    for kind in KINDS:
+        rows = "\n".join(
+            f"| `{name}` | {about.replace('|', chr(92) + '|')} |" for name, about in summaries(kind).items()
+        )
+        tables.append(f"| {kind} | |\n|---|---|\n{rows}\n")
+    return "\n".join(tables)
 
 
 def rooms() -> list[str]:
