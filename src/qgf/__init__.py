@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from qgf.method.policy import refine as refine
     from qgf.method.sampling import sample as sample
     from qgf.playing.episodes import evaluate as evaluate
+    from qgf.playing.train import train as train
     from qgf.training.config import TrainConfig as TrainConfig
-    from qgf.training.loop import train as train
+    from qgf.training.loop import Stop as Stop
     from qgf.training.run import Run as Run
 
 __version__ = "0.1.0"
@@ -41,7 +42,8 @@ _HOME = {
     "refine": "method.policy",
     "sample": "method.sampling",
     "Run": "training.run",
-    "train": "training.loop",
+    "train": "playing.train",
+    "Stop": "training.loop",
 }
 _MODULES = ("guidance", "toy")
 __all__ = tuple(_HOME)

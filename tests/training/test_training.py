@@ -21,9 +21,10 @@ from qgf.method.policy import act_jit
 from qgf.training.checkpoint import Checkpoints
 from qgf.training.config import from_json, to_json
 from qgf.training.learner import Learner
-from qgf.training.loop import initial_state, train
+from qgf.training.loop import train
 from qgf.training.methods.bc import BC
 from qgf.training.run import Run
+from qgf.training.setup import initial_state
 from qgf.training.trained import load_policy, load_trained, save_trained
 from qgf.types import Spec
 

@@ -14,7 +14,20 @@ import qgf
 from qgf.cli.printing import console, print_table
 from qgf.errors import UserError, unknown
 
-COMMANDS = ("demo", "collect", "train", "evaluate", "tune", "compare", "analyse", "report", "names", "tutorial")
+COMMANDS = (
+    "demo",
+    "collect",
+    "train",
+    "evaluate",
+    "tune",
+    "compare",
+    "analyse",
+    "report",
+    "export",
+    "names",
+    "tutorial",
+)
+
 """Each is the module of this package, and the function in it, of that name."""
 
 DESCRIPTION = "Q-guided flow: improve a flow policy at test time with a critic's gradient."

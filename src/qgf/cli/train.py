@@ -39,6 +39,11 @@ def train_command(chosen):
         critic_from: Optional[Path] = None,
         data_dir: Optional[Path] = None,
         log: tuple[str, ...] = (),
+        keep: int = 2,
+        eval_every: Optional[int] = None,
+        eval_episodes: int = 20,
+        patience: Optional[int] = None,
+        env: Optional[str] = None,
         overwrite: bool = False,
     ):
         """Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
@@ -52,14 +57,22 @@ def train_command(chosen):
             critic_from: A run whose critic is reused as it is.
             data_dir: The folder of datasets, by default $QGF_DATA or ~/.ogbench/data.
             log: Loggers to write to besides metrics.csv.
+            keep: Number of checkpoints to keep, the newest; `qgf export` makes a policy of any of them.
+            eval_every: Play the policy, guided by QGF at the default strength, every so many updates, a multiple of
+                --log-every: played.csv says how it did, and the best is kept in best/.
+            eval_episodes: Number of episodes to play each time. They are those of `qgf tune`, not of `qgf evaluate`.
+            patience: End training when so many evaluations in a row found no better policy.
+            env: The environment to play, if the dataset's name does not tell.
             overwrite: Delete what the run's directory holds and start again.
         """
         from qgf.cli.evaluate import environment_of
         from qgf.environments.datasets import load_dataset
 
         loaded = load_dataset(dataset, data_dir)
-        place = out or Path("runs") / Path(loaded.name).stem
-        run = run_training(loaded, replace(config, method=method), place, log, flow, critic_from, overwrite)
+        run = run_training(
+            loaded, replace(config, method=method), out, flow=flow, critic_from=critic_from, log=log, keep=keep,
+            eval_every=eval_every, eval_episodes=eval_episodes, patience=patience, env=env, overwrite=overwrite,
+        )  # fmt: skip
         played = ("qgf", "evaluate", run.directory, "--guide", "none", "ood", "qgf", "--best-of", 1, 4)
         closing(f"wrote {run.directory}", *(played if environment_of(run) else ("qgf", "analyse", run.directory)))
 
@@ -82,17 +95,18 @@ Loggers:
 {listed("logger")}"""
 
 
-def run_training(dataset, config, out, log=(), flow=None, critic_from=None, overwrite=False):
-    from qgf.training.config import to_json
-    from qgf.training.loggers import make_logger
-    from qgf.training.loop import train as run
+def run_training(dataset, config, out=None, **options):
+    """`qgf.train` with a progress bar."""
+    from qgf.playing.train import train as run
 
     console.print(f"{dataset.name}: {dataset.transitions:,} transitions, {dataset.obs_dim} -> {dataset.action_dim}")
-    record = make_logger(log, out, to_json(config))
     with bar("training", "updates") as tell:
+        solved = ""
 
         def progress(step, logs):
-            tell(step, config.steps, f"{logs['updates_per_second']:.0f}/s")
-            record(step, logs)
+            nonlocal solved
+            if "played/success" in logs:
+                solved = f", {100 * logs['played/success']:.0f} % solved after {step}"
+            tell(step, config.steps, f"{logs['updates_per_second']:.0f}/s{solved}")
 
-        return run(dataset, config, out, flow, critic_from, overwrite=overwrite, progress=progress)
+        return run(dataset, config, out, progress=progress, **options)

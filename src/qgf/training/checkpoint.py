@@ -9,16 +9,20 @@ import jax
 
 from qgf.errors import UserError
 
+KEEP = 2
+
 
 class Checkpoints:
-    """Exact training states in `directory`, the newest two; a write that is cut short leaves the older one intact."""
+    """Exact training states in `directory`, the newest few; a write that is cut short leaves the older ones intact."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, keep: int = KEEP):
+        if keep < 1:
+            raise UserError(f"keep must be at least 1, got {keep}")
         logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every step
         import orbax.checkpoint as ocp
 
         self._ocp, self.directory = ocp, directory.resolve()
-        options = ocp.CheckpointManagerOptions(max_to_keep=2, enable_async_checkpointing=False)
+        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
         try:
             self._manager = ocp.CheckpointManager(self.directory, options=options)
         except OSError as error:
@@ -26,6 +30,10 @@ class Checkpoints:
 
     def latest(self) -> int | None:
         return self._manager.latest_step()
+
+    def steps(self) -> list[int]:
+        """The updates after which there is one, in order."""
+        return sorted(self._manager.all_steps())
 
     def save(self, step: int, state) -> None:
         try:

@@ -18,25 +18,25 @@ class TrainConfig:
     """How to train. Defaults fit a laptop's CPU; the paper's values are in brackets."""
 
     steps: int = 20_000
-    """Updates of every loss (500k)."""
+    """Number of updates of every loss (500k)."""
     batch_size: int = 256
-    """Chunks per update (1024)."""
+    """Number of action chunks per update (1024)."""
     learning_rate: float = 3e-4
     """Adam's step size (3e-4)."""
     horizon: int = 5
-    """Actions per chunk, executed open loop (5)."""
+    """Number of actions per chunk, which are executed open loop (5)."""
     discount: float = 0.99
-    """Per environment step (0.999)."""
+    """Discount of later rewards, per environment step (0.999)."""
     seed: int = 0
-    """Of networks, batches and noise."""
+    """Seed of networks, batches and noise."""
     seeds: int = 1
-    """Independent policies trained side by side in one program."""
+    """Number of independent policies that are trained side by side in one program."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the hidden layers' products while training; bfloat16 is faster on GPUs and on CPUs with AMX."""
+    """Precision of the hidden layers' products while training; bfloat16 is faster on GPUs and on CPUs with AMX."""
     log_every: int = 500
-    """Updates per row of metrics.csv, and per compiled call."""
+    """Number of updates per row of metrics.csv, and per compiled call."""
     checkpoint_every: int = 2_000
-    """Updates between two exact checkpoints."""
+    """Number of updates between two exact checkpoints."""
     method: tyro.conf.Suppress[Any] = field(default_factory=BC)
     """The training method with its own options (on the command line: --method)."""
 

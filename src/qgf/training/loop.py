@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.files import locked
-from qgf.method.policy import calibrate
-from qgf.training.checkpoint import Checkpoints
+from qgf.training.checkpoint import KEEP, Checkpoints
 from qgf.training.config import TrainConfig, to_json
-from qgf.training.device import to_device
+from qgf.training.export import restored, write_policies
 from qgf.training.folder import _check_free, _claim, _clear
-from qgf.training.learner import Data, Learner, State
-from qgf.training.lending import _donated, spec_of
+from qgf.training.learner import State
+from qgf.training.loggers import make_logger
 from qgf.training.metrics import Metrics
 from qgf.training.run import Run
-from qgf.training.trained import Trained, save_trained
+from qgf.training.setup import Setup, prepare, updates_of
+from qgf.training.watch import Evaluate, Trial, Watch
 
-CALIBRATION_STATES = 256
 VALIDATION_SIZE = 1024
 
 Progress = Callable[[int, dict[str, float]], None]
+
+
+class Stop(Exception):
+    """Raised by `progress` or `evaluate` to end training here, as if this update were the last."""
 
 
 def train(
@@ -40,95 +40,94 @@ def train(
     *,
     overwrite: bool = False,
     progress: Progress = lambda step, logs: None,
+    log: Iterable[str] = (),
+    keep: int = KEEP,
+    evaluate: Evaluate | None = None,
+    eval_every: int | None = None,
+    patience: int | None = None,
 ) -> Run:
     """Train a flow by behaviour cloning and a critic by TD, into `directory` (default runs/NAME).
 
     Continues exactly where an earlier call with the same configuration stopped, to the bit. `flow` is a run whose
     cloned flow is used as it is (with its observation normalisation), so that only the critic is trained, and
-    `critic_from` one whose critic is. `progress(step, logs)` is called after every compiled call. Raises UserError if
-    the directory holds another run, or if another process is writing it.
+    `critic_from` one whose critic is. `progress(step, logs)` is called after every compiled call, and so are the
+    loggers named by `log`. The newest `keep` checkpoints are kept.
+
+    Every `eval_every` updates, a multiple of the configuration's log_every, and after the last, `evaluate(policy)` is
+    called (see `watch.Evaluate`): its numbers are a row of played.csv, and the best policy is in best/. `patience` such
+    calls in a row without a better policy end training, as does `Stop` raised by `evaluate` or `progress`; the policy
+    of that update is exported. None of this changes what is trained.
+
+    Raises UserError if the directory holds another run, or if another process is writing it.
     """
     directory = Path(directory or Path("runs") / Path(dataset.name).stem)
     record = dict(dataset=dataset.name, flow=flow and str(flow), train=to_json(config))
     if critic_from:
         record["critic_from"] = str(critic_from)
-    _check_goals(dataset, config.method)
-    method = config.method.prepared(dataset.rewards, config.discount)
-    frozen, scales = _donated(flow, critic_from, dataset, replace(config, method=method))
-    mean, std = scales or dataset.normaliser()
-    chunks = to_device(dataset, config, mean, std)
-    held_out = dataset.validation and to_device(dataset.validation, config, mean, std)
-    spec = spec_of(dataset, config)
-    precision = None if config.precision == "float32" else config.precision
-    learner = Learner(method, spec, config.learning_rate, config.batch_size, frozen, precision)
-    nets = jax.eval_shape(lambda key: method.init(spec, key), jax.random.key(0))
-    if foreign := [part for part in frozen if not hasattr(nets, part)]:
-        raise UserError(f"{flow or critic_from}: method {method.name} has no {foreign[0]} that could be lent to it")
+    trial = _trial(config, evaluate, eval_every, patience)
+    write_log = make_logger(tuple(log), directory, to_json(config))
+
+    def told(step: int, logs: dict[str, float]) -> None:
+        write_log(step, logs)
+        progress(step, logs)
+
+    setup = prepare(dataset, config, flow, critic_from)
     _check_free(directory)
     with locked(directory):
         if overwrite and (directory / "config.json").exists():
             _clear(directory)  # only now that nothing else can be wrong, and only if it is a run
         _claim(directory, record)
-        if learner.losses:
-            state = _learn(learner, config, directory, chunks, held_out, progress)
-        else:  # all is lent: the run joins a flow and a critic
-            state = initial_state(learner, config)
-        _export(learner, state, chunks, directory, dataset.name, mean, std, config)
+        nothing_to_learn = not setup.learner.losses  # all is lent: the run joins a flow and a critic
+        state = setup.start() if nothing_to_learn else _learn(setup, directory, told, keep, trial)
+        write_policies(setup.trained(state), directory / "policy")
     return Run(directory)
 
 
-def _learn(learner: Learner, config: TrainConfig, directory: Path, chunks: Data, held_out, progress) -> State:
+def _trial(config: TrainConfig, evaluate, every, patience) -> Trial | None:
+    if evaluate is None or every is None:
+        if evaluate or every or patience:
+            raise UserError("evaluate, eval_every and patience belong together: give the first two, or none")
+        return None
+    trial = Trial(evaluate, every, patience)
+    trial.check(config)
+    return trial
+
+
+def _learn(setup: Setup, directory: Path, progress: Progress, keep: int, trial: Trial | None) -> State:
     """The training loop, from the newest checkpoint to the last update."""
-    state = initial_state(learner, config)
-    checkpoints = Checkpoints(directory / "checkpoints")
+    config, learner = setup.config, setup.learner
+    state = setup.start()
+    checkpoints = Checkpoints(directory / "checkpoints", keep)
     latest = checkpoints.latest()
     if latest is not None:
-        fresh, state = state, checkpoints.restore(latest, state)
-        state = state._replace(nets=learner.with_frozen(state.nets, fresh.nets))  # whoever lends may have gone on
+        state = restored(setup, checkpoints, latest)
     table = Metrics(directory / "metrics.csv", keep=latest or 0)
+    watch = Watch(trial, directory, config.seeds, keep=latest or 0) if trial else None
     step = updates_of(state)
-    while step < config.steps:
+    while step < config.steps and (watch is None or watch.patient):
         began, updates = time.perf_counter(), min(config.log_every - step % config.log_every, config.steps - step)
-        state, logs = learner.run(state, chunks, updates)
-        if held_out:
-            checked = learner.validate(state, held_out, VALIDATION_SIZE)
+        state, logs = learner.run(state, setup.chunks, updates)
+        if setup.held_out:
+            checked = learner.validate(state, setup.held_out, VALIDATION_SIZE)
             logs |= {f"val/{key.removeprefix('loss/')}": x for key, x in checked.items() if key.startswith("loss/")}
         logs = {key: np.atleast_1d(np.asarray(x)) for key, x in logs.items()}
         step += updates
         _check_finite(logs, step, directory)
         table.add(step, logs)
-        if step % config.checkpoint_every == 0 or step == config.steps:
-            checkpoints.save(step, state)
         rate = updates / (time.perf_counter() - began)
-        progress(step, {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate))
+        means = {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate)
+        try:
+            if watch and (step % watch.trial.every == 0 or step == config.steps):
+                means |= watch.play(step, setup.trained(state))
+            if step % config.checkpoint_every == 0 or step == config.steps:
+                checkpoints.save(step, state)
+            progress(step, means)
+        except Stop:
+            break
+    if checkpoints.latest() != step:  # it ended early
+        checkpoints.save(step, state)
     checkpoints.close()
     return state
-
-
-def updates_of(state: State) -> int:
-    """The updates a state has had; those of several seeds are trained together."""
-    return int(jnp.ravel(state.step)[0])
-
-
-def initial_state(learner: Learner, config: TrainConfig) -> State:
-    """The first state of one seed, or of several with a leading axis."""
-    key = jax.random.key(config.seed)
-    if config.seeds == 1:
-        return learner.init(key)
-    return jax.jit(jax.vmap(learner.init))(jax.random.split(key, config.seeds))
-
-
-def _check_goals(dataset: Dataset, method) -> None:
-    if method.goal_conditioned and dataset.goals is None:
-        raise UserError(
-            f"{dataset.name}: method {method.name} needs goals; use a name such as "
-            "pointmaze-medium-navigate-oraclerep-v0"
-        )
-    if dataset.goals is not None and not method.goal_conditioned:
-        raise UserError(
-            f"{dataset.name} has goals and no rewards, which method {method.name} needs: use --method gc, or a "
-            "single-task name"
-        )
 
 
 def _check_finite(logs: dict[str, np.ndarray], step: int, directory: Path) -> None:
@@ -138,17 +137,3 @@ def _check_finite(logs: dict[str, np.ndarray], step: int, directory: Path) -> No
                 f"{directory}: {key} is {x[~np.isfinite(x)][0]} after {step} updates, training diverged; "
                 "try a smaller --learning-rate"
             )
-
-
-def _export(learner: Learner, state: State, chunks: Data, directory: Path, name: str, mean, std, config) -> None:
-    """Calibrate and write the portable policy of every seed, under the updates it had (a resumed run may have more)."""
-    updates = updates_of(state)
-    rng = np.random.default_rng(config.seed)
-    rows = rng.choice(len(chunks.starts), CALIBRATION_STATES)
-    observations = np.asarray(chunks.states(jnp.asarray(rows), jax.random.key(config.seed))) * std + mean
-    for seed in range(config.seeds):
-        nets = state.nets if config.seeds == 1 else jax.tree.map(lambda x, seed=seed: x[seed], state.nets)
-        trained = Trained(nets, jnp.asarray(mean), jnp.asarray(std), learner.method, learner.spec, updates, name)
-        scales = calibrate(trained.policy(), observations, jax.random.key(config.seed)).calibration
-        trained = replace(trained, calibration=scales)
-        save_trained(trained, directory / "policy" if config.seeds == 1 else directory / "policy" / f"seed{seed}")

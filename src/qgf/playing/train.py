@@ -1,0 +1,83 @@
+"""Train on a dataset given by name, and play while training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from qgf.data import Dataset
+from qgf.environments.datasets import load_dataset
+from qgf.errors import UserError
+from qgf.method.policy import Policy
+from qgf.playing.episodes import Progress as Played
+from qgf.playing.episodes import evaluate as play
+from qgf.playing.episodes import on_demand
+from qgf.playing.tune import TUNING_SEED
+from qgf.training import loop
+from qgf.training.checkpoint import KEEP
+from qgf.training.config import TrainConfig
+from qgf.training.run import Run
+from qgf.training.watch import Evaluate
+
+EPISODES = 20
+"""Of an evaluation while training."""
+
+
+def train(
+    dataset: Dataset | str | Path,
+    config: TrainConfig = TrainConfig(),
+    directory: str | Path | None = None,
+    flow: str | Path | None = None,
+    critic_from: str | Path | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    overwrite: bool = False,
+    progress: loop.Progress = lambda step, logs: None,
+    log: Iterable[str] = (),
+    keep: int = KEEP,
+    eval_every: int | None = None,
+    evaluate: Evaluate | None = None,
+    eval_episodes: int = EPISODES,
+    env: str | None = None,
+    patience: int | None = None,
+) -> Run:
+    """Train a flow and a critic on a dataset, or on that of a name or file (`load_dataset`); see `training.loop.train`.
+
+    With `eval_every` and no `evaluate` of your own, the policy plays `eval_episodes` episodes in `env`, by default the
+    environment of the dataset's name; the best by success, then by return, is kept in best/. They are those that tuning
+    plays, not those that results are reported on. Raises UserError for what `load_dataset` and `loop.train` refuse, and
+    if no environment is known.
+    """
+    if not isinstance(dataset, Dataset):
+        dataset = load_dataset(dataset, data_dir)
+
+    def run(evaluate: Evaluate | None) -> Run:
+        return loop.train(
+            dataset, config, directory, flow, critic_from, overwrite=overwrite, progress=progress, log=log, keep=keep,
+            evaluate=evaluate, eval_every=eval_every, patience=patience,
+        )  # fmt: skip
+
+    if eval_every is None or evaluate is not None:
+        return run(evaluate)
+    name = env or dataset.name
+    if name.endswith(".npz"):
+        raise UserError(f"{name} does not tell its environment: say which to play with --env NAME")
+    with episodes_of(name, config.horizon, eval_episodes) as played:
+        return run(played)
+
+
+@contextmanager
+def episodes_of(env: str, horizon: int, episodes: int, progress: Played = lambda *_: None) -> Iterator[Evaluate]:
+    """A function that plays so many tuning episodes with the policy it is given and returns success and return, the
+    means; on environment processes that end with the block.
+    """
+    with on_demand(env, horizon, episodes) as envs:
+
+        def evaluate(policy: Policy) -> dict[str, float]:
+            score = play(policy, env, episodes, TUNING_SEED, envs(), progress)
+            return {"success": score.rate, "return": float(np.mean(score.returns))}
+
+        yield evaluate

@@ -1,0 +1,59 @@
+"""policy/, all that acting needs, from a run's state or one of its checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qgf.data import Dataset
+from qgf.errors import UserError
+from qgf.files import locked
+from qgf.training.checkpoint import Checkpoints
+from qgf.training.learner import State
+from qgf.training.run import Run
+from qgf.training.setup import Setup, policy_folders, prepare
+from qgf.training.trained import Trained, load_trained, save_trained
+
+
+def write_policies(policies: Sequence[Trained], folder: Path) -> None:
+    """The policies of a run's seeds, each under the updates it had (a resumed run may have more than it asked for)."""
+    for trained, one in zip(policies, policy_folders(folder, len(policies)), strict=True):
+        save_trained(trained, one)
+
+
+def restored(setup: Setup, checkpoints: Checkpoints, step: int) -> State:
+    """The state after `step` updates, with what others lend as it is now: they may have been trained further."""
+    fresh = setup.start()
+    state = checkpoints.restore(step, fresh)
+    return state._replace(nets=setup.learner.with_frozen(state.nets, fresh.nets))
+
+
+def export(run: Run, dataset: Dataset, step: int | None = None) -> Path:
+    """Write policy/ of a run, whether it was finished or not, from its checkpoint after `step` updates (default the
+    newest); `dataset` is what it was trained on. Returns the folder. Raises UserError if there is no such checkpoint.
+    """
+    record, config = run.record, run.config
+    with locked(run.directory):
+        checkpoints = Checkpoints(run.directory / "checkpoints")
+        kept = checkpoints.steps()
+        if not kept:
+            raise UserError(f"{run.directory}: it has no checkpoint yet to export a policy from")
+        if step is not None and step not in kept:
+            raise UserError(f"{run.directory}: no checkpoint of {step} updates, it has {', '.join(map(str, kept))}")
+        setup = prepare(dataset, config, record.get("flow"), record.get("critic_from"))
+        state = restored(setup, checkpoints, kept[-1] if step is None else step)
+        checkpoints.close()
+        write_policies(setup.trained(state), run.directory / "policy")
+    return run.directory / "policy"
+
+
+def export_best(run: Run) -> Path:
+    """Make policy/ of a run the best that was played while it trained, best/. Returns the folder."""
+    with locked(run.directory):
+        for best, place in zip(
+            *(policy_folders(run.directory / name, run.config.seeds) for name in ("best", "policy")), strict=True
+        ):
+            if not (best / "config.json").exists():
+                raise UserError(f"{run.directory}: nothing was played while it trained (--eval-every), so none is best")
+            save_trained(load_trained(best), place)
+    return run.directory / "policy"

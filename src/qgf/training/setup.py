@@ -1,0 +1,103 @@
+"""What a run's updates are made from: its dataset on the device, its learner, and what other runs lend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from qgf.data import Dataset
+from qgf.errors import UserError
+from qgf.method.policy import calibrate
+from qgf.training.config import TrainConfig
+from qgf.training.device import to_device
+from qgf.training.learner import Data, Learner, State
+from qgf.training.lending import _donated, spec_of
+from qgf.training.trained import Trained
+
+CALIBRATION_STATES = 256
+
+
+@dataclass(frozen=True)
+class Setup:
+    """A run before its first update."""
+
+    config: TrainConfig
+    name: str  # of the dataset
+    learner: Learner
+    chunks: Data
+    held_out: Data | None
+    mean: np.ndarray  # [S] of the observations
+    std: np.ndarray  # [S]
+
+    def start(self) -> State:
+        """The first state."""
+        return initial_state(self.learner, self.config)
+
+    def trained(self, state: State) -> list[Trained]:
+        """The policy of every seed, with its strength scale measured. They stay as they are when `state` goes on."""
+        config = self.config
+        rows = jnp.asarray(np.random.default_rng(config.seed).choice(len(self.chunks.starts), CALIBRATION_STATES))
+        key = jax.random.key(config.seed)
+        observations = np.asarray(self.chunks.states(rows, key)) * self.std + self.mean
+        policies = []
+        for seed in range(config.seeds):
+            nets = jax.tree.map(jnp.copy if config.seeds == 1 else lambda x, seed=seed: x[seed], state.nets)
+            scales = jnp.asarray(self.mean), jnp.asarray(self.std)
+            one = Trained(nets, *scales, self.learner.method, self.learner.spec, updates_of(state), self.name)
+            policies.append(replace(one, calibration=calibrate(one.policy(), observations, key).calibration))
+        return policies
+
+
+def prepare(dataset: Dataset, config: TrainConfig, flow=None, critic_from=None) -> Setup:
+    """Put a dataset on the device and make the learner. `flow` and `critic_from` are runs that lend their networks.
+
+    Raises UserError if dataset, method and lenders do not fit.
+    """
+    _check_goals(dataset, config.method)
+    method = config.method.prepared(dataset.rewards, config.discount)
+    frozen, scales = _donated(flow, critic_from, dataset, replace(config, method=method))
+    mean, std = scales or dataset.normaliser()
+    chunks = to_device(dataset, config, mean, std)
+    held_out = to_device(dataset.validation, config, mean, std) if dataset.validation else None
+    spec = spec_of(dataset, config)
+    precision = None if config.precision == "float32" else config.precision
+    learner = Learner(method, spec, config.learning_rate, config.batch_size, frozen, precision)
+    nets = jax.eval_shape(lambda key: method.init(spec, key), jax.random.key(0))
+    if foreign := [part for part in frozen if not hasattr(nets, part)]:
+        raise UserError(f"{flow or critic_from}: method {method.name} has no {foreign[0]} that could be lent to it")
+    return Setup(config, dataset.name, learner, chunks, held_out, mean, std)
+
+
+def initial_state(learner: Learner, config: TrainConfig) -> State:
+    """The first state of one seed, or of several with a leading axis."""
+    key = jax.random.key(config.seed)
+    if config.seeds == 1:
+        return learner.init(key)
+    return jax.jit(jax.vmap(learner.init))(jax.random.split(key, config.seeds))
+
+
+def updates_of(state: State) -> int:
+    """The updates a state has had; those of several seeds are trained together."""
+    return int(jnp.ravel(state.step)[0])
+
+
+def policy_folders(folder: Path, seeds: int) -> list[Path]:
+    """Where the policies of a run's seeds are kept: in the folder itself, or one below it for each of several."""
+    return [folder] if seeds == 1 else [folder / f"seed{seed}" for seed in range(seeds)]
+
+
+def _check_goals(dataset: Dataset, method) -> None:
+    if method.goal_conditioned and dataset.goals is None:
+        raise UserError(
+            f"{dataset.name}: method {method.name} needs goals; use a name such as "
+            "pointmaze-medium-navigate-oraclerep-v0"
+        )
+    if dataset.goals is not None and not method.goal_conditioned:
+        raise UserError(
+            f"{dataset.name} has goals and no rewards, which method {method.name} needs: use --method gc, or a "
+            "single-task name"
+        )
