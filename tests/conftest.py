@@ -23,10 +23,10 @@ import pytest
 
 from qgf.environments.datasets import load_dataset
 from qgf.environments.ogbench.collect import collect
-from qgf.method.guidance import ESTIMATORS
+from qgf.plugins import OWN, USED
+from qgf.registry import REGISTRIES
 from qgf.training.config import TrainConfig
 from qgf.training.loop import train
-from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC
 
 TASK = "pointmaze-medium-navigate-singletask-task1-v0"
@@ -88,10 +88,11 @@ def tiny_run(maze, tiny, tmp_path_factory):
 @pytest.fixture
 def forget():
     """The registries afterwards as they were: what a user's file added is gone, and the file can be used again."""
-    before = [(registry, dict(registry)) for registry in (ESTIMATORS, METHODS)]
+    before = [(registry, set(registry.own)) for registry in REGISTRIES.values()]
     yield
     for registry, known in before:
-        registry.clear()
-        registry.update(known)
-    for name in [name for name in sys.modules if name.startswith("qgf_use ")]:
+        for name in set(registry.own) - known:
+            del registry[name]
+    for name in [name for name in sys.modules if name.startswith(OWN)]:
         del sys.modules[name]
+    USED.clear()

@@ -1,14 +1,21 @@
 """Files of one's own: what they register has a name everywhere, and mistakes in them are one line."""
 
+import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from qgf.cli.main import main
+from qgf.critics import CRITICS
 from qgf.errors import UserError
 from qgf.method.guides import GUIDES, find
+from qgf.networks import NETWORKS
 from qgf.plugins import use
+from qgf.training.loop import train
 from qgf.training.methods import METHODS
+from qgf.training.options import make_method
+from qgf.training.trained import load_trained
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "04_your_own_guide.py"
 
@@ -37,6 +44,92 @@ def test_a_missing_or_failing_file_is_one_line(tmp_path):
     file.write_text("1 / 0")
     with pytest.raises(UserError, match=r"bad\.py.*ZeroDivisionError"):
         use(file)
+
+
+OWN = """
+from dataclasses import dataclass
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from qgf.critics import CRITICS, Critic
+from qgf.networks import NETWORKS
+from qgf.training.loop import train
+from qgf.training.methods import METHODS
+from qgf.training.options import make_method
+from qgf.training.trained import load_trained
+from qgf.training.methods.bc import BC
+
+
+@CRITICS
+@dataclass(frozen=True)
+class Returns(Critic):
+    name: ClassVar[str] = "returns"
+    scale: float = 1.0  # of the returns
+
+    def q_loss(self, m, critic, nets, batch, key):
+        return self.regress(critic, self.scale * batch.returns, batch)
+
+
+@METHODS
+@dataclass(frozen=True)
+class Mine(BC):
+    name: ClassVar[str] = "mine"
+    extra: float = 1.0  # an option
+
+
+@NETWORKS("sine")
+class Sine(eqx.Module):
+    first: jax.Array
+    last: jax.Array
+
+    def __init__(self, size_in, size_out, width, depth, key):
+        draw = jax.nn.initializers.glorot_uniform()
+        one, two = jax.random.split(key)
+        self.first, self.last = draw(one, (size_in, width)), draw(two, (width, size_out))
+
+    def __call__(self, x):
+        return jnp.sin(x @ self.first) @ self.last
+"""
+
+
+def test_a_run_of_ones_own_remembers_the_file_and_says_so_without_it(maze, tiny, tmp_path, monkeypatch):
+    """Its method, critic and network together; one of them is enough."""
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(OWN)
+    use("mine.py")
+    method = make_method("mine", "returns", width=8, depth=1, scale=2.0, extra=3.0, network="sine")
+    run = train(maze, replace(tiny, steps=100, method=method), tmp_path / "run")
+    (used,) = run.record["use"]
+    assert used == dict(file="mine.py", sha256=hashlib.sha256(OWN.encode()).hexdigest())
+    trained = load_trained(run.directory)
+    assert trained.method == method == run.config.method
+    assert type(trained.nets.flow.net).__name__ == type(trained.nets.critic.nets[0]).__name__ == "Sine"
+    for registry, name in ((METHODS, "mine"), (CRITICS, "returns"), (NETWORKS, "sine")):
+        kept = registry.own[name]
+        del registry[name]
+        for read in (lambda: run.config, lambda: load_trained(run.directory)):
+            with pytest.raises(UserError, match=f"unknown .* '{name}'.*trained with --use mine.py: add it$"):
+                read()
+        registry[name] = kept
+
+
+def test_what_is_wrong_in_a_file_is_one_line(tmp_path):
+    for text, told in (
+        (
+            "from qgf.training.methods import METHODS\nMETHODS['x'] = METHODS['bc']",
+            "calls itself 'bc'; give it name = 'x'",
+        ),
+        (
+            "from qgf import guidance\nguidance.ESTIMATORS['qgf'] = lambda v, q, a, t: a",
+            "estimator 'qgf' is there already",
+        ),
+    ):
+        (tmp_path / "wrong.py").write_text(text)
+        with pytest.raises(UserError, match=f"wrong.py: .*{told}"):
+            use(tmp_path / "wrong.py")
 
 
 def test_the_command_line_evaluates_with_it(tiny_run, capsys):

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from qgf.critics import CRITICS as CRITICS
     from qgf.data import Dataset as Dataset
     from qgf.environments.datasets import load_dataset as load_dataset
     from qgf.errors import UserError as UserError
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
     from qgf.playing.train import train as train
     from qgf.training.config import TrainConfig as TrainConfig
     from qgf.training.loop import Stop as Stop
+    from qgf.training.methods import METHODS as METHODS
     from qgf.training.run import Run as Run
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "CRITICS": "critics",
+    "METHODS": "training.methods",
     "guidance": "method.guidance",
     "toy": "method.toy",
     "TrainConfig": "training.config",

@@ -13,12 +13,16 @@ class UserError(Exception):
         super().__init__(" ".join(line.strip() for line in message.splitlines() if line.strip()))
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+class Unknown(UserError):
+    """There is nothing of that name."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> Unknown:
     """`unknown guide 'qfg': did you mean 'qgf'? (known: ...)`."""
     known = list(known)
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f": did you mean {close[0]!r}?" if close else ""
-    return UserError(f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})")
+    return Unknown(f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})")
 
 
 def at_least_one(options: object, *names: str) -> None:

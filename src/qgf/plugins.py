@@ -1,13 +1,25 @@
-"""Estimators and methods of one's own: a Python file that adds to ESTIMATORS or METHODS when it is imported."""
+"""What is one's own: a Python file (`--use`) or an installed package that adds to the registries when imported."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 
-from qgf.errors import UserError
-from qgf.training.methods import METHODS
+from qgf.errors import Unknown, UserError
+
+GROUP = "qgf.plugins"
+OWN = "qgf_use "
+"""How the modules of the user's own files are called."""
+
+USED: list[dict[str, str]] = []
+"""What was imported, in this order: file and sha256 of a file, package and version of a package."""
+_asked: list[bool] = []
 
 
 def use(path: str | Path) -> None:
@@ -15,8 +27,8 @@ def use(path: str | Path) -> None:
 
     The file runs with your rights: use your own. Raises UserError if it is not there or fails.
     """
-    path = Path(path).resolve()
-    name = f"qgf_use {path}".replace(".", "·")  # with a dot it were a module of a package
+    given, path = Path(path), Path(path).resolve()
+    name = f"{OWN}{path}".replace(".", "·")  # a name with a dot would be looked for inside a package
     if name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(name, path)
@@ -25,11 +37,57 @@ def use(path: str | Path) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
     try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+        _imported(str(path), lambda: spec.loader.exec_module(module))  # type: ignore[union-attr]
+    except UserError:
         del sys.modules[name]
+        raise
+    USED.append(dict(file=_shown(given), sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
+
+
+def installed() -> None:
+    """Import what installed packages name under the entry point group `qgf.plugins`, once: a module, or a function to
+    call. One that fails is a warning.
+    """
+    if _asked:
+        return
+    _asked.append(True)
+    for point in entry_points(group=GROUP):
+        package = point.dist.name if point.dist else point.value
+        try:
+            found = _imported(f"plug-in {point.name} of {package}", point.load)
+            if callable(found):
+                _imported(f"plug-in {point.name} of {package}", found)
+        except UserError as error:
+            warnings.warn(str(error), stacklevel=2)
+        else:
+            USED.append(dict(package=package, version=point.dist.version if point.dist else ""))
+
+
+def _imported(where: str, run: Callable):
+    """What `run` returns. Raises UserError for whatever the user's own code raises."""
+    try:
+        return run()
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from error
+    except (Exception, SystemExit) as error:
         why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{path}: failed while it was imported ({why})") from error
-    for key, method in METHODS.items():
-        if (own := getattr(method, "name", None)) != key:  # what its runs are stored under, and found again
-            raise UserError(f"{path}: METHODS[{key!r}] calls itself {own!r}; give it name = {key!r}")
+        raise UserError(f"{where}: failed while it was imported ({why})") from error
+
+
+def _shown(path: Path) -> str:
+    """As it was given, but from here where it lies below: a run may be read on another machine."""
+    whole, here = path.resolve(), Path.cwd()
+    return (whole.relative_to(here) if whole.is_relative_to(here) else path).as_posix()
+
+
+@contextmanager
+def trained_with(used: Sequence[dict[str, str]] | None) -> Iterator[None]:
+    """Where a name is unknown, say what it was trained with: `used` is `USED` as a run remembers it."""
+    try:
+        yield
+    except Unknown as error:
+        files = [f"--use {one['file']}" for one in used or () if "file" in one]
+        packages = [f"package {one['package']} {one['version']}" for one in used or () if "package" in one]
+        if not files + packages:
+            raise
+        raise Unknown(f"{error}; it was trained with {', '.join(files + packages)}: add it") from None

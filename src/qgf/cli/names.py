@@ -1,8 +1,5 @@
-"""`qgf names`: List guides, schedules, methods, critics and loggers by name, your own too."""
+"""`qgf names`: List guides, schedules, methods, critics, networks and loggers by name, your own too."""
 
-import inspect
-import re
-from collections.abc import Mapping
 from importlib import import_module
 
 import tyro
@@ -15,6 +12,7 @@ KINDS = {
     "schedule": "qgf.method.schedules:SCHEDULES",
     "method": "qgf.training.methods:METHODS",
     "critic": "qgf.critics:CRITICS",
+    "network": "qgf.networks:NETWORKS",
     "logger": "qgf.training.loggers:LOGGERS",
 }
 
@@ -23,7 +21,7 @@ def names(kinds: tyro.conf.Positional[tuple[str, ...]] = (), /):
     """List everything that an option can name, with a line about each; with --use FILE what that file adds, too.
 
     Args:
-        kinds: What to list: guide, schedule, method, critic, logger; by default all of them.
+        kinds: What to list, in the singular, as in `qgf names guide`; by default all of them.
     """
     for kind in kinds:
         if kind not in KINDS:
@@ -35,9 +33,4 @@ def names(kinds: tyro.conf.Positional[tuple[str, ...]] = (), /):
 def summaries(kind: str) -> dict[str, str]:
     """What each name of a kind means, the beginning of its docstring."""
     module, registry = KINDS[kind].split(":")
-    known: Mapping = getattr(import_module(module), registry)
-    return {name: _summary(entry) for name, entry in known.items()}
-
-
-def _summary(entry: object) -> str:
-    return re.split(r": |\. (?=[A-Z])", " ".join((inspect.getdoc(entry) or "").split()), maxsplit=1)[0].rstrip(".")
+    return getattr(import_module(module), registry).summaries()

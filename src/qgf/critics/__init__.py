@@ -11,15 +11,20 @@ from qgf.critics.ensemble import Ensemble
 from qgf.critics.hl_gauss import HLGauss
 from qgf.critics.iql import IQL
 from qgf.critics.td import TD
-from qgf.errors import unknown
+from qgf.errors import UserError
+from qgf.registry import Registry
 
-CRITICS: dict[str, type[Critic]] = {kind.name: kind for kind in (IQL, TD, Ensemble, HLGauss)}
+
+def _check(name: str, kind: type[Critic]) -> None:
+    if not (isinstance(kind, type) and issubclass(kind, Critic)):
+        raise UserError(f"critic {name!r} is {kind!r}, and not a class built on qgf.critics.Critic")
+
+
+CRITICS = Registry[type[Critic]](
+    "critic", {kind.name: kind for kind in (IQL, TD, Ensemble, HLGauss)}, named=True, check=_check
+)
 
 
 def critic_of(kind: str | Critic) -> Critic:
     """The critic of a name, with its default options, or the critic itself. Raises UserError for an unknown name."""
-    if isinstance(kind, Critic):
-        return kind
-    if kind not in CRITICS:
-        raise unknown("critic", kind, CRITICS)
-    return CRITICS[kind]()
+    return kind if isinstance(kind, Critic) else CRITICS.find(kind)()

@@ -48,7 +48,7 @@ class Critic:
         return dict(critic=q, target=jax.tree.map(jnp.copy, q))
 
     def ensemble(self, m, spec: Spec, key: Array):
-        return CriticEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, key)
+        return CriticEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, key, m.kind)
 
     def losses(self, m) -> dict:
         """The network that each loss trains -> loss(network, all networks, batch, key) -> (scalar, logs)."""

@@ -70,7 +70,7 @@ class HLGauss(IQL):
         assert self.value_low is not None and self.value_high is not None, "prepared() knows the range"
         beyond = self.margin * (self.value_high - self.value_low) / self.bins
         limits = self.bins + 2 * self.margin, self.value_low - beyond, self.value_high + beyond
-        return CategoricalEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, *limits, key)
+        return CategoricalEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, *limits, key, m.kind)
 
     def regress(self, critic, target: Array, batch: Batch):
         return histogram_loss(critic, target, batch)

@@ -28,7 +28,9 @@ class IQL(Critic):
         return ("critic", "value", "target")
 
     def init(self, m, spec: Spec, critic: Array, value: Array) -> dict[str, Any]:
-        nets = super().init(m, spec, critic, value) | dict(value=ValueNet(spec.obs_dim, m.width, m.depth, value))
+        nets = super().init(m, spec, critic, value) | dict(
+            value=ValueNet(spec.obs_dim, m.width, m.depth, value, m.kind)
+        )
         return {part: nets[part] for part in self.parts}
 
     def losses(self, m) -> dict:

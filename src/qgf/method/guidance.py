@@ -14,6 +14,7 @@ from jax import grad
 from jax.numpy import zeros_like
 
 from qgf.method.flow import clean, integrate
+from qgf.registry import Registry
 from qgf.types import Estimator
 
 
@@ -47,7 +48,9 @@ def qgf(v, q, a, t):
     return grad(q)(clean(v, a, t))
 
 
-ESTIMATORS: dict[str, Estimator] = dict(none=none, ood=ood, bptt=bptt, chain=chain, jacobian=jacobian, qgf=qgf)
+ESTIMATORS = Registry[Estimator](
+    "estimator", dict(none=none, ood=ood, bptt=bptt, chain=chain, jacobian=jacobian, qgf=qgf)
+)
 
 
 def placebo(estimator: Estimator, seed: int = 0) -> Estimator:

@@ -8,9 +8,10 @@ weight).
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, wraps
+from itertools import chain
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +19,11 @@ from jax import Array, grad
 
 from qgf.errors import UserError, unknown
 from qgf.method.guidance import ESTIMATORS, placebo, qgf
+from qgf.registry import Registry
 from qgf.types import Better, Estimator, Labelled, Members, Noisy, ability
 
-PROVIDERS: dict[type, list[str]] = {}
-"""Training methods whose policies are `Noisy`, `Labelled`, ...; METHODS fills it."""
+PROVIDERS: list[Mapping[str, Any]] = []
+"""What makes policies that are `Noisy`, `Labelled`, ..., each with what it `provides`: the training methods."""
 
 
 def need(f, protocol: type):
@@ -38,7 +40,8 @@ def need(f, protocol: type):
 def lacking(protocol: type, more: str = "") -> UserError:
     """What this guide needs and, if there is one, the method that trains it."""
     what = (protocol.__doc__ or protocol.__name__).splitlines()[0].rstrip(".")
-    how = f": train with --method {' or '.join(PROVIDERS[protocol])}" if protocol in PROVIDERS else ""
+    makers = [name for known in PROVIDERS for name, maker in known.items() if protocol in maker.provides]
+    how = f": train with --method {' or '.join(makers)}" if makers else ""
     return UserError(f"this guide needs {what[0].lower()}{what[1:]}{more}{how}")
 
 
@@ -107,12 +110,42 @@ def agreement(directions: Array) -> Array:
     return crossed / jnp.maximum((len(directions) - 1) * squares, 1e-30)
 
 
-WRAPPERS: dict[str, Callable[[Estimator], Estimator]] = dict(placebo=placebo, zero=zero, gate=gate)
-GUIDES = ChainMap(  # iterates from the last to the first
-    dict(gradstep=gradstep, robustq=robustq, cfgrl=cfgrl) | {name: wrap(qgf) for name, wrap in WRAPPERS.items()},
-    ESTIMATORS,
-)
-"""Every guide that has a name; `ESTIMATORS["mine"] = mine` adds to it. A wrapper goes around any: "placebo:ood"."""
+class Guides(Registry[Estimator]):
+    """Every guide that has a name: the estimators, those added here, and each wrapper, alone around QGF."""
+
+    def __getitem__(self, name: str) -> Estimator:
+        if name in ESTIMATORS:
+            return ESTIMATORS[name]
+        return _wrapped(name, WRAPPERS[name], qgf) if name in WRAPPERS else super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in ESTIMATORS or name in WRAPPERS or super().__contains__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return chain(ESTIMATORS, super().__iter__(), WRAPPERS)
+
+    def __len__(self) -> int:
+        return len(ESTIMATORS) + super().__len__() + len(WRAPPERS)
+
+
+WRAPPERS = Registry[Callable[[Estimator], Estimator]]("control", dict(placebo=placebo, zero=zero, gate=gate))
+"""What goes around a guide: "placebo:ood"."""
+GUIDES = Guides("guide", dict(gradstep=gradstep, robustq=robustq, cfgrl=cfgrl))
+"""Every guide by name; what asks for no more than two functions may as well be added to `ESTIMATORS`."""
+
+
+def _not_in(*others: Registry) -> Callable[[str, Any], None]:
+    def check(name: str, entry: Any) -> None:
+        for other in others:
+            if name in other.own:
+                raise UserError(f"{other.kind} {name!r} is there already; give yours another name")
+
+    return check
+
+
+ESTIMATORS.check, WRAPPERS.check, GUIDES.check = (
+    _not_in(GUIDES, WRAPPERS), _not_in(ESTIMATORS, GUIDES), _not_in(ESTIMATORS, WRAPPERS)
+)  # fmt: skip
 
 
 def find(guide: str | Estimator) -> Estimator:
@@ -125,11 +158,12 @@ def find(guide: str | Estimator) -> Estimator:
     if wrapper not in WRAPPERS or inner not in GUIDES:
         around = [f"{wrapper}:{name}" for name in ESTIMATORS] if wrapper in WRAPPERS else [f"{w}:ood" for w in WRAPPERS]
         raise unknown("guide", guide, [*GUIDES, *around])
-    return _wrapped(wrapper, GUIDES[inner])
+    return _wrapped(wrapper, WRAPPERS[wrapper], GUIDES[inner])
 
 
 @cache
-def _wrapped(wrapper: str, inner: Estimator) -> Estimator:
+def _wrapped(name: str, wrapper: Callable[[Estimator], Estimator], inner: Estimator) -> Estimator:
+    """One object for each pair: a guide is a part of the compiled program."""
     if getattr(inner, "climbs", 0):
-        raise UserError(f"{wrapper} goes around guides that act while denoising, {inner.__name__} does not")
-    return WRAPPERS[wrapper](inner)
+        raise UserError(f"{name} goes around guides that act while denoising, {inner.__name__} does not")
+    return wrapper(inner)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import Array
 
-from qgf.errors import unknown
+from qgf.registry import Registry
 
 Schedule = Callable[[Array], Array]
 
@@ -27,13 +27,9 @@ def linear(t: Array) -> Array:
     return 2 * t
 
 
-SCHEDULES: dict[str, Schedule] = dict(constant=constant, score=score, linear=linear)
+SCHEDULES = Registry[Schedule]("schedule", dict(constant=constant, score=score, linear=linear))
 
 
 def schedule(name: str | Schedule) -> Schedule:
     """The schedule of a name, or the function itself. Raises UserError for an unknown name."""
-    if callable(name):
-        return name
-    if name not in SCHEDULES:
-        raise unknown("schedule", name, SCHEDULES)
-    return SCHEDULES[name]
+    return name if callable(name) else SCHEDULES.find(name)

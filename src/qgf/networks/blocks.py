@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeAlias
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -65,6 +68,11 @@ def _gelu_norm_vjp(saved, g):
 
 
 gelu_norm.defvjp(_gelu_norm, _gelu_norm_vjp)
+
+
+Network: TypeAlias = Callable[[int, int, int, int, Array], Callable[[Array], Array]]
+"""network(size_in, size_out, width, depth, key) -> a module [..., in] -> [..., out]: what velocity fields, critics and
+value nets are made of."""
 
 
 class MLP(eqx.Module):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax.numpy as jnp
 from jax import Array
 
-from qgf.networks.blocks import MLP
+from qgf.networks.blocks import MLP, Network
 
 FREQUENCIES = 4
 
@@ -18,10 +20,19 @@ class VelocityField(eqx.Module):
     flow is trained on all of [0, 1] and sampled on any number of steps. `size_out` replaces d in the result.
     """
 
-    net: MLP
+    net: Callable[[Array], Array]
 
-    def __init__(self, obs_dim: int, d: int, width: int, depth: int, key: Array, size_out: int | None = None):
-        self.net = MLP(obs_dim + d + 1 + 2 * FREQUENCIES, size_out or d, width, depth, key)
+    def __init__(
+        self,
+        obs_dim: int,
+        d: int,
+        width: int,
+        depth: int,
+        key: Array,
+        size_out: int | None = None,
+        network: Network = MLP,
+    ):
+        self.net = network(obs_dim + d + 1 + 2 * FREQUENCIES, size_out or d, width, depth, key)
 
     def __call__(self, obs: Array, a: Array, t: Array) -> Array:
         t = t[..., None]

@@ -100,7 +100,8 @@ def rounded(trained: Trained) -> Trained:
 
 def _networks(trained: Trained, run: str | Path) -> tuple[MLP, tuple[MLP, ...]]:
     velocity, critic = trained.method.velocity(trained.nets), trained.method.guide_critic(trained.nets)
-    if not isinstance(velocity, VelocityField) or not isinstance(critic, Pessimistic):
+    drawn = isinstance(velocity, VelocityField) and isinstance(critic, Pessimistic)
+    if not drawn or not all(isinstance(net, MLP) for net in (velocity.net, *critic.members.nets)):
         raise UserError(f"{run}: the tutorial cannot draw the networks of method {trained.method.name}")
     return velocity.net, critic.members.nets
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import tyro
 
 from qgf.errors import UserError, unknown
+from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC
 from qgf.training.options import method_from_json, method_to_json
 
@@ -41,6 +42,8 @@ class TrainConfig:
     """The training method with its own options (on the command line: --method)."""
 
     def __post_init__(self):
+        if isinstance(self.method, str):
+            object.__setattr__(self, "method", METHODS.find(self.method)())
         for name in ("steps", "batch_size", "horizon", "seeds", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")

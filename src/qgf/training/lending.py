@@ -44,10 +44,12 @@ def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:
     wanted = spec_of(dataset, config)
     if donor.spec != wanted:
         raise UserError(f"{flow}: its networks are for {donor.spec}, this run needs {wanted}")
-    sizes = [(m.width, m.depth) for m in (donor.method, config.method)]
-    if sizes[0] != sizes[1]:
-        (width, depth), _ = sizes
+    there, here = ((m.width, m.depth, m.network) for m in (donor.method, config.method))
+    if there != here:
+        width, depth, network = there
+        kind = f" --network {network}" if network != here[2] else ""
         raise UserError(
-            f"{flow}: its networks have width {width} and depth {depth}; pass --width {width} --depth {depth}"
+            f"{flow}: its networks ({network}) have width {width} and depth {depth}; "
+            f"pass --width {width} --depth {depth}{kind}"
         )
     return donor

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
-from qgf.errors import UserError, unknown
+from qgf.errors import UserError
+from qgf.registry import Registry
 
 Log = Callable[[int, dict[str, float]], None]
 
@@ -33,8 +34,9 @@ def wandb(directory: Path, config: dict) -> Log:
     return lambda step, logs: run.log(logs, step=step)
 
 
-LOGGERS = dict(tensorboard=tensorboard, wandb=wandb)
-PACKAGES = dict(tensorboard="tensorboardX", wandb="wandb")
+tensorboard.package, wandb.package = "tensorboardX", "wandb"  # type: ignore[attr-defined]
+LOGGERS = Registry[Callable[[Path, dict], Log]]("logger", dict(tensorboard=tensorboard, wandb=wandb))
+"""By name, logger(run directory, its configuration) -> `Log`; its attribute `package` says what it has to import."""
 
 
 def make_logger(names: tuple[str, ...], directory: Path, config: dict) -> Log:
@@ -43,10 +45,9 @@ def make_logger(names: tuple[str, ...], directory: Path, config: dict) -> Log:
     Raises UserError for an unknown name, or one whose package is not installed.
     """
     for name in names:
-        if name not in LOGGERS:
-            raise unknown("logger", name, LOGGERS)
-        if find_spec(PACKAGES[name]) is None:
-            raise UserError(f"logger {name} needs a package: pip install 'qgf[{name}]'")
+        package = getattr(LOGGERS.find(name), "package", None)
+        if package and find_spec(package) is None:
+            raise UserError(f"logger {name} needs the package {package}: pip install {package}")
     opened: list[Log] = []
 
     def log(step: int, logs: dict[str, float]) -> None:

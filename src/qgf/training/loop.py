@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.files import locked
+from qgf.plugins import USED
 from qgf.training.checkpoint import KEEP, Checkpoints
 from qgf.training.config import TrainConfig, to_json
 from qgf.training.export import restored, write_policies
@@ -61,9 +63,11 @@ def train(
     Raises UserError if the directory holds another run, or if another process is writing it.
     """
     directory = Path(directory or Path("runs") / Path(dataset.name).stem)
-    record = dict(dataset=dataset.name, flow=flow and str(flow), train=to_json(config))
+    record: dict[str, Any] = dict(dataset=dataset.name, flow=flow and str(flow), train=to_json(config))
     if critic_from:
         record["critic_from"] = str(critic_from)
+    if USED:
+        record["use"] = USED
     trial = _trial(config, evaluate, eval_every, patience)
     write_log = make_logger(tuple(log), directory, to_json(config))
 

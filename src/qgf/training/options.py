@@ -12,13 +12,6 @@ from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC
 
 
-def method_class(name: str) -> type[BC]:
-    """The class of a name. Raises UserError for a name that is not in METHODS."""
-    if name not in METHODS:
-        raise unknown("method", name, METHODS)
-    return METHODS[name]
-
-
 def default_critic(method: type[BC], name: str | None = None) -> Critic:
     """A critic by name, or the method's own; of the method's own kind with the method's options."""
     own = method().critic
@@ -30,7 +23,7 @@ def options(method: str = "bc", critic: str | None = None) -> dict[str, Any]:
 
     Raises UserError for unknown names, or if both have an option of one name.
     """
-    made = method_class(method)
+    made = METHODS.find(method)
     kind = type(default_critic(made, critic))
     of_method, of_critic = (_fields(cls) for cls in (made, kind))
     del of_method["critic"]
@@ -45,7 +38,7 @@ def make_method(method: str = "bc", critic: str | None = None, **values) -> BC:
     for name in values:
         if name not in known:
             raise unknown("option", name, known)
-    made = method_class(method)
+    made = METHODS.find(method)
     kind = default_critic(made, critic)
     of_critic = _fields(type(kind))
     own = {name: x for name, x in values.items() if name not in of_critic}
@@ -66,10 +59,8 @@ def method_from_json(fields: Mapping[str, Any]) -> BC:
     """The method of its JSON, of this version or the one before. Raises UserError for an unknown method or critic."""
     own = _nested(fields)
     critic = dict(own.pop("critic"))
-    kind = critic.pop("name")
-    if kind not in CRITICS:
-        raise unknown("critic", kind, CRITICS)
-    return method_class(own.pop("name"))(**own, critic=CRITICS[kind](**critic))
+    kind = CRITICS.find(critic.pop("name"))
+    return METHODS.find(own.pop("name"))(**own, critic=kind(**critic))
 
 
 FLAT = ("critics", "expectile", "candidates", "rho", "bins", "value_low", "value_high", "polyak")
@@ -82,7 +73,7 @@ def _nested(fields: Mapping[str, Any]) -> dict[str, Any]:
     kind = fields.get("critic", "iql")
     if not isinstance(kind, str) or kind not in CRITICS:
         return dict(fields) if isinstance(kind, dict) else dict(fields) | dict(critic=dict(name=kind))
-    mine, known = _fields(method_class(fields["name"])), _fields(CRITICS[kind])
+    mine, known = _fields(METHODS.find(fields["name"])), _fields(CRITICS[kind])
     moved = [name for name in FLAT if name in fields and name not in mine]
     critic = {name: fields[name] for name in moved if name in known and fields[name] is not None}
     return {k: x for k, x in fields.items() if k not in moved} | dict(critic=dict(name=kind) | critic)

@@ -11,6 +11,7 @@ import numpy as np
 from qgf.errors import UserError
 from qgf.files import read_json
 from qgf.method.policy import Policy
+from qgf.plugins import trained_with
 from qgf.training.config import TrainConfig, from_json
 from qgf.training.trained import load_trained
 
@@ -23,7 +24,8 @@ class Run:
 
     @property
     def config(self) -> TrainConfig:
-        return from_json(self.record["train"])
+        with trained_with(self.record.get("use")):
+            return from_json(self.record["train"])
 
     @property
     def record(self) -> dict:

@@ -13,6 +13,7 @@ import numpy as np
 from qgf.errors import UserError
 from qgf.files import atomic_path, read_json, write_json
 from qgf.method.policy import Policy
+from qgf.plugins import USED, trained_with
 from qgf.training.options import method_from_json, method_to_json
 from qgf.types import Calibration, Spec
 
@@ -89,7 +90,7 @@ def save_trained(trained: Trained, directory: Path) -> None:
         updates=trained.updates,
         dataset=trained.dataset,
         calibration=trained.calibration and trained.calibration._asdict(),
-    )
+    ) | (dict(use=USED) if USED else {})
     write_json(directory / "config.json", config)
 
 
@@ -104,7 +105,9 @@ def load_trained(directory: str | Path) -> Trained:
     try:
         if config["format"] not in READABLE:
             raise UserError(f"{directory}: policy format {config['format']}, this version reads up to {FORMAT}")
-        method, spec = method_from_json(config["method"]), Spec(**config["spec"])
+        with trained_with(config.get("use")):
+            method = method_from_json(config["method"])
+        spec = Spec(**config["spec"])
         calibration = config["calibration"] and Calibration(**config["calibration"])
         updates, dataset = config["updates"], config["dataset"]
     except (KeyError, TypeError) as error:

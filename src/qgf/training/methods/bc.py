@@ -13,6 +13,7 @@ from jax import Array
 from qgf.critics import critic_of
 from qgf.errors import at_least_one
 from qgf.method.flow import STEPS, Flow, bc_loss, integrate
+from qgf.networks import NETWORKS, Network
 from qgf.networks.blocks import Nets
 from qgf.networks.velocity import VelocityField
 from qgf.types import Batch, Spec, StateVelocity
@@ -32,10 +33,17 @@ class BC:
     width: int = 256  # hidden units per layer (paper: 1024)
     depth: int = 3  # hidden layers (paper: 4)
     critic: Any = "iql"  # how Q is learned: a kind of qgf.critics with its own options, or the name of one
+    network: str = "mlp"  # kind of network, a name of qgf.networks.NETWORKS
 
     def __post_init__(self):
         object.__setattr__(self, "critic", critic_of(self.critic))
         at_least_one(self, "width", "depth")
+        _ = self.kind  # raises UserError if there is none of that name
+
+    @property
+    def kind(self) -> Network:
+        """What makes every network of the method and of its critic."""
+        return NETWORKS.find(self.network)
 
     @property
     def lends(self) -> dict[str, tuple[str, ...]]:
@@ -59,7 +67,7 @@ class BC:
         return nets
 
     def field(self, spec: Spec, key: Array) -> VelocityField:
-        return VelocityField(spec.obs_dim, spec.d, self.width, self.depth, key)
+        return VelocityField(spec.obs_dim, spec.d, self.width, self.depth, key, network=self.kind)
 
     def losses(self) -> dict:
         """The part of the networks that each loss trains -> loss(part, all networks, batch, key) -> (scalar, logs)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from qgf.networks.blocks import MLP, Nets
+from qgf.networks.blocks import Nets
 from qgf.training.methods.bc import BC
 from qgf.types import Batch, Spec
 
@@ -20,7 +21,7 @@ class Student(eqx.Module):
     v(z, 0) = mu(z) - z: one Euler step reaches mu(z), and the estimators' a1_hat at t = 0 is mu(z) too.
     """
 
-    net: MLP
+    net: Callable[[Array], Array]
 
     def action(self, obs: Array, z: Array) -> Array:
         return self.net(jnp.concatenate([obs, z], axis=-1))
@@ -44,7 +45,7 @@ class FQL(BC):
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         own = jax.random.fold_in(key, 3)
-        student = Student(MLP(spec.obs_dim + spec.d, spec.d, self.width, self.depth, own))
+        student = Student(self.kind(spec.obs_dim + spec.d, spec.d, self.width, self.depth, own))
         return super().parts(spec, key) | dict(student=student)
 
     def losses(self) -> dict:

@@ -78,7 +78,7 @@ class GC(BC):
         if self.long < spec.horizon:
             raise UserError(f"--long {self.long} must be at least the policy's --horizon {spec.horizon}")
         own, d = jax.random.fold_in(key, 5), self.long * spec.action_dim
-        long = CriticEnsemble(spec.obs_dim, d, self.width, self.depth, self.critic.critics, own)
+        long = CriticEnsemble(spec.obs_dim, d, self.width, self.depth, self.critic.critics, own, self.kind)
         return super().parts(spec, key) | dict(long=long)
 
     def losses(self) -> dict:

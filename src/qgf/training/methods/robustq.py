@@ -54,7 +54,7 @@ class RobustQ(BC):
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         own = jax.random.fold_in(key, 1)
-        noisy = VelocityField(spec.obs_dim, spec.d, self.width, self.depth, own, size_out=1)
+        noisy = VelocityField(spec.obs_dim, spec.d, self.width, self.depth, own, size_out=1, network=self.kind)
         return super().parts(spec, key) | dict(noisy=NoisyCritic(noisy))
 
     def losses(self) -> dict:
