@@ -116,20 +116,17 @@ def test_a_run_of_ones_own_remembers_the_file_and_says_so_without_it(maze, tiny,
         registry[name] = kept
 
 
-def test_what_is_wrong_in_a_file_is_one_line(tmp_path):
-    for text, told in (
-        (
-            "from qgf.training.methods import METHODS\nMETHODS['x'] = METHODS['bc']",
-            "calls itself 'bc'; give it name = 'x'",
-        ),
-        (
-            "from qgf import guidance\nguidance.ESTIMATORS['qgf'] = lambda v, q, a, t: a",
-            "estimator 'qgf' is there already",
-        ),
-    ):
-        (tmp_path / "wrong.py").write_text(text)
-        with pytest.raises(UserError, match=f"wrong.py: .*{told}"):
-            use(tmp_path / "wrong.py")
+WRONG = {
+    "calls itself 'bc'; give it name = 'x'": "from qgf.training.methods import METHODS\nMETHODS['x'] = METHODS['bc']",
+    "estimator 'qgf' is there already": "from qgf import guidance\nguidance.ESTIMATORS['qgf'] = lambda v, q, a, t: a",
+}
+
+
+@pytest.mark.parametrize("told", WRONG)
+def test_what_is_wrong_in_a_file_is_one_line(told, tmp_path):
+    (tmp_path / "wrong.py").write_text(WRONG[told])
+    with pytest.raises(UserError, match=f"wrong.py: .*{told}"):
+        use(tmp_path / "wrong.py")
 
 
 def test_the_command_line_evaluates_with_it(tiny_run, capsys):

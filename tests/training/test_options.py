@@ -99,7 +99,7 @@ def test_an_unknown_critic_in_a_run_is_one_line():
 
 
 def test_the_command_line_offers_the_options_of_the_method_and_the_critic_named(monkeypatch, capsys):
-    made, run = [], SimpleNamespace(directory="run")
+    made, run = [], SimpleNamespace(directory="run", record=dict(dataset="x.npz"))
     monkeypatch.setattr(qgf.cli.train, "run_training", lambda data, config, *rest: made.append(config.method) or run)
     monkeypatch.setattr(qgf.environments.datasets, "load_dataset", lambda *where: SimpleNamespace(name="x"))
     for name, *given in (("td", "--candidates", "7"), ("hl-gauss", "--bins", "51", "--value-low", "-2")):
