@@ -1,5 +1,7 @@
 """The learner against hand-written Adam steps and against itself taken apart."""
 
+import gc
+import weakref
 from typing import NamedTuple
 
 import equinox as eqx
@@ -31,7 +33,7 @@ def iql_learner(frozen=None, depth=1, precision=None):
     return Learner(BC(width=16, depth=depth), SPEC, 1e-2, 8, frozen, precision)
 
 
-LEARNER = iql_learner()  # shared, because what it compiled stays with it
+LEARNER = iql_learner()
 
 
 def fresh(learner, seed):
@@ -264,8 +266,23 @@ def test_a_learner_without_a_precision_follows_its_surroundings():
     plain, rounded = (iql_learner(depth=2, precision=p) for p in (None, "bfloat16"))
     state, data = fresh(plain, 0), chunks()
     batch = batch_at(data, jnp.arange(8), SPEC.horizon)
-    losses = lambda learner: jax.jit(learner.loss)(learner._trained(state.nets), state.nets, batch, state.key)
+    losses = lambda learner: jax.jit(learner.loss)(learner.program.trained(state.nets), state.nets, batch, state.key)
     exact, expected = losses(plain), losses(rounded)
     with jax.default_matmul_precision("bfloat16"):
         assert_trees(assert_array_equal, losses(plain), expected)
     assert differs(exact, expected)
+
+
+def test_learners_of_equal_settings_share_a_program_which_keeps_no_networks():
+    data, compiled = chunks(), lambda: type(LEARNER.program).run._cache_size()
+    lent = fresh(LEARNER, 3).nets.flow
+    for k in range(2):
+        learner = iql_learner(dict(flow=jax.tree.map(jnp.copy, lent)))
+        learner.run(fresh(learner, k), data, 3)
+        if k == 0:
+            before, kept = compiled(), weakref.ref(learner.frozen["flow"])
+    assert compiled() == before
+    del learner
+    gc.collect()
+    assert kept() is None
+    assert len({iql_learner().program, LEARNER.program, iql_learner(depth=2).program}) == 2

@@ -340,7 +340,7 @@ def small(method, critic):
 def in_part(method, critic, nets):
     """The gradient of the sum of all losses in every trained part, as the learner takes it."""
     learner = Learner(small(method, critic), SPEC, 1e-3, 8)
-    return jax.grad(lambda trained: learner.loss(trained, nets, batch_of(8), KEY)[0])(learner._trained(nets))
+    return jax.grad(lambda trained: learner.loss(trained, nets, batch_of(8), KEY)[0])(learner.program.trained(nets))
 
 
 def size(tree):

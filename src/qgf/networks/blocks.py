@@ -17,6 +17,9 @@ def product(x: Array, weight: Array) -> Array:
 
     For a batch [B, in] under `jax.default_matmul_precision("bfloat16")` the operands, and those of the derivatives,
     are rounded to bfloat16 and summed in float32, on any device (JAX's own switch does nothing on a CPU).
+
+    The switch is read while tracing, from JAX, for two reasons: it is part of what JAX knows a compiled program by, so
+    that none is taken for another's; and no loss or network has to hand on how precisely it is computed.
     """
     rounded = x.ndim == 2 and jax.config.jax_default_matmul_precision == "bfloat16"  # type: ignore[attr-defined]
     return _rounded_product(x, weight) if rounded else x @ weight

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -76,32 +77,66 @@ class Learner:
         self,
         method,
         spec: Spec,
-        learning_rate: float,
+        learning_rate: float | optax.Schedule,
         batch_size: int,
         frozen: dict[str, Any] | None = None,
         precision: str | None = None,
     ):
-        self.method, self.spec, self.batch_size, self.precision = method, spec, batch_size, precision
-        self.frozen = frozen or {}
-        self.losses = {part: loss for part, loss in method.losses().items() if part not in self.frozen}
-        self.adam = optax.adam(learning_rate)
+        self.method, self.spec, self.frozen = method, spec, frozen or {}
+        self.program = Program(method, spec, learning_rate, batch_size, frozenset(self.frozen), precision)
+        self.losses = self.program.losses()
+        self.update, self.loss = self.program.update, self.program.loss
 
     def init(self, key: Array) -> State:
         key, nets = jax.random.split(key)
         nets = self.method.start(with_parts(self.method.init(self.spec, nets), self.frozen), self.frozen)
-        return State(nets, self.adam.init(self._trained(nets)), key, jnp.zeros((), jnp.int32))
+        return State(nets, self.program.adam.init(self.program.trained(nets)), key, jnp.zeros((), jnp.int32))
 
     def with_frozen(self, nets, lender):
         """`nets` with the frozen parts of `lender`."""
-        return with_parts(nets, {part: getattr(lender, part) for part in self.frozen})
+        return self.program.with_frozen(nets, lender)
 
-    def _trained(self, nets) -> dict[str, Any]:
-        return {part: getattr(nets, part) for part in self.losses}
+    def run(self, state: State, chunks: Data, updates: int) -> tuple[State, dict[str, Array]]:
+        """`updates` updates in one compiled call; logs are their means. A leading axis on `state` is one of seeds.
+        The arrays of `state` are used up."""
+        return self.program.run(state, chunks, updates)
+
+    def validate(self, state: State, chunks: Data, size: int) -> dict[str, Array]:
+        """The losses on one fixed draw of `size` chunks that were not trained on."""
+        return self.program.validate(state, chunks, size)
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a learner's compiled functions depend on besides arrays: learners of equal settings share them, and what
+    keeps them keeps no networks.
+    """
+
+    method: Any  # hashable, as all that follows
+    spec: Spec
+    learning_rate: float | optax.Schedule
+    batch_size: int
+    frozen: frozenset[str]
+    precision: str | None
+
+    @property
+    def adam(self) -> optax.GradientTransformation:
+        return optax.adam(self.learning_rate)
+
+    def losses(self) -> dict[str, Any]:
+        """The loss of every part that is trained."""
+        return {part: loss for part, loss in self.method.losses().items() if part not in self.frozen}
+
+    def trained(self, nets) -> dict[str, Any]:
+        return {part: getattr(nets, part) for part in self.losses()}
+
+    def with_frozen(self, nets, lender):
+        return with_parts(nets, {part: getattr(lender, part) for part in sorted(self.frozen)})
 
     def loss(self, trained: dict[str, Any], nets, batch: Batch, key: Array) -> tuple[Array, dict[str, Array]]:
         """The sum of the losses, each a function of its own part only, and what they report."""
         total, logs = jnp.zeros(()), dict[str, Array]()
-        for i, (part, loss) in enumerate(self.losses.items()):
+        for i, (part, loss) in enumerate(self.losses().items()):
             with jax.default_matmul_precision(self.precision) if self.precision else nullcontext():
                 value, extra = loss(trained[part], nets, batch, jax.random.fold_in(key, i))
             total = total + value
@@ -113,7 +148,7 @@ class Learner:
         draw, noise = jax.random.split(jax.random.fold_in(state.key, state.step))
         rows = jax.random.randint(draw, (self.batch_size,), 0, len(chunks.starts))
         batch = chunks.batch(rows, self.spec.horizon, jax.random.fold_in(draw, 1))
-        trained = self._trained(state.nets)
+        trained = self.trained(state.nets)
         grads, logs = jax.grad(self.loss, has_aux=True)(trained, state.nets, batch, noise)
         steps, optimiser = self.adam.update(grads, state.optimiser)
         nets = self.method.after(with_parts(state.nets, optax.apply_updates(trained, steps)))
@@ -122,8 +157,6 @@ class Learner:
 
     @partial(jax.jit, static_argnames=("self", "updates"), donate_argnames="state")
     def run(self, state: State, chunks: Data, updates: int) -> tuple[State, dict[str, Array]]:
-        """`updates` updates in one compiled call; logs are their means. A leading axis on `state` is one of seeds."""
-
         def many(state):
             state, logs = jax.lax.scan(lambda s, _: self.update(s, chunks), state, length=updates, unroll=2)
             return state, jax.tree.map(jnp.mean, logs)
@@ -132,9 +165,8 @@ class Learner:
 
     @partial(jax.jit, static_argnames=("self", "size"))
     def validate(self, state: State, chunks: Data, size: int) -> dict[str, Array]:
-        """The losses on one fixed draw of `size` chunks that were not trained on."""
         draw, noise = jax.random.split(jax.random.key(0))
         rows = jax.random.randint(draw, (size,), 0, len(chunks.starts))
         batch = chunks.batch(rows, self.spec.horizon, jax.random.fold_in(draw, 1))
-        logs = lambda nets: self.loss(self._trained(nets), nets, batch, noise)[1]
+        logs = lambda nets: self.loss(self.trained(nets), nets, batch, noise)[1]
         return jax.vmap(logs)(state.nets) if state.step.ndim else logs(state.nets)

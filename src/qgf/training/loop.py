@@ -110,11 +110,11 @@ def _learn(setup: Setup, directory: Path, progress: Progress, keep: int, trial: 
     step = updates_of(state)
     while step < config.steps and (watch is None or watch.patient):
         began, updates = time.perf_counter(), min(config.log_every - step % config.log_every, config.steps - step)
-        state, logs = learner.run(state, setup.chunks, updates)
+        state, found = learner.run(state, setup.chunks, updates)
         if setup.held_out:
             checked = learner.validate(state, setup.held_out, VALIDATION_SIZE)
-            logs |= {f"val/{key.removeprefix('loss/')}": x for key, x in checked.items() if key.startswith("loss/")}
-        logs = {key: np.atleast_1d(np.asarray(x)) for key, x in logs.items()}
+            found |= {f"val/{key.removeprefix('loss/')}": x for key, x in checked.items() if key.startswith("loss/")}
+        logs = {key: np.atleast_1d(np.asarray(x)) for key, x in found.items()}
         step += updates
         _check_finite(logs, step, directory)
         table.add(step, logs)
