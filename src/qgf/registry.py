@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from functools import partial
+from types import ModuleType
 from typing import Any, TypeVar, overload
 
 from qgf.errors import UserError, unknown
@@ -116,7 +117,9 @@ def summary(entry: object) -> str:
 
 
 def home(entry: Any) -> tuple[str, str]:
-    """Where a thing is defined: the module and qualified name of a function, a class, or an object's class."""
+    """Where a thing is defined: the module and qualified name of a function, a class, a module or an object's class."""
+    if isinstance(entry, ModuleType):
+        return entry.__name__, ""
     while isinstance(entry, partial):
         entry = entry.func
     place = entry if hasattr(entry, "__qualname__") else type(entry)

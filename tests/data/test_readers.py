@@ -11,7 +11,7 @@ from numpy.testing import assert_array_equal
 from qgf.data.dataset import Dataset
 from qgf.data.episodes import Episode, arrays_of
 from qgf.data.npz import read_npz
-from qgf.data.readers import hdf5, lerobot, minari, zarr
+from qgf.data.readers import READERS, hdf5, lerobot, minari, read, reader_of, zarr
 from qgf.errors import UserError
 
 WHOLE = dict(
@@ -44,6 +44,34 @@ def test_formats_with_a_final_state_give_the_dataset_of_the_npz_to_the_bit(name,
         assert_array_equal(getattr(found, field), getattr(wanted, field), err_msg=field)
         assert getattr(found, field).dtype == getattr(wanted, field).dtype
     assert_array_equal(found.starts(3), wanted.starts(3))
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_format_is_told_by_its_content(name, tmp_path):
+    reader, write = EVERY[name]
+    path = write(tmp_path)
+    assert reader_of(path) is reader
+    for key, x in read(path).items():
+        assert_array_equal(x, reader.read(path)[key])
+
+
+def test_what_no_reader_knows_is_one_line(tmp_path):
+    with pytest.raises(UserError, match=r"gone: no such file"):
+        reader_of(tmp_path / "gone")
+    (tmp_path / "notes.txt").write_text("s0,s1")
+    with pytest.raises(UserError, match=r"notes.txt: no data that can be read \(known formats: npz, hdf5, .*\)$"):
+        reader_of(tmp_path / "notes.txt")
+    with pytest.raises(UserError, match=r"reader 'mine' needs two functions"):
+        READERS["mine"] = formats
+
+
+def test_arrays_in_an_npz_that_is_not_called_so(tmp_path):
+    path = formats.ogbench_npz(tmp_path)
+    path.rename(tmp_path / "data")
+    found, wanted = read(tmp_path / "data"), read_npz(tmp_path / "data")
+    assert_array_equal(found["observations"], wanted["observations"])
+    both = read(tmp_path / "data", ("observations", "rewards"))["observations"]
+    assert_array_equal(both, np.column_stack([wanted["observations"], wanted["rewards"]]))
 
 
 @pytest.mark.parametrize("name", WITHOUT_FINAL_STATE)

@@ -1,4 +1,4 @@
-"""`qgf names`: List guides, schedules, methods, critics, networks and loggers by name, your own too."""
+"""`qgf names`: List guides, schedules, methods, critics, networks, readers and loggers by name, your own too."""
 
 from importlib import import_module
 
@@ -13,6 +13,7 @@ KINDS = {
     "method": "qgf.training.methods:METHODS",
     "critic": "qgf.critics:CRITICS",
     "network": "qgf.networks:NETWORKS",
+    "reader": "qgf.data.readers:READERS",
     "logger": "qgf.training.loggers:LOGGERS",
 }
 

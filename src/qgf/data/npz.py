@@ -1,9 +1,10 @@
-"""Reading .npz files."""
+"""NumPy's .npz files."""
 
 from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,3 +28,25 @@ def read_npz(path: str | Path, keys: tuple[str, ...] | None = KEYS) -> dict[str,
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
         reason = "it holds pickled objects" if "pickle" in str(error) else "it is truncated or no .npz"
         raise UserError(f"{path}: cannot be read, {reason} ({error})") from error
+
+
+def reads(path: Path) -> bool:
+    """Whether the file is called .npz, or is a zip archive of arrays."""
+    if path.suffix == ".npz":
+        return True
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return all(name.endswith(".npy") for name in archive.namelist())
+
+
+def read(path: Path, keys: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """The arrays of the file format; `keys` are those that make the observations, side by side."""
+    arrays = read_npz(path)
+    if not keys:
+        return arrays
+    named = read_npz(path, tuple(keys))
+    if missing := [key for key in keys if key not in named]:
+        raise UserError(f"{path}: missing key {missing[0]!r}")
+    parts = [named[key].reshape(len(named[key]), -1) for key in keys]
+    return arrays | dict(observations=np.concatenate(parts, axis=1))

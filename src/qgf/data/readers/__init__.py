@@ -1,1 +1,51 @@
-"""Data formats, each told by its content and read into one `Dataset`."""
+"""Data formats, each told by its content and read into the arrays of one `Dataset`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from qgf.data import npz
+from qgf.data.layout import Arrays
+from qgf.data.readers import hdf5, lerobot, minari, zarr
+from qgf.errors import UserError
+from qgf.registry import Registry
+
+
+class Reader(Protocol):
+    """A data format: a module, or a class with two static functions."""
+
+    def reads(self, path: Path) -> bool:
+        """Whether a file or folder is of this format, by its content."""
+
+    def read(self, path: Path, keys: Sequence[str] = ()) -> Arrays:
+        """Its arrays as the file format of `qgf.data.layout` has them; `keys` says what observations are made of.
+
+        Raises UserError for what is damaged or missing.
+        """
+
+
+def _check(name: str, reader: Any) -> None:
+    if not all(callable(getattr(reader, function, None)) for function in ("reads", "read")):
+        raise UserError(f"reader {name!r} needs two functions, reads(path) and read(path, keys)")
+
+
+READERS = Registry[Any]("reader", dict(npz=npz, hdf5=hdf5, minari=minari, lerobot=lerobot, zarr=zarr), check=_check)
+"""By name; those that were added last are asked first."""
+
+
+def reader_of(path: str | Path) -> Reader:
+    """The reader of a file or folder. Raises UserError if it is not there, or of no known format."""
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
+    for reader in reversed(list(READERS.values())):
+        if reader.reads(path):
+            return reader
+    raise UserError(f"{path}: no data that can be read (known formats: {', '.join(READERS)})")
+
+
+def read(path: str | Path, keys: Sequence[str] = ()) -> Arrays:
+    """The arrays of a file or folder of any known format."""
+    return reader_of(path).read(Path(path), keys)

@@ -1,6 +1,6 @@
 """Methods that train a policy with the critic beside those that only ask it at test time, where all is known.
 
-    python examples/05_rivals.py docs/images/rivals.png
+    python examples/04_rivals.py docs/images/rivals.png
 
 One state, actions around six points of a ring, and a critic that wants them to the upper right, Q(a) = 2 a_0 + a_1.
 What a policy should then play is pi exp(Q / temperature), the shades of every panel. The critic is given, not learned.
