@@ -4,6 +4,7 @@ import gc
 import os
 import sys
 import tempfile
+from importlib import import_module
 from typing import Any, NamedTuple
 
 # Most of the tests' time is compilation. It is done quickly rather than well, and equal programs once per session, or
@@ -21,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from qgf.cli.names import KINDS
 from qgf.environments.datasets import load_dataset
 from qgf.environments.ogbench.collect import collect
 from qgf.plugins import OWN, USED
@@ -88,6 +90,8 @@ def tiny_run(maze, tiny, tmp_path_factory):
 @pytest.fixture
 def forget():
     """The registries afterwards as they were: what a user's file added is gone, and the file can be used again."""
+    for place in KINDS.values():
+        import_module(place.split(":")[0])
     before = [(registry, set(registry.own)) for registry in REGISTRIES.values()]
     yield
     for registry, known in before:

@@ -269,7 +269,7 @@ def unplayable(*_):
 def test_a_guide_that_a_run_cannot_take_is_refused_before_anything_is_played(tiny_run, monkeypatch):
     monkeypatch.setattr("qgf.playing.evaluate._environments", unplayable)
     for arm, said in (
-        (Arm("cfgrl", 1.0), "this guide needs an advantage-labelled flow: train with --method cfgrl or lab"),
+        (Arm("cfgrl", 1.0), ": train with --method cfgrl or lab"),
         (Arm("placebo:robustq"), "train with --method robust-q or lab"),
         (Arm("qgf", schedule="linaer"), "did you mean 'linear'"),
     ):
