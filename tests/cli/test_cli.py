@@ -22,7 +22,7 @@ from processes import clear, start, wait_until
 from qgf.cli.main import main
 from qgf.critics import CRITICS
 from qgf.errors import UserError
-from qgf.method.guides import GUIDES
+from qgf.method.guides import GUIDES, WRAPPERS
 from qgf.method.schedules import SCHEDULES
 from qgf.playing.scores import read_scores
 from qgf.training.loggers import LOGGERS
@@ -283,6 +283,8 @@ def test_names_tells_everything_that_an_option_can_name(capsys):
     text = capsys.readouterr().out
     for name in [*GUIDES, *SCHEDULES, *METHODS, *CRITICS, *LOGGERS]:
         assert re.search(rf"^ {name} +\w.*", text, re.MULTILINE), name
+    said = {line.split()[0]: line for line in text.splitlines()}
+    assert len({said[name].split(maxsplit=1)[1] for name in WRAPPERS} | {said["qgf"].split(maxsplit=1)[1]}) == 4
     main(["names", "schedule"])
     assert "qgf" not in capsys.readouterr().out.split()
     assert "did you mean 'guide'" in fails(capsys, "names", "guides")

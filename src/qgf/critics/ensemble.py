@@ -14,8 +14,8 @@ from qgf.types import StateValue
 
 @dataclass(frozen=True)
 class Ensemble(Critic):
-    """QAM's critic: Q -> R + gamma^H M (mean - rho std) of ten target critics at an action of the method's *own*
-    policy (Li & Levine 2026). Guidance asks the same lower bound.
+    """QAM's critic, ten members and a lower confidence bound (Li & Levine 2026): Q -> R + gamma^H M (mean - rho std)
+    of the target critics at an action of the method's *own* policy. Guidance asks the same lower bound.
     """
 
     name: ClassVar[str] = "ensemble"

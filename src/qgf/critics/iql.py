@@ -15,8 +15,8 @@ from qgf.types import Batch, Spec
 
 @dataclass(frozen=True)
 class IQL(Critic):
-    """Implicit Q-learning: Q -> R + gamma^H M V(s'), V an expectile of Q over the data's own actions
-    (Kostrikov et al. 2021). Guidance asks the minimum of the target critics.
+    """Implicit Q-learning, the paper's critic (Kostrikov et al. 2021): Q -> R + gamma^H M V(s'), V an expectile of Q
+    over the data's own actions. Guidance asks the minimum of the target critics.
     """
 
     name: ClassVar[str] = "iql"

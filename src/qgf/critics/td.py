@@ -14,8 +14,8 @@ from qgf.errors import at_least_one
 
 @dataclass(frozen=True)
 class TD(Critic):
-    """Bootstrapped: Q -> R + gamma^H M min_i Q_i(s', a'), a' the best by that value of N actions of the *reference*
-    flow (QGF paper, critic ablation; EMaQ, Ghasemipour et al. 2021).
+    """Bootstrapped from the best of N actions of the *reference* flow (QGF paper, critic ablation; EMaQ, Ghasemipour
+    et al. 2021): Q -> R + gamma^H M min_i Q_i(s', a'), a' the best by that value.
     """
 
     name: ClassVar[str] = "td"

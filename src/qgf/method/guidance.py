@@ -54,7 +54,7 @@ ESTIMATORS = Registry[Estimator](
 
 
 def placebo(estimator: Estimator, seed: int = 0) -> Estimator:
-    """A control: a random direction with the norm that `estimator` would have had, g -> |g| u, u uniform on the sphere.
+    """A control, a random direction with the norm that `estimator` would have had: g -> |g| u, u uniform on the sphere.
 
     The randomness comes from the bits of a_t (and `seed`), so that every sample and every step has its own direction
     and the same noise gives the same action again.

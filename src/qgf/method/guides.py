@@ -74,7 +74,7 @@ def cfgrl(v, q, a, t):
 
 
 def zero(estimator: Estimator) -> Estimator:
-    """A control: the same computation, and no guidance, g -> 0 g."""
+    """A control that computes the same and does not guide, g -> 0 g."""
 
     @wraps(estimator)
     def guide(v, q, a, t):
@@ -126,6 +126,10 @@ class Guides(Registry[Estimator]):
 
     def __len__(self) -> int:
         return len(ESTIMATORS) + super().__len__() + len(WRAPPERS)
+
+    def summaries(self) -> dict[str, str]:
+        """Of a wrapper what it does, whatever it goes around."""
+        return super().summaries() | WRAPPERS.summaries()
 
 
 WRAPPERS = Registry[Callable[[Estimator], Estimator]]("control", dict(placebo=placebo, zero=zero, gate=gate))

@@ -79,7 +79,7 @@ value nets are made of."""
 
 
 class MLP(eqx.Module):
-    """[..., in] -> [..., out]: `depth` hidden layers of `width` units, each linear, GELU, LayerNorm; a linear read-out.
+    """`depth` hidden layers of `width` units, each linear, GELU, LayerNorm; a linear read-out: [..., in] -> [..., out].
 
     The first and the last layer are always computed in float32: observations and values need all their digits.
     Weights are stored [in, out] and drawn uniformly with variance 2 / (in + out); biases start at zero.
