@@ -52,11 +52,14 @@ def test_a_pipe_gets_whole_progress_lines(capsys, monkeypatch):
     assert "3/3 episodes" in said and "2 solved" in said
 
 
-def test_paths_print_as_they_are_and_commands_can_be_pasted(capsys):
+def test_paths_print_as_they_are_and_commands_can_be_pasted(capsys, monkeypatch):
     folder = "runs/[red]my run[/red] :smile: " + "x" * 100
-    printing.closing(f"wrote {folder}", "qgf", "evaluate", folder, "--strength", 0.5)
+    printing.closing(f"wrote {folder}", "evaluate", folder, "--strength", 0.5)
     wrote, following = capsys.readouterr().out.splitlines()
     assert wrote == f"wrote {folder}"
     assert shlex.split(following) == ["next:", "qgf", "evaluate", folder, "--strength", "0.5"]
+    monkeypatch.setattr(printing, "USED", [dict(file="my own.py", sha256="0"), dict(package="theirs", version="1")])
+    printing.closing("done", "names")
+    assert capsys.readouterr().out == "done\nnext: qgf --use 'my own.py' names\n"
     printing.closing("done")
     assert capsys.readouterr().out == "done\n"

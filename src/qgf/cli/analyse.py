@@ -45,4 +45,4 @@ def analyse(
     page = write(run)
     if open:
         webbrowser.open(page.resolve().as_uri())
-    closing(f"wrote {run / 'analysis'} and {page}", "qgf", "report", run, "--open")
+    closing(f"wrote {run / 'analysis'} and {page}", "report", run, "--open")

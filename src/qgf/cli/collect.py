@@ -34,4 +34,4 @@ def collect(
         path = run(env, transitions, seed, workers, data_dir, overwrite, lambda done, total: tell(done, total))
     kind = path.stem.rsplit("-", 1)[0]
     where = ("--data-dir", data_dir) if data_dir else ()
-    closing(f"wrote {path}", "qgf", "train", f"{kind}-singletask-task1-v0", *where)
+    closing(f"wrote {path}", "train", f"{kind}-singletask-task1-v0", *where)

@@ -42,4 +42,4 @@ def demo(out: Optional[Path] = None, quick: bool = False, open: bool = False):
     if open:
         webbrowser.open(page.resolve().as_uri())
     wrote = f"wrote {page} in {perf_counter() - began:.0f} s; open it in a browser"
-    closing(wrote, "qgf", "evaluate", out, "--guide", "all", "--strength", 0.5, 1, 2)
+    closing(wrote, "evaluate", out, "--guide", "all", "--strength", 0.5, 1, 2)

@@ -49,7 +49,7 @@ def evaluate(
     chosen = arms(guides, strength, weight, best_of, steps, schedule)
     scores = play_arms(Run(run), chosen, episodes, seed, env, video)
     print_scores(scores)
-    closing(f"wrote {run / 'evaluation.csv'}", "qgf", "report", run)
+    closing(f"wrote {run / 'evaluation.csv'}", "report", run)
 
 
 def possible_guides(run):

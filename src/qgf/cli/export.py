@@ -38,4 +38,4 @@ def export(
     folder = export_best(there) if best else write(there, load_dataset(there.record["dataset"], data_dir), step)
     updates = load_trained(there.policy_dirs()[0]).updates
     following = ("evaluate", run) if environment_of(there) else ("analyse", run)
-    closing(f"wrote {folder}, the policy after {updates} updates", "qgf", *following)
+    closing(f"wrote {folder}, the policy after {updates} updates", *following)

@@ -12,6 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from qgf.plugins import USED
+
 UNLIMITED = 10_000
 """Columns of what is no terminal: a file, a pipe, a log."""
 
@@ -68,7 +70,10 @@ def _console(least: int = 0) -> Console:
 
 
 def closing(wrote: str, *following: object) -> None:
-    """The last lines of a command: what it wrote, and the command to try next, given by its parts."""
+    """The last lines of a command: what it wrote, and the command of qgf to try next, given by its parts, with the
+    files of the user's own that this one was given.
+    """
     console.print(wrote)
     if following:
-        console.print(Text("next: ").append(shlex.join(map(str, following)), "bold"))
+        own = [part for one in USED if "file" in one for part in ("--use", one["file"])]
+        console.print(Text("next: ").append(shlex.join(["qgf", *own, *map(str, following)]), "bold"))

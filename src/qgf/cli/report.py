@@ -20,4 +20,4 @@ def report(run: tyro.conf.Positional[Path], /, open: bool = False):
     page = write(run)
     if open:
         webbrowser.open(page.resolve().as_uri())
-    closing(f"wrote {page}", *(() if open else ("qgf", "report", run, "--open")))
+    closing(f"wrote {page}", *(() if open else ("report", run, "--open")))

@@ -73,8 +73,8 @@ def train_command(chosen):
             loaded, replace(config, method=method), out, flow=flow, critic_from=critic_from, log=log, keep=keep,
             eval_every=eval_every, eval_episodes=eval_episodes, patience=patience, env=env, overwrite=overwrite,
         )  # fmt: skip
-        played = ("qgf", "evaluate", run.directory, "--guide", "none", "ood", "qgf", "--best-of", 1, 4)
-        closing(f"wrote {run.directory}", *(played if environment_of(run) else ("qgf", "analyse", run.directory)))
+        played = ("evaluate", run.directory, "--guide", "none", "ood", "qgf", "--best-of", 1, 4)
+        closing(f"wrote {run.directory}", *(played if environment_of(run) else ("analyse", run.directory)))
 
     return train
 

@@ -58,7 +58,7 @@ def tune(
     if offline:
         return _tune_offline(Run(run), arms, policy_seed, data_dir)
     _tune(Run(run), arms, rungs, episodes, seed, tuning_seed, policy_seed, env)
-    closing(f"wrote {run / 'tuning'}", "qgf", "report", run)
+    closing(f"wrote {run / 'tuning'}", "report", run)
 
 
 def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
@@ -129,6 +129,6 @@ def _tune_offline(run, arms, policy_seed, data_dir):
         rows = [[f"{strength:g}", f"{claimed:.3f}", f"{confirmed:.3f}"] for strength, claimed, confirmed in found_rows]
         print_table(("strength", "by the critics that guide", "confirmed by the others"), rows, words=0, title=title)
         way = ("--strength", f"{found.strength:g}", "--best-of", arm.best_of, "--schedule", arm.schedule)
-        played = ("qgf", "evaluate", run.directory, "--guide", "none", arm.guide, *way)
-        following = played if environment_of(run) else ("qgf", "report", run.directory)
+        played = ("evaluate", run.directory, "--guide", "none", arm.guide, *way)
+        following = played if environment_of(run) else ("report", run.directory)
         closing(f"chosen without an environment: {chosen.label}", *following)

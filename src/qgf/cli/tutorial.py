@@ -31,10 +31,10 @@ def tutorial(
         if policy is None:
             raise UserError("--export-policy needs --policy RUN")
         write_policy(export_policy, policy)
-        return closing(f"wrote {export_policy}", "qgf", "tutorial", "--policy", policy)
+        return closing(f"wrote {export_policy}", "tutorial", "--policy", policy)
     if export:
         write_page(export, policy)
-        return closing(f"wrote {export}; open it in a browser", "qgf", "demo")
+        return closing(f"wrote {export}; open it in a browser", "demo")
 
     def tell(url):
         console.print(f"serving {url} on this machine only; Ctrl-C stops")
