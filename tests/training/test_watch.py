@@ -184,6 +184,7 @@ def test_a_policy_of_any_checkpoint_is_that_of_a_run_that_ended_there(maze, tiny
     run = Run(tmp_path / "run")
     shutil.copytree(tiny_run.directory, run.directory)
     shutil.rmtree(run.directory / "policy")
+    assert f"qgf export {run.directory}" in users_error(run.policy)
     export(run, maze, 200)
     assert weights(run.directory / "policy") == weights(watched[0].directory / "best")
     assert load_trained(run.directory).updates == 200
@@ -197,8 +198,9 @@ def test_a_policy_of_any_checkpoint_is_that_of_a_run_that_ended_there(maze, tiny
 
 def test_the_command_plays_while_it_trains_and_exports(maze_folder, tmp_path, capsys):
     run, data = tmp_path / "run", ("--data-dir", str(maze_folder))
-    sizes = ("--steps", "200", "--width", "16", "--depth", "1", "--log-every", "100", "--checkpoint-every", "100")
-    main(["train", TASK, *data, "--out", str(run), *sizes, "--eval-every", "100", "--eval-episodes", "2"])
+    sizes = dict(steps=200, width=32, depth=1, batch_size=32, log_every=100, checkpoint_every=100)  # tiny's programs
+    options = [part for name, x in sizes.items() for part in (f"--{name.replace('_', '-')}", str(x))]
+    main(["train", TASK, *data, "--out", str(run), *options, "--eval-every", "100", "--eval-episodes", "2"])
     assert "% solved after 200" in capsys.readouterr().out
     assert [row["step"] for row in rows(run)] == [100, 200]
     assert set(rows(run)[0]) == {"step", "seed", "success", "return"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +33,16 @@ class Run:
         return read_json(self.directory / "config.json", "a run directory")
 
     def policy_dirs(self) -> list[Path]:
-        """One folder per seed: policy/, or policy/seed0/ ... when several were trained together."""
+        """One folder per seed: policy/, or policy/seed0/ ... when several were trained together.
+
+        Raises UserError for a run that was interrupted before it had any.
+        """
         policy = self.directory / "policy"
+        if not policy.exists() and (self.directory / "config.json").exists():
+            raise UserError(
+                f"{self.directory} has no policy yet: train it to its end, or make one of its newest checkpoint with "
+                f"qgf export {shlex.quote(str(self.directory))}"
+            )
         return sorted(policy.glob("seed*"), key=lambda p: int(p.name[4:])) or [policy]
 
     def policy(self, seed: int = 0, **guidance) -> Policy:
