@@ -12,8 +12,8 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from qgf.environments.family import maze_of
 from qgf.environments.maze import Maze
-from qgf.environments.ogbench.names import parse_name
 from qgf.files import atomic_path
 from qgf.pages.plots import _figure, draw_maze, style
 from qgf.training.run import Run
@@ -41,7 +41,7 @@ def main() -> None:
     runs = dict(run.split("=", 1) for run in options.runs)
     trained = {name: load_trained(Run(Path(run)).policy_dirs()[0]) for name, run in runs.items()}
     first = next(iter(trained.values()))
-    maze = Maze.of(parse_name(first.dataset).env)
+    maze = maze_of(first.dataset)
     if maze is None:
         parser.error(f"{first.dataset} is not a point maze")
     xy, free = grid(maze, options.spacing)

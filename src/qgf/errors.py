@@ -5,6 +5,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MANY, SHOWN = 60, 5
+"""From so many names on, so many of them are named."""
+
 
 class UserError(Exception):
     """Something the user gave is wrong; the message says what, where, and what to do: one line, whatever it quotes."""
@@ -18,11 +21,12 @@ class Unknown(UserError):
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> Unknown:
-    """`unknown guide 'qfg': did you mean 'qgf'? (known: ...)`."""
+    """`unknown guide 'qfg': did you mean 'qgf'? (known: ...)`; of many names those that come near."""
     known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(name, known, n=SHOWN, cutoff=0.4)
     hint = f": did you mean {close[0]!r}?" if close else ""
-    return Unknown(f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})")
+    shown = known if len(known) <= MANY else [*(close or known[:SHOWN]), f"{len(known)} names in all"]
+    return Unknown(f"unknown {kind} {name!r}{hint} (known: {', '.join(shown)})")
 
 
 def at_least_one(options: object, *names: str) -> None:

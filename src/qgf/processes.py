@@ -1,47 +1,82 @@
-"""Worker processes: how they start, and that they end with the process that started them."""
+"""Worker processes: a function in an interpreter of its own, which ends with the process that started it."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import signal
+import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing.connection import wait
-from typing import Any
+from collections.abc import Callable
+from importlib import import_module
+from multiprocessing import Pipe, parent_process
+from multiprocessing.connection import Connection, wait
+from typing import Any, NamedTuple
+
+FORK = "fork" if sys.platform == "linux" else "forkserver"
+"""How a worker multiplies: by forking, as nothing has started threads in it, where the system's libraries allow it."""
 
 
-@contextmanager
-def worker_processes() -> Iterator[str]:
-    """How worker processes start: from a clean server where there is one, as forking a process with JAX can hang.
+class Worker(NamedTuple):
+    """A process and this end of the connection to it, which is at its end (EOFError) when the process is."""
 
-    Those that start meanwhile do not import the running program again: they need nothing of it, and JAX in every one
-    of them takes ten seconds and gigabytes.
+    process: subprocess.Popen
+    connection: Connection
+
+    def stop(self, seconds: float = 0) -> None:
+        """Close the connection and wait so long for the process to end; then it is killed."""
+        self.connection.close()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start(function: Callable[[Any], None]) -> Worker:
+    """Call a module's function with a connection to this process, in a fresh interpreter.
+
+    Fresh, as forking a process with JAX can hang, and as multiprocessing would import the running program again in
+    every worker: JAX costs seconds and gigabytes in each. Nothing of this process changes; its module search path goes
+    along, and one thread for linear algebra unless OMP_NUM_THREADS says otherwise. Works where there are POSIX pipes.
     """
-    way = "spawn" if sys.platform == "win32" else "forkserver"
-    if way == "forkserver":
-        multiprocessing.set_forkserver_preload(["qgf.environments.vector"])
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one core per process; read by the workers' linear algebra
-    program = vars(sys.modules["__main__"])
-    kept: dict[str, Any] = {name: program[name] for name in ("__spec__", "__file__") if name in program}
-    program.update(dict.fromkeys(kept))
-    try:
-        yield way
-    finally:
-        program.update(kept)
+    ours, theirs = Pipe()
+    path = [os.path.abspath(place) for place in sys.path]  # "" is the current directory
+    code = (
+        f"import sys; sys.path[:] = {path!r}; from qgf.processes import _run; "
+        f"_run({theirs.fileno()}, {function.__module__!r}, {function.__qualname__!r})"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.DEVNULL,
+        pass_fds=[theirs.fileno()],
+        env=dict(OMP_NUM_THREADS="1") | os.environ,
+    )
+    theirs.close()
+    return Worker(process, ours)
+
+
+def _run(handle: int, module: str, name: str) -> None:
+    """What a worker does. Ctrl-C is its parent's matter: it ends when the connection does, or when it is told to."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Connection(handle) as connection:
+        getattr(import_module(module), name)(connection)
+
+
+def end_with(sentinel: Any) -> None:
+    """Let this process end when a connection that nothing more comes from is closed, or another process has ended."""
+
+    def watch() -> None:
+        wait([sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def end_with_parent() -> None:
-    """Let this worker end when the process that started it is killed: nothing else would tell it."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-
-        def watch() -> None:
-            wait([parent.sentinel])
-            os._exit(1)
-
-        threading.Thread(target=watch, daemon=True).start()
+    """Let this forked process end when the one that forked it is killed: nothing else would tell it."""
+    if (parent := parent_process()) is not None:
+        end_with(parent.sentinel)
 
 
 def cores() -> list[int]:

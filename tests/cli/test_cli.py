@@ -194,7 +194,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path, tiny_run, caps
 
 
 def test_a_missing_dataset_names_the_command_that_makes_it(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("qgf.environments.datasets._download", lambda *_: False)
+    monkeypatch.setattr("qgf.environments.ogbench.family.OGBench.download", lambda *_: False)
     message = fails(capsys, "train", TASK, "--data-dir", tmp_path)
     assert "qgf collect pointmaze-medium-navigate" in message
 

@@ -4,14 +4,16 @@ import json
 import os
 import shutil
 
+import gymnasium
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 import processes
 from qgf.environments.datasets import load_dataset
-from qgf.environments.ogbench.collect import _cells, _on_table, collect, episode_length, published_episodes
-from qgf.environments.ogbench.names import gymnasium
+from qgf.environments.ogbench.collect import collect, episode_length, training_episodes
+from qgf.environments.ogbench.names import parse_name
+from qgf.environments.ogbench.oracles import _cells, _on_table
 from qgf.errors import UserError
 
 MAZE = "pointmaze-medium-navigate-v0"
@@ -197,7 +199,8 @@ def test_a_folder_that_cannot_be_made_is_a_users_error(tmp_path):
     ],
 )
 def test_published_sizes(name, rows, episodes):
-    assert (episode_length(name), published_episodes(name)) == (rows, episodes)
+    parsed = parse_name(name)
+    assert (episode_length(parsed), training_episodes(parsed)) == (rows, episodes)
 
 
 def test_stitch_episodes_are_short_and_stay_near(tmp_path):

@@ -62,7 +62,8 @@ make_vector_env = qgf.environments.vector.make_vector_env
 def few_lanes():
     """Two environment processes are enough, and change no result."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(qgf.environments.vector, "make_vector_env", lambda env, horizon: make_vector_env(env, horizon, 2))
+        two = lambda env, horizon, lanes: make_vector_env(env, horizon, 2)
+        patch.setattr(qgf.environments.vector, "make_vector_env", two)
         yield
 
 
@@ -290,7 +291,7 @@ from qgf.laboratory.compare import compare
 from qgf.laboratory.study import read_study
 from qgf.pages.study import write_study
 make = qgf.environments.vector.make_vector_env
-qgf.environments.vector.make_vector_env = lambda env, horizon: make(env, horizon, 2)
+qgf.environments.vector.make_vector_env = lambda env, horizon, lanes: make(env, horizon, 2)
 write_study(compare(read_study(sys.argv[1]), sys.argv[2], sys.argv[3], jobs=2))
 """
 

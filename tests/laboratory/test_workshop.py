@@ -6,6 +6,7 @@ import pytest
 
 import qgf.laboratory.workshop
 from conftest import TASK
+from qgf.environments.ogbench.family import OGBench
 from qgf.errors import UserError
 from qgf.files import locked
 from qgf.laboratory.compare import compare
@@ -56,14 +57,14 @@ METHODS["mine"] = Mine
 def test_data_that_are_missing_are_collected(tmp_path, maze_folder, monkeypatch):
     asked = []
 
-    def collect(name, transitions, directory, progress):
+    def collect(self, name, transitions, directory, progress):
         asked.append((name, transitions))
         shutil.copytree(maze_folder, directory, dirs_exist_ok=True)
 
-    monkeypatch.setattr("qgf.environments.ogbench.collect.collect", collect)
+    monkeypatch.setattr(OGBench, "collect", collect)
     shop, env = stating(tmp_path / "file", tmp_path / "data", 4000)
     first, second = (shop.dataset(env, 1) for _ in range(2))
-    assert asked == [("pointmaze-medium-navigate", 4000)]
+    assert asked == [(TASK, 4000)]
     assert (first.name, first.transitions) == (TASK, second.transitions)
 
 
@@ -118,7 +119,7 @@ def test_a_training_that_fails_stops_the_others_and_says_why(maze_folder, tmp_pa
 
 
 def test_a_training_whose_process_dies_is_one_clear_line(maze_folder, tmp_path, two_cores, forget):
-    dies = "import multiprocessing, os\nif multiprocessing.parent_process():\n    os._exit(7)\n"
+    dies = "import os, sys\nif sys.argv == ['-c']:\n    os._exit(7)\n"
     (tmp_path / "mine.py").write_text(MINE + dies)
     with pytest.raises(UserError, match=r"task1-\w+-seed0: its training ended with status 7; fewer --jobs") as caught:
         compare(write(tmp_path, TWO), tmp_path, maze_folder)

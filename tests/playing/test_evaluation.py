@@ -11,8 +11,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from conftest import TASK
-from qgf.environments.ogbench.names import parse_name
-from qgf.environments.vector import ChunkEnv, make_vector_env, seed_globals
+from qgf.environments import family_of
+from qgf.environments.chunk import ChunkEnv, seed_globals
+from qgf.environments.vector import make_vector_env
 from qgf.errors import UserError
 from qgf.method.policy import guided_flow, with_fields
 from qgf.playing.arm import Arm, arms
@@ -205,7 +206,7 @@ def test_a_chunk_stops_where_its_episode_ends():
     assert_allclose(obs[0], start[0] + limit * (env.env.drift - 0.3), rtol=1e-5)
     again = env.step(np.full((40, 1), 1.0, np.float32))
     assert_array_equal(again[0], obs)
-    assert (again[1], again[4]) == (0.0, dict(success=False, steps=0))
+    assert (again[1], again[4]) == (0.0, dict(success=False, steps=0, known=True))
 
 
 def test_episode_seeds_are_fixed_and_disjoint():
@@ -226,7 +227,7 @@ def maze_scores():
     )
     scores = {}
     for lanes in (1, 3):
-        envs = make_vector_env(parse_name(TASK).env, 50, lanes)
+        envs = make_vector_env(TASK, 50, lanes)
         try:
             scores[lanes] = [evaluate(policy, TASK, 4, seed=6, envs=envs) for _ in range(2)]
         finally:
@@ -241,7 +242,7 @@ def test_maze_results_do_not_depend_on_lanes_or_on_what_was_played_before(maze_s
 
 
 def test_maze_episodes_start_as_the_environment_seeded_alone(maze_scores):
-    env = gymnasium.make(parse_name(TASK).env)
+    env = family_of(TASK).make(TASK)
     score = maze_scores[3][0]
     for seed, path, length, total in zip(episode_seeds(6, 4), score.paths, score.lengths, score.returns, strict=True):
         seed_globals(seed)
@@ -267,7 +268,7 @@ def unplayable(*_):
 
 
 def test_a_guide_that_a_run_cannot_take_is_refused_before_anything_is_played(tiny_run, monkeypatch):
-    monkeypatch.setattr("qgf.playing.evaluate._environments", unplayable)
+    monkeypatch.setattr("qgf.playing.evaluate.environments", unplayable)
     for arm, said in (
         (Arm("cfgrl", 1.0), ": train with --method cfgrl or lab"),
         (Arm("placebo:robustq"), "train with --method robust-q or lab"),

@@ -6,7 +6,6 @@ import math
 import re
 
 import equinox as eqx
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -19,10 +18,11 @@ from qgf.critics import IQL
 from qgf.critics.losses import Pessimistic
 from qgf.data import Dataset
 from qgf.data.hindsight import GoalChunks, Mix, draw_goals, goal_returns
+from qgf.environments import FAMILIES
+from qgf.environments.chunk import ChunkEnv
 from qgf.environments.datasets import load_dataset
 from qgf.environments.maze import Walks
-from qgf.environments.ogbench.names import parse_name, tasks_of
-from qgf.environments.vector import ChunkEnv
+from qgf.environments.ogbench.names import parse_name
 from qgf.errors import UserError
 from qgf.laboratory.analysis import some_states
 from qgf.laboratory.compare import compare
@@ -43,6 +43,7 @@ from qgf.training.trained import load_trained
 from qgf.types import Spec
 
 GOALS = "pointmaze-medium-navigate-oraclerep-v0"
+OGBENCH = FAMILIES["ogbench"]
 KEY = jax.random.key(0)
 replace = dataclasses.replace
 
@@ -303,25 +304,25 @@ def test_optimism_credits_the_better_continuation():
 def test_names_of_goals():
     whole, one = parse_name("cube-single-play-oraclerep"), parse_name("cube-single-play-oraclerep-task3-v0")
     assert whole.full == "cube-single-play-oraclerep-v0"
-    assert (whole.env, one.env) == ("cube-single-oraclerep-v0", "cube-single-oraclerep-task3-v0")
+    assert (whole.env, one.env, whole.task, one.task) == ("cube-single-v0", "cube-single-v0", None, 3)
     assert whole.dataset == one.dataset == "cube-single-play-v0"
     assert whole.goals and one.goals and not whole.single_task
-    assert tasks_of(GOALS) == [GOALS.replace("-v0", f"-task{k}-v0") for k in (1, 2, 3, 4, 5)]
+    assert OGBENCH.tasks(GOALS) == [GOALS.replace("-v0", f"-task{k}-v0") for k in (1, 2, 3, 4, 5)]
     for alone in (one.full, "cube-single-play-singletask-task2-v0", "pointmaze-medium-navigate-v0"):
-        assert tasks_of(alone) == [alone]
+        assert OGBENCH.tasks(alone) == [alone]
     for wrong in ("pointmaze-medum-navigate-oraclerep-v0", GOALS.replace("-v0", "-task6-v0")):
         with pytest.raises(UserError, match="did you mean 'pointmaze-medium-navigate-oraclerep") as error:
             parse_name(wrong)
         assert "singletask" not in str(error.value)
-    assert share_of(50, tasks_of(GOALS)) == 10
+    assert share_of(50, OGBENCH.tasks(GOALS)) == 10
     with pytest.raises(UserError, match="evenly over 5 goals: 12 is no"):
-        share_of(12, tasks_of(GOALS))
+        share_of(12, OGBENCH.tasks(GOALS))
 
 
 def test_observations_carry_the_goal_of_the_task():
     goals = set()
     for task in (2, 5):
-        env = ChunkEnv(gymnasium.make(parse_name(GOALS.replace("-v0", f"-task{task}-v0")).env), 5)
+        env = ChunkEnv(OGBENCH.make(GOALS.replace("-v0", f"-task{task}-v0")), 5)
         obs, _ = env.reset(seed=3)
         maze = env.unwrapped
         for _ in range(3):
@@ -335,7 +336,7 @@ def test_observations_carry_the_goal_of_the_task():
 
 
 def test_without_a_task_every_episode_has_one_of_its_own_by_its_seed():
-    env = ChunkEnv(gymnasium.make(parse_name(GOALS).env), 5)
+    env = ChunkEnv(OGBENCH.make(GOALS), 5)
     played = []
     for seed in (*range(8), *range(8)):
         obs, _ = env.reset(seed=seed)
@@ -410,7 +411,7 @@ def test_evaluate_plays_the_five_goals(run, capsys):
     cli.main(["evaluate", str(run.directory), "--guide", "none", "--episodes", "5"])
     out = capsys.readouterr().out
     rows = table(run.directory / "evaluation.csv")
-    assert [(row["env"], row["episodes"]) for row in rows] == [(name, "1") for name in tasks_of(GOALS)]
+    assert [(row["env"], row["episodes"]) for row in rows] == [(name, "1") for name in OGBENCH.tasks(GOALS)]
     solved = {which: int(percent) for which, percent in re.findall(r"^ *none, (.*?) +(\d+) %", out, re.M)}
     assert list(solved) == [f"task {k}" for k in (1, 2, 3, 4, 5)] + ["mean"]
     assert solved["mean"] == 20 * sum(int(row["successes"]) for row in rows)
@@ -450,4 +451,4 @@ def test_a_study_trains_one_run_for_all_goals(maze_folder, tmp_path):
     (run,) = (tmp_path / "out" / "runs").iterdir()
     assert run.name == "pointmaze-medium-navigate-oraclerep-tiny-seed0"
     assert load_trained(run).dataset == GOALS
-    assert {row["env"] for row in played} == {tasks_of(GOALS)[k] for k in (0, 3)}
+    assert {row["env"] for row in played} == {OGBENCH.tasks(GOALS)[k] for k in (0, 3)}

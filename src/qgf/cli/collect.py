@@ -28,10 +28,12 @@ def collect(
         data_dir: The folder of datasets that the file goes to, by default $QGF_DATA or ~/.ogbench/data.
         overwrite: Replace a dataset that is there already.
     """
-    from qgf.environments.ogbench.collect import collect as run
+    from qgf.environments import family_of
 
     with bar("collecting", "transitions") as tell:
-        path = run(env, transitions, seed, workers, data_dir, overwrite, lambda done, total: tell(done, total))
+        path = family_of(env).collect(
+            env, transitions, seed, workers, data_dir, overwrite, lambda done, total: tell(done, total)
+        )
     kind = path.stem.rsplit("-", 1)[0]
     where = ("--data-dir", data_dir) if data_dir else ()
     closing(f"wrote {path}", "train", f"{kind}-singletask-task1-v0", *where)

@@ -19,8 +19,8 @@ def demo(out: Optional[Path] = None, quick: bool = False, open: bool = False):
         quick: A tenth of the data and of the updates and ten episodes: to see that all works, not how well.
         open: Open the report in a browser when it is written.
     """
+    from qgf.environments import family_of
     from qgf.environments.datasets import load_dataset
-    from qgf.environments.ogbench.collect import collect as make_data
     from qgf.pages.report import report as write
     from qgf.playing.arm import arms
     from qgf.training.config import TrainConfig
@@ -33,7 +33,7 @@ def demo(out: Optional[Path] = None, quick: bool = False, open: bool = False):
     data = out.parent / f"{called}-data"
     if not (data / f"{name}-v0.npz").exists():
         with bar("collecting", "transitions") as tell:
-            make_data(name, transitions, directory=data, progress=lambda done, total: tell(done, total))
+            family_of(name).collect(name, transitions, directory=data, progress=lambda done, total: tell(done, total))
     dataset = load_dataset(f"{name}-singletask-task1-v0", data)
     run = run_training(dataset, replace(TrainConfig(), steps=updates, method=METHODS["bc"](width=128)), out)
     chosen = arms(("none", "ood", "qgf")) + arms(("none",), best_of=(4,)) + arms(("qgf",), (0.1, 0.3, 3.0))

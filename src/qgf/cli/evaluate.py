@@ -65,12 +65,13 @@ def possible_guides(run):
 
 
 def play_arms(run, chosen, episodes=50, seed=0, env=None, video=False):
-    from qgf.environments.ogbench.names import tasks_of
+    from qgf.environments import family_of
     from qgf.playing.evaluate import evaluate_run, share_of
     from qgf.playing.scores import write_scores
 
     env = played_environment(run, env)
-    tasks = tasks_of(env)
+    family = family_of(env)
+    tasks = family.tasks(env)
     share, scores = share_of(episodes, tasks), []
     for task in tasks:
         where = _where(task) if len(tasks) > 1 else ""
@@ -82,7 +83,7 @@ def play_arms(run, chosen, episodes=50, seed=0, env=None, video=False):
             scores += evaluate_run(run, chosen, task, share, seed, progress)
     write_scores(run.directory / "evaluation.csv", scores)
     for task in tasks:
-        name = "walks.npz" if len(tasks) == 1 else f"walks-{_goal(task)}.npz"
+        name = "walks.npz" if len(tasks) == 1 else f"walks-{family.goal(task).replace(' ', '')}.npz"
         _save_walks(run.directory / name, [s for s in scores if s.env == task], task)
     if video:
         from qgf.playing.film import film
@@ -94,14 +95,11 @@ def play_arms(run, chosen, episodes=50, seed=0, env=None, video=False):
     return scores
 
 
-def _goal(env):
-    """ "task3" of the name of one goal's environment."""
-    return env.split("-")[-2]
-
-
 def _where(env):
-    """ ", task 3" likewise."""
-    return _goal(env).replace("task", ", task ")
+    """ ", task 3" of the name of one goal's environment."""
+    from qgf.environments import family_of
+
+    return f", {family_of(env).goal(env)}"
 
 
 def environment_of(run):
@@ -120,10 +118,10 @@ def played_environment(run, env):
 
 def _save_walks(path, scores, env, keep=25):
     """The walks of the first seed's policy, for the report's picture of the maze."""
-    from qgf.environments.maze import Maze, Walks
-    from qgf.environments.ogbench.names import parse_name
+    from qgf.environments.family import maze_of
+    from qgf.environments.maze import Walks
 
-    maze = Maze.of(parse_name(env).env)
+    maze = maze_of(env)
     if maze is not None:
         first = {s.arm.label: s for s in scores if s.policy_seed == 0}
         paths = {label: s.paths[:keep] for label, s in first.items()}
@@ -132,8 +130,10 @@ def _save_walks(path, scores, env, keep=25):
 
 
 def print_scores(scores):
+    from qgf.environments import family_of
+
     several, tasks = len({s.policy_seed for s in scores}) > 1, list(dict.fromkeys(s.env for s in scores))
-    played = tasks[0] if len(tasks) == 1 else tasks[0].replace("-task1", "")
+    played = tasks[0] if len(tasks) == 1 else family_of(tasks[0]).trained(tasks[0])
     rows = []
     for s in scores if len(tasks) == 1 else _with_means(scores, played):
         low, high = s.interval

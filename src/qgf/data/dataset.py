@@ -17,6 +17,7 @@ File format (OGBench's, any `.npz`), one row per step, N rows:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -40,6 +41,7 @@ class Dataset:
     goals: np.ndarray | None = None  # [N, G] float32, each state as a goal to reach
     validation: Dataset | None = None
     notes: tuple[str, ...] = ()  # what was decided while it was read
+    path: Path | None = None  # the file it was read from
 
     @property
     def obs_dim(self) -> int:

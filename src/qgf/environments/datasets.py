@@ -1,87 +1,42 @@
-"""Where datasets come from: an OGBench name or an .npz file."""
+"""Where datasets come from: a name that a family knows, or an .npz file."""
 
 from __future__ import annotations
 
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from qgf.data.dataset import Dataset
 from qgf.data.folder import data_dir
 from qgf.data.npz import read_npz
+from qgf.environments.family import Label, family_of
 from qgf.errors import UserError
 
 
 def load_dataset(name: str | Path, directory: str | Path | None = None, download: bool = True) -> Dataset:
-    """A dataset by OGBench name, or from any .npz file in the format of `qgf.data.dataset`.
+    """A dataset by its environment's name, or from any .npz file in the format of `qgf.data.dataset`.
 
     By name, NAME.npz and NAME-val.npz are looked for in `data_dir(directory)`, where `qgf collect` puts them, and
-    downloaded if they are not there; single-task names get their rewards and masks, and oraclerep names the goal that
-    each state is, from OGBench's own functions.
-    Raises UserError if the dataset is neither there nor to be had, or if its content is wrong.
+    downloaded if they are not there and can be had; the family of the name adds the rewards and masks of its tasks,
+    or the goal that each state is. Raises UserError if the dataset is neither there nor to be had, or is wrong.
     """
     if str(name).endswith(".npz"):
-        path = Path(name)
-        validation = path.with_name(f"{path.stem}-val.npz")
-        dataset = Dataset.from_arrays(read_npz(path), str(path))
-        if validation.is_file():
-            dataset = replace(dataset, validation=Dataset.from_arrays(read_npz(validation), str(validation)))
-        return dataset
-
-    from qgf.environments.ogbench.names import parse_name
-
-    parsed = parse_name(str(name))
+        return _read(Path(name), str(name), lambda arrays, path: arrays)
+    name = str(name)
+    family = family_of(name)
     folder = data_dir(directory)
-    paths = [folder / f"{parsed.dataset}{suffix}.npz" for suffix in ("", "-val")]
-    if not paths[0].is_file() and not (download and _download(parsed.dataset, folder)):
-        raise UserError(
-            f"{paths[0]}: no such dataset and it cannot be downloaded; make it with: "
-            f"qgf collect {parsed.dataset.rsplit('-', 1)[0]}"
-        )
-    env = _task_env(parsed.env) if parsed.single_task or parsed.goals else None
-    held_out = _labelled(paths[1], parsed.env, env) if paths[1].is_file() else None
-    return replace(_labelled(paths[0], parsed.env, env), name=parsed.full, validation=held_out)
+    path = folder / f"{family.file(name)}.npz"
+    if not path.is_file() and not (download and family.download(name, folder)):
+        tried = " and it cannot be downloaded" if download else ""
+        raise UserError(f"{path}: no such dataset{tried}; {family.source(name)}")
+    return _read(path, family.check(name), family.labeller(name))
 
 
-def _labelled(path: Path, env_id: str, env) -> Dataset:
-    arrays = read_npz(path)
-    if env is not None:
-        from ogbench.relabel_utils import add_oracle_reps, relabel_dataset
+def _read(path: Path, name: str, label: Label) -> Dataset:
+    """A file, and NAME-val.npz beside it."""
 
-        goals = "oraclerep" in env_id
-        if "qpos" not in arrays:
-            what = "goals" if goals else "rewards"
-            raise UserError(f"{path}: missing key 'qpos', needed to compute the {what} of {env_id}")
-        state = np.random.get_state()
-        label = add_oracle_reps if goals else relabel_dataset
-        label(env_id, env, arrays)  # may reset the environment, which draws from the global generator
-        np.random.set_state(state)
-    dataset = Dataset.from_arrays({k: v for k, v in arrays.items() if k not in _INFO}, str(path))
-    return replace(dataset, goals=arrays.get("oracle_reps"))
+    def one(path: Path) -> Dataset:
+        arrays = label(read_npz(path), path)
+        return replace(Dataset.from_arrays(arrays, str(path)), goals=arrays.get("goals"))
 
-
-_INFO = ("qpos", "qvel", "button_states", "oracle_reps")
-
-
-def _task_env(env_id: str):
-    import gymnasium
-
-    state = np.random.get_state()  # the simulators draw from the global generator when they reset
-    env = gymnasium.make(env_id)
-    env.reset(seed=0)
-    np.random.set_state(state)
-    return env
-
-
-def _download(name: str, folder: Path) -> bool:
-    """Fetch NAME.npz and NAME-val.npz from OGBench's server; False if it cannot be reached or does not have them."""
-    from ogbench.utils import DATASET_URL, download_datasets
-
-    try:
-        urllib.request.urlopen(f"{DATASET_URL}/{name}.npz", timeout=10).close()
-        download_datasets([name], str(folder))
-    except (urllib.error.URLError, TimeoutError, ConnectionError):
-        return False
-    return True
+    dataset, beside = one(path), path.with_name(f"{path.stem}-val.npz")
+    return replace(dataset, name=name, path=path, validation=one(beside) if beside.is_file() else None)

@@ -1,4 +1,4 @@
-"""OGBench's point mazes as pictures need them: walls, goal, and where each arm went."""
+"""Mazes as pictures need them: walls, goal, and where each arm went."""
 
 from __future__ import annotations
 
@@ -27,19 +27,6 @@ class Maze:
         (rows, columns), half = self.walls.shape, self.unit / 2
         left, bottom = -self.offset - half
         return left, left + columns * self.unit, bottom, bottom + rows * self.unit
-
-    @staticmethod
-    def of(env_id: str) -> Maze | None:
-        """The maze of a gymnasium id, None if it has none."""
-        if not env_id.startswith("pointmaze"):
-            return None
-        from qgf.environments.ogbench.names import gymnasium
-
-        played = gymnasium.make(env_id)
-        played.reset(seed=0)
-        env = played.unwrapped
-        offset = -np.array(env.ij_to_xy((0, 0)), float)
-        return Maze(env.maze_map, float(env._maze_unit), offset, np.array(env.cur_goal_xy, float), env._goal_tol)
 
 
 @dataclass(frozen=True)

@@ -1,68 +1,118 @@
-"""Vector environments that play chunks of actions, many episodes at a time."""
+"""Many episodes at a time, each environment in a process of its own. The caller needs no simulator for it."""
 
 from __future__ import annotations
 
-import numpy as np
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
 
-from qgf.environments.ogbench.names import gymnasium
-from qgf.processes import worker_processes
+from qgf.environments.family import family_of
+from qgf.errors import UserError
+from qgf.processes import FORK, start
 
-LANES, LIGHT_LANES = 16, 50
-"""Episodes in flight. Fixed rather than read off the machine, so that results do not depend on its cores."""
-
-
-def seed_globals(seed: int) -> None:
-    """Seed NumPy's global generator: OGBench's mazes and oracles draw from it."""
-    np.random.seed(seed % 2**32)
+OWN = "qgf_use "
+"""How the modules of the user's own files are called (qgf.plugins)."""
 
 
-class ChunkEnv(gymnasium.Wrapper):
-    """An environment whose step takes a chunk of actions [H, A], played open loop until the episode ends.
+class Lanes:
+    """Chunked environments in flight: the part of gymnasium's vector environments that `evaluate` uses.
 
-    Returns the summed reward, and in `info` whether the task succeeded and how many actions were played. After the
-    end of its episode it stands still until it is reset.
+    One fresh process makes them and forks into as many as there are lanes, so that simulators are loaded once, and
+    JAX never. What makes an environment is sent there by value: an id that the caller registered is known. Episodes are
+    started one by one, with a reset mask. Raises UserError for an environment that cannot be made or that fails.
     """
 
-    def __init__(self, env: gymnasium.Env, horizon: int):
-        super().__init__(env)
-        box = env.action_space
-        self.action_space = gymnasium.spaces.Box(np.tile(box.low, (horizon, 1)), np.tile(box.high, (horizon, 1)))
-        self.observation_space = gymnasium.spaces.Box(-np.inf, np.inf, env.observation_space.shape, np.float32)
-        self._last = np.zeros(self.observation_space.shape, np.float32)
-        self._over = True
+    def __init__(self, name: str, horizon: int, lanes: int):
+        family = family_of(name)
+        self.name, self.num_envs = family.check(name), lanes
+        with _own_modules() as pickle:
+            recipe = pickle.dumps((family.maker(self.name), family.success))
+        self._worker = start(serve)
+        spaces = self._ask(self.name, recipe, horizon, lanes)
+        self.single_action_space, self.single_observation_space, self.action_space, self.observation_space = spaces
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None):
-        if seed is not None:
-            seed_globals(seed)
-        obs, _ = self.env.reset(seed=seed)
-        self._over, self._last = False, obs.astype(np.float32)
-        return self._last, {}
+    def reset(self, *, seed: list[int | None], options: dict[str, Any]):
+        return self._ask("reset", dict(seed=seed, options=options))
 
-    def step(self, action):
-        total, steps, success, terminated, truncated = 0.0, 0, False, False, False
-        for one in action if not self._over else ():
-            obs, reward, terminated, truncated, info = self.env.step(one)
-            total, steps, success = total + float(reward), steps + 1, success or bool(info.get("success", False))
-            self._last, self._over = obs.astype(np.float32), terminated or truncated
-            if self._over:
-                break
-        return self._last, total, terminated, truncated, dict(success=success, steps=steps)
+    def step(self, actions):
+        return self._ask("step", dict(actions=actions))
+
+    def close(self) -> None:
+        self._worker.stop(seconds=5)
+
+    def _ask(self, *question: Any) -> Any:
+        try:
+            self._worker.connection.send(question)
+            answer = self._worker.connection.recv()
+        except (EOFError, OSError) as error:
+            self.close()
+            raise UserError(f"{self.name}: its environment processes ended") from error
+        if isinstance(answer, UserError):
+            self.close()
+            raise answer
+        return answer
 
 
-def lanes_of(env_id: str) -> int:
-    """How many episodes to play at a time: a maze is light (25 MB), a robot's meshes take half a gigabyte each."""
-    return LIGHT_LANES if env_id.startswith("pointmaze") else LANES
+def make_vector_env(name: str, horizon: int, lanes: int | None = None) -> Lanes:
+    """`lanes` (default: as many as the family plays at a time) chunked environments in processes of their own."""
+    return Lanes(name, horizon, lanes or family_of(name).lanes(name))
 
 
-def make_vector_env(env_id: str, horizon: int, lanes: int | None = None) -> AsyncVectorEnv:
-    """`lanes` (default `lanes_of`) processes, each with one chunked environment; episodes are started one by one with
-    a reset mask.
-    """
-    lanes = lanes or lanes_of(env_id)
-    with worker_processes() as way:
-        return AsyncVectorEnv(
-            [lambda: ChunkEnv(gymnasium.make(env_id), horizon)] * lanes,
-            context=way,
-            autoreset_mode=AutoresetMode.DISABLED,
+@contextmanager
+def _own_modules() -> Iterator[Any]:
+    """cloudpickle, which meanwhile pickles by value what comes from the user's own files (`--use`)."""
+    import cloudpickle  # comes with gymnasium
+
+    own = [module for name, module in sys.modules.items() if name.startswith(OWN)]
+    for module in own:
+        cloudpickle.register_pickle_by_value(module)
+    try:
+        yield cloudpickle
+    finally:
+        for module in own:
+            cloudpickle.unregister_pickle_by_value(module)
+
+
+def serve(connection: Connection) -> None:
+    """What the process of the environments does: make them, then step and reset them until the connection ends."""
+    name, recipe, horizon, lanes = connection.recv()
+    envs = None
+    try:
+        envs = _make(recipe, horizon, lanes)
+        answer: Any = (
+            envs.single_action_space,
+            envs.single_observation_space,
+            envs.action_space,
+            envs.observation_space,
         )
+        while True:
+            connection.send(answer)
+            command, arguments = connection.recv()
+            answer = getattr(envs, command)(**arguments)
+    except (EOFError, OSError):  # the caller has closed, or is gone
+        pass
+    except UserError as error:
+        connection.send(error)
+    except Exception as error:  # whatever an environment of the user's own may raise
+        connection.send(UserError(f"{name}: the environment failed ({type(error).__name__}: {error})"))
+    finally:
+        if envs is not None:
+            envs.close(terminate=True)
+
+
+def _make(recipe: bytes, horizon: int, lanes: int):
+    import cloudpickle
+    import gymnasium
+    from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+
+    from qgf.environments.chunk import ChunkEnv
+
+    gymnasium.logger.min_level = gymnasium.logger.ERROR  # this process is here for the environments alone
+    make, success = cloudpickle.loads(recipe)
+    return AsyncVectorEnv(
+        [lambda: ChunkEnv(make(), horizon, success)] * lanes,
+        context=FORK,
+        autoreset_mode=AutoresetMode.DISABLED,
+    )

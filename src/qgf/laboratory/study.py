@@ -12,6 +12,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+from qgf.environments import family_of
+from qgf.environments.simulators import Missing
 from qgf.errors import UserError, unknown
 from qgf.playing.arm import Arm
 from qgf.playing.tune import TUNING_SEED, Candidate, candidates
@@ -30,20 +32,18 @@ class Environment:
     train: str = ""  # the training settings of its runs, by default the only ones there are
 
     def full(self, task: int) -> str:
-        return f"{self.name}-task{task}-v0" if self.goals else f"{self.name}-singletask-task{task}-v0"
+        """The name of the environment of one task."""
+        return family_of(self.name).task(self.name, task)
 
     @property
     def goals(self) -> bool:
-        return self.name.endswith("-oraclerep")
-
-    @property
-    def data(self) -> str:
-        """The name that `qgf collect` knows."""
-        return self.name.removesuffix("-oraclerep")
+        """Whether one run serves all tasks."""
+        return self.trained(self.tasks[0]) != self.full(self.tasks[0])
 
     def trained(self, task: int) -> str:
         """The name of the data that the run which plays `task` is trained on."""
-        return f"{self.name}-v0" if self.goals else self.full(task)
+        full = self.full(task)
+        return family_of(full).trained(full)
 
 
 @dataclass(frozen=True)
@@ -197,13 +197,11 @@ def _environment(where: str, fields: dict, trainings: Mapping[str, Training]) ->
     train = env.train or next(iter(trainings))
     if train not in trainings:
         raise UserError(f"{where} {env.name}: {unknown('training', train, trainings)}")
-    try:
-        from qgf.environments.ogbench.names import parse_name
-    except UserError:  # no simulators here, but what was played can be read
-        return replace(env, train=train)
     for task in env.tasks:
         try:
-            parse_name(env.full(task))
+            family_of(env.name).check(env.full(task))
+        except Missing:  # no simulators here, but what was played can be read
+            break
         except UserError as error:
             raise UserError(f"{where} {env.name}, task {task}: {error}") from None
     return replace(env, train=train)

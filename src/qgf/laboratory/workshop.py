@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from graphlib import TopologicalSorter
 from itertools import product
-from multiprocessing import Pipe, get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,14 +15,16 @@ from typing import Any, NamedTuple
 import jax
 
 from qgf.data import Dataset
+from qgf.environments import family_of
 from qgf.environments.datasets import load_dataset
 from qgf.errors import UserError
 from qgf.files import read_json
 from qgf.laboratory.study import Environment, Study
 from qgf.method.policy import Policy
+from qgf.playing.episodes import environments
 from qgf.playing.ledger import Ledger, Player
 from qgf.plugins import use
-from qgf.processes import cores, end_with_parent, stay_on, worker_processes
+from qgf.processes import Worker, cores, end_with, start, stay_on
 from qgf.training.config import TrainConfig
 from qgf.training.folder import FREE
 from qgf.training.loop import train
@@ -57,12 +58,11 @@ class Workshop:
 
     def collected(self, env: Environment) -> Path:
         """The data file of an environment, collected if it is not there and the study says how many transitions."""
-        path = self.data / f"{env.data}-v0.npz"
+        family, data = family_of(env.name), env.trained(env.tasks[0])
+        path = self.data / f"{family.file(data)}.npz"
         if not path.exists() and env.transitions:
-            from qgf.environments.ogbench.collect import collect
-
             tell = lambda done, total: self.progress(f"collect {env.name}", done, total, "")
-            collect(env.data, env.transitions, directory=self.data, progress=tell)
+            family.collect(data, env.transitions, directory=self.data, progress=tell)
         return path
 
     def dataset(self, env: Environment, task: int) -> Dataset:
@@ -70,9 +70,7 @@ class Workshop:
         path = self.collected(env)
         dataset = load_dataset(env.trained(task), self.data)
         if env.transitions:
-            from qgf.environments.ogbench.collect import episode_length, training_episodes
-
-            wanted = training_episodes(path.stem, env.transitions) * (episode_length(path.stem) - 1)
+            wanted = family_of(env.name).transitions(env.trained(task), env.transitions)
             if dataset.transitions != wanted:
                 raise UserError(
                     f"{path} holds {dataset.transitions} transitions, {self.study.name} is a study of {wanted}; use "
@@ -158,10 +156,8 @@ class Workshop:
 
             @cache
             def envs(horizon: int):
-                from qgf.environments.ogbench.names import parse_name
-                from qgf.environments.vector import make_vector_env
-
-                return opened.enter_context(closing(make_vector_env(parse_name(env.full(task)).env, horizon)))
+                most = max(self.study.episodes, *self.study.rungs)
+                return opened.enter_context(closing(environments(env.full(task), horizon, most)))
 
             def player(name: str, seed: int) -> Player:
                 config, where = self.study.trainings[name].config, f"{env.name} {task}"
@@ -196,35 +192,30 @@ def _side_by_side(shop: Workshop, missing: dict[Job, list[Job]], teams: list[lis
     order = TopologicalSorter(missing)
     order.prepare()
     ready: list[Job] = []
-    running: dict[Any, tuple] = {}  # by connection, whose class differs between systems
+    running: dict[Any, tuple[Worker, Job, list[int]]] = {}  # by connection
     try:
         while order.is_active():
             ready += order.get_ready()
             while ready and teams:
                 job, team = ready.pop(0), teams.pop(0)
-                ours, theirs = Pipe()
-                with worker_processes() as way:
-                    context: Any = get_context(way)
-                    process = context.Process(target=_train, args=(theirs,), daemon=True)
-                    process.start()
-                theirs.close()
-                running[ours] = process, job, team
+                worker = start(_train)
+                running[worker.connection] = worker, job, team
                 with suppress(OSError):  # it is dead already: seen below
                     for message in (team, shop.study.use, (shop.study, shop.out, shop.data, job)):
-                        ours.send(message)
-            worker: Any
-            for worker in wait(list(running)):
-                process, job, team = running[worker]
+                        worker.connection.send(message)
+            connection: Any
+            for connection in wait(list(running)):
+                worker, job, team = running[connection]
                 try:
-                    told = worker.recv()
+                    told = connection.recv()
                 except (EOFError, OSError):
-                    process.join()
-                    if process.exitcode:
+                    if status := worker.process.wait():
                         raise UserError(
-                            f"{shop.directory(job)}: its training ended with status {process.exitcode}; fewer --jobs "
-                            "need less memory"
+                            f"{shop.directory(job)}: its training ended with status {status}; fewer --jobs need less "
+                            "memory"
                         ) from None
-                    del running[worker]
+                    del running[connection]
+                    connection.close()
                     teams.append(team)
                     order.done(job)
                 else:
@@ -232,18 +223,17 @@ def _side_by_side(shop: Workshop, missing: dict[Job, list[Job]], teams: list[lis
                         raise told
                     shop.progress(*told)
     finally:
-        for process, *_ in running.values():
-            process.kill()
-            process.join()
+        for worker, *_ in running.values():
+            worker.stop()
 
 
 def _train(parent: Connection) -> None:
     """Train the job that the other end sends, after the cores to use and the user's files that it may be made of."""
-    end_with_parent()
     stay_on(parent.recv())
     for file in parent.recv():
         use(file)
     study, out, data, job = parent.recv()
+    end_with(parent)
     try:
         Workshop(study, out, data, lambda *message: parent.send(message)).run(job)
     except UserError as error:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgf.critics.losses import Pessimistic
+from qgf.environments.family import maze_of
 from qgf.environments.maze import Maze
 from qgf.errors import UserError
 from qgf.files import write_text
@@ -60,10 +61,8 @@ def policy_json(run: str | Path) -> str:
     `checks` holds noise and, per guide, the end of the denoising path that this library computes from the rounded
     weights in double precision: whoever reads the file can tell whether it computes the same.
     """
-    from qgf.environments.ogbench.names import parse_name
-
     trained = load_trained(Run(Path(run)).policy_dirs()[0])
-    maze = Maze.of(parse_name(trained.dataset).env) if trained.dataset.startswith("pointmaze") else None
+    maze = maze_of(trained.dataset)
     if maze is None or trained.spec.obs_dim != 2 or trained.spec.action_dim != 2:
         raise UserError(f"{run}: the tutorial draws pointmaze policies, this one was trained on {trained.dataset}")
     calibration = trained.calibration

@@ -13,6 +13,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from qgf.environments import family_of, vector
 from qgf.errors import UserError
 from qgf.method.policy import Policy, act_jit, with_fields
 from qgf.playing.scores import Score
@@ -37,11 +38,11 @@ def evaluate(
     """Play `episodes` episodes, chunks open loop. Episode k has its own seed and its own noise for every decision,
     so that any two policies meet the same episodes, however many run at a time. `first` is the number of the first.
 
-    `envs` may be shared between calls (`make_vector_env`). `progress(done, successes, total)`.
+    `envs` may be shared between calls (`environments`). `progress(done, successes, total)`.
     """
     _check_episodes(episodes)
     own = envs is None
-    envs = envs or _environments(env_name, policy.horizon, episodes)
+    envs = envs or environments(env_name, policy.horizon, episodes)
     try:
         policy = with_fields(
             policy, calibration=None
@@ -53,12 +54,10 @@ def evaluate(
             envs.close()
 
 
-def _environments(env_name: str, horizon: int, episodes: int):
-    from qgf.environments.ogbench.names import parse_name  # simulators: needed to play, not to read results
-    from qgf.environments.vector import lanes_of, make_vector_env  # simulators: needed to play, not to read results
-
-    env_id = parse_name(env_name).env
-    return make_vector_env(env_id, horizon, min(lanes_of(env_id), episodes))
+def environments(env_name: str, horizon: int, episodes: int) -> vector.Lanes:
+    """As many environments at a time as the family of the name plays, and no more than there are episodes."""
+    lanes = family_of(env_name).lanes(env_name)
+    return vector.make_vector_env(env_name, horizon, min(lanes, episodes))
 
 
 @contextmanager
@@ -70,7 +69,7 @@ def on_demand(env_name: str, horizon: int, episodes: int) -> Iterator[Callable[[
 
     def envs():
         if not opened:
-            opened.append(_environments(env_name, horizon, episodes))
+            opened.append(environments(env_name, horizon, episodes))
         return opened[0]
 
     try:
@@ -133,6 +132,7 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
         for lane in active:
             paths[playing[lane]].append(obs[lane].copy())
         obs, rewards, terminated, truncated, infos = envs.step(actions)
+        _check_known(infos, active, env_name)
         k = playing[active]
         returns[k] += rewards[active]
         lengths[k] += infos["steps"][active]
@@ -152,6 +152,15 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
         seconds=perf_counter() - began, decision_ms=1e3 * thinking / calls, paths=[np.stack(p) for p in paths],
         weight=0.0 if policy.guide == "none" else np.asarray(policy.weight).item(),
     )  # fmt: skip
+
+
+def _check_known(infos: dict, active: np.ndarray, env_name: str) -> None:
+    """Raises UserError for an episode that ended without a word on success: it would count as failed."""
+    if "known" in infos and not infos["known"][active].all():
+        raise UserError(
+            f"{env_name}: an episode ended and no step said whether the task is solved, which is what is counted; put "
+            "success (or is_success) into the info of its steps"
+        )
 
 
 def gflop_per_action(policy: Policy, obs_shape: tuple[int, ...]) -> float:

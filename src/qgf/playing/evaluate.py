@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from qgf.errors import UserError
 from qgf.playing.arm import Arm, _shapes
-from qgf.playing.episodes import _check_episodes, _environments, evaluate
+from qgf.playing.episodes import _check_episodes, environments, evaluate
 from qgf.playing.scores import Score
 
 
@@ -29,7 +29,7 @@ def evaluate_run(run, chosen: list[Arm], env_name: str, episodes: int, seed: int
     for way in ways[0]:
         _shapes(way)
     _check_episodes(episodes)
-    envs = _environments(env_name, policies[0].spec.horizon, episodes)
+    envs = environments(env_name, policies[0].spec.horizon, episodes)
     scores = []
     try:
         for policy_seed, trained in enumerate(policies):

@@ -6,13 +6,15 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
+import gymnasium
 import jax
 import numpy as np
 from PIL import Image, ImageDraw
 
+from qgf.environments import family_of
+from qgf.environments.chunk import ChunkEnv
 from qgf.environments.maze import Maze
-from qgf.environments.ogbench.names import gymnasium, parse_name
-from qgf.environments.vector import ChunkEnv
+from qgf.environments.simulators import quiet
 from qgf.errors import UserError
 from qgf.files import atomic_path
 from qgf.method.policy import Policy, act_jit
@@ -26,19 +28,19 @@ def film(policy: Policy, env_name: str, path: Path, episodes: int = 3, seed: int
 
     Mazes are drawn from above; other environments are rendered by MuJoCo, which needs OpenGL (UserError if absent).
     """
-    env_id = parse_name(env_name).env
-    maze = Maze.of(env_id)
+    family = family_of(env_name)
+    maze = family.maze(env_name)
     frames: list[np.ndarray] = []
-    env = _Recorder(gymnasium.make(env_id, width=SIZE, height=SIZE), maze, frames)
-    chunked = ChunkEnv(env, policy.horizon)
-    for k, episode_seed in enumerate(episode_seeds(seed, episodes)):
-        obs, _ = chunked.reset(seed=episode_seed)
-        over, count = False, 0
-        while not over:
-            key = decision_keys(jax.random.key(seed), np.array([[k], [count]]))
-            chunk = np.asarray(act_jit(policy, obs[None], key)[0][0])
-            obs, _, terminated, truncated, _ = chunked.step(chunk)
-            over, count = terminated or truncated, count + 1
+    chunked = ChunkEnv(_Recorder(family.make(env_name, SIZE), maze, frames), policy.horizon)
+    with quiet():
+        for k, episode_seed in enumerate(episode_seeds(seed, episodes)):
+            obs, _ = chunked.reset(seed=episode_seed)
+            over, count = False, 0
+            while not over:
+                key = decision_keys(jax.random.key(seed), np.array([[k], [count]]))
+                chunk = np.asarray(act_jit(policy, obs[None], key)[0][0])
+                obs, _, terminated, truncated, _ = chunked.step(chunk)
+                over, count = terminated or truncated, count + 1
     return _write(frames, path, fps)
 
 

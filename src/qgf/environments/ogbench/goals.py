@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
+import gymnasium
 import numpy as np
-
-from qgf.environments.ogbench.names import TASKS, gymnasium
 
 
 class GoalEnv(gymnasium.Wrapper):
@@ -34,20 +31,3 @@ class GoalEnv(gymnasium.Wrapper):
 
     def _with_goal(self, obs: np.ndarray) -> np.ndarray:
         return np.concatenate([np.asarray(obs, float), self._goal])
-
-
-def _goal_env(env: str, task: int | None = None, **options) -> GoalEnv:
-    return GoalEnv(gymnasium.make(env, use_oracle_rep=True, **options), task)
-
-
-def _register_goal_envs() -> None:
-    """An id for each environment with its goals, and for each goal, as OGBench has them for single tasks."""
-    for env in list(gymnasium.registry):
-        if re.match(r"(pointmaze|antmaze|humanoidmaze|cube|scene|puzzle)-(?!.*singletask)", env):
-            base, version = env.rsplit("-", 1)
-            for task in (None, *range(1, TASKS + 1)):
-                name = f"{base}-oraclerep-{version}" if task is None else f"{base}-oraclerep-task{task}-{version}"
-                gymnasium.register(name, entry_point=_goal_env, kwargs=dict(env=env, task=task))
-
-
-_register_goal_envs()

@@ -1,27 +1,31 @@
-"""Environments by name: what an OGBench name means, and vector environments that play chunks of actions."""
+"""What an OGBench name means: cube-single-play-singletask-task2-v0."""
 
 from __future__ import annotations
 
 import re
-import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
+from qgf.environments.simulators import simulator
 from qgf.errors import UserError, unknown
 
-try:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # GLFW complains on every machine without a display
-        import gymnasium
-        import ogbench  # noqa: F401  (registers its environments)
-except ImportError as error:
-    raise UserError(f"environments need {error.name}: pip install 'qgf[ogbench]'") from error
-
-warnings.filterwarnings("ignore", module="glfw")  # MuJoCo asks for a display again when it first renders
-gymnasium.logger.min_level = gymnasium.logger.ERROR  # precision warnings of the simulators' spaces
-
-KINDS = ("singletask", "oraclerep")
-TASKS = 5
+GOALS = (1, 2, 3, 4, 5)
 """OGBench has five goals in every environment."""
+KINDS = {
+    "pointmaze": ("navigate", "stitch"),
+    "antmaze": ("navigate", "stitch", "explore"),
+    "humanoidmaze": ("navigate", "stitch"),
+    "antsoccer": ("navigate", "stitch"),
+    "cube": ("play", "noisy"),
+    "scene": ("play", "noisy"),
+    "puzzle": ("play", "noisy"),
+}
+"""The kinds of published data of each group of environments."""
+FORMS = ("singletask", "oraclerep")
+LOOKS = re.compile(rf"(visual-)?({'|'.join(KINDS)}|powderworld)-")
+PARTS = re.compile(
+    rf"(?P<base>.+?)-(?P<kind>[^-]+)(-(?P<form>{'|'.join(FORMS)})(-task(?P<task>\d+))?)?-(?P<version>v\d+)"
+)
 
 
 class EnvName(NamedTuple):
@@ -32,40 +36,71 @@ class EnvName(NamedTuple):
     """
 
     full: str
-    env: str  # gymnasium id, cube-single-singletask-task2-v0
+    group: str  # cube
+    env: str  # gymnasium id, cube-single-singletask-task2-v0; of an oraclerep name cube-single-v0
     dataset: str  # file name, cube-single-play-v0
-    single_task: bool
+    kind: str  # of the data, play
+    single_task: bool = False
     goals: bool = False
+    task: int | None = None  # which goal it is, if it is one
+
+    def with_task(self, task: int | None) -> str:
+        """The same name for another goal, or for all."""
+        base, version = self.dataset.rsplit("-", 1)
+        form = "oraclerep" if self.goals else "singletask"
+        return f"{base}-{form}-{version}" if task is None else f"{base}-{form}-task{task}-{version}"
+
+
+def looks_like(name: str) -> bool:
+    """Whether a name is meant as one of OGBench's."""
+    return LOOKS.match(name) is not None and not name.endswith(".npz")
+
+
+def split_name(name: str) -> EnvName:
+    """Take a name apart by its words alone, without simulators. Raises UserError for what is no such name, and for data
+    of a sort that cannot be trained on.
+    """
+    full = name if re.search(r"-v\d+$", name) else f"{name}-v0"
+    if full.startswith(("visual-", "powderworld-")):
+        raise UserError(f"{name}: its observations are pictures, and policies here see vectors; there is no way yet")
+    if "-100m-" in full:
+        raise UserError(
+            f"{name}: data of 100 million transitions come in many files and do not fit in memory, there is no way "
+            f"yet; {full.replace('-100m', '')} is the same environment with the data of usual size"
+        )
+    parts = PARTS.fullmatch(full)
+    if parts is None or (not parts["form"] and _meant(full)):
+        raise unknown("environment", name, known_names(_meant(full)))
+    base, kind, form, version = parts["base"], parts["kind"], parts["form"], parts["version"]
+    env = full.replace(f"{base}-{kind}", base, 1) if form == "singletask" else f"{base}-{version}"
+    task = int(parts["task"]) if parts["task"] else None
+    dataset = f"{base}-{kind}-{version}"
+    return EnvName(full, base.split("-")[0], env, dataset, kind, form == "singletask", form == "oraclerep", task)
 
 
 def parse_name(name: str) -> EnvName:
-    """Take an OGBench name apart. Raises UserError with the nearest known name if there is no such environment."""
-    name = name if re.search(r"-v\d+$", name) else f"{name}-v0"
-    parts = name.split("-")
-    kind = next((kind for kind in KINDS if kind in parts), "")
-    if kind:
-        at = parts.index(kind)
-        env, dataset = "-".join(parts[: at - 1] + parts[at:]), "-".join(parts[:at] + parts[-1:])
-    else:
-        env, dataset = "-".join(parts[:-2] + parts[-1:]), name
-    if env not in gymnasium.registry:
-        raise unknown("environment", name, _known_names(kind))
-    return EnvName(name, env, dataset, kind == "singletask", kind == "oraclerep")
+    """Take a name apart. Raises UserError with the nearest known name if there is no such environment."""
+    parsed = split_name(name)
+    simulator("ogbench")  # which adds its environments to gymnasium's registry
+    if parsed.env not in simulator("gymnasium").registry or (parsed.goals and (parsed.task or 1) not in GOALS):
+        raise unknown("environment", name, known_names(_meant(parsed.full)))
+    return parsed
 
 
-def tasks_of(name: str) -> list[str]:
-    """The names of all goals of an oraclerep name, or the name itself if it is of one task."""
-    parsed = parse_name(name)
-    base, version = parsed.full.rsplit("-", 1)
-    whole = parsed.goals and base.endswith("-oraclerep")
-    return [f"{base}-task{k}-{version}" for k in range(1, TASKS + 1)] if whole else [parsed.full]
+def _meant(name: str) -> str | None:
+    return next((form for form in FORMS if f"-{form}" in name), None)
 
 
-def _known_names(kind: str) -> list[str]:
-    names = []
-    for env in gymnasium.registry:
-        base, *rest = re.split(r"-(?=singletask-task|oraclerep|v\d)", env, maxsplit=1)
-        of = next((of for of in KINDS if f"-{of}-" in env), "")
-        if rest and of == kind and re.match("pointmaze|cube|scene|puzzle", base):
-            names += [f"{base}-{kind}-{rest[0]}" for kind in (("navigate",) if "maze" in base else ("play",))]
-    return names
+def known_names(form: str | None = None) -> list[str]:
+    """All names with published data, of whole environments or of tasks ("singletask", "oraclerep")."""
+    simulator("ogbench")
+    return list(_names(form))
+
+
+def _names(form: str | None) -> Iterator[str]:
+    tasks = [""] if form is None else [f"-{form}", *(f"-{form}-task{k}" for k in GOALS)]
+    for env in simulator("gymnasium").registry:
+        base, _, version = env.rpartition("-")
+        group = base.split("-")[0]
+        if looks_like(env) and group in KINDS and "singletask" not in base:
+            yield from (f"{base}-{kind}{task}-{version}" for kind in KINDS[group] for task in tasks)

@@ -1,0 +1,156 @@
+"""A family of environments: all that the rest of the package asks about an environment's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from qgf.environments.simulators import Missing
+from qgf.errors import UserError, unknown
+
+if TYPE_CHECKING:
+    import gymnasium
+
+    from qgf.environments.maze import Maze
+
+Counted = Callable[[int, int], None]
+Label = Callable[[dict[str, Any], Path], dict[str, Any]]
+"""(arrays, their file) -> arrays."""
+LANES = 16
+"""Episodes in flight. Fixed rather than read off the machine, so that results do not depend on its cores."""
+
+
+def success_of(info: dict[str, Any]) -> bool | None:
+    """Whether the task is solved, by what most environments call it; None if they say nothing."""
+    known = [info[key] for key in ("success", "is_success") if key in info]
+    return bool(known[0]) if known else None
+
+
+class Family:
+    """Environments that are known by their names.
+
+    `owns`, `check` and `make` are what a family must say. The other answers given here are those of environments with
+    one task each, whose data are a file of the same name.
+    """
+
+    name: ClassVar[str] = ""
+
+    def owns(self, name: str) -> bool:
+        """Whether a name is one of this family's, right or wrong, by the looks of it."""
+        raise NotImplementedError
+
+    def check(self, name: str) -> str:
+        """The name in full. Raises UserError with the nearest name if there is no such environment."""
+        raise NotImplementedError
+
+    def make(self, name: str, size: int | None = None) -> gymnasium.Env:
+        """A new environment, observations [S], actions [A] in [-1, 1]; its `render` gives pictures of `size` pixels."""
+        raise NotImplementedError
+
+    def maker(self, name: str) -> Callable[[], gymnasium.Env]:
+        """`make` as it is sent to worker processes, which know nothing but what is in it."""
+        return partial(self.make, name)
+
+    def names(self) -> Iterable[str]:
+        """Names to suggest where one is wrong."""
+        return ()
+
+    def success(self, info: dict[str, Any]) -> bool | None:
+        """Whether the task is solved by the `info` of a step; None if that does not say."""
+        return success_of(info)
+
+    def lanes(self, name: str) -> int:
+        """How many episodes to play at a time."""
+        return LANES
+
+    def maze(self, name: str) -> Maze | None:
+        """What pictures draw of an environment whose state starts with a place in a maze."""
+        return None
+
+    # Tasks
+
+    def tasks(self, name: str) -> list[str]:
+        """The environments that an evaluation spreads its episodes over."""
+        return [self.check(name)]
+
+    def goal(self, name: str) -> str:
+        """What tables call one of several tasks of one policy, "task 3"."""
+        return ""
+
+    def task(self, name: str, number: int) -> str:
+        """The environment of one task, from 1, of what a study calls an environment."""
+        if number != 1:
+            raise UserError(f"{name} has one task, there is no task {number}")
+        return name
+
+    def trained(self, name: str) -> str:
+        """The data that a policy for this environment is trained on, as `load_dataset` knows them."""
+        return name
+
+    # Data
+
+    def file(self, name: str) -> str:
+        """The data's file, without .npz, in the folder of datasets."""
+        return name
+
+    def labeller(self, name: str) -> Label:
+        """What adds this task's rewards and masks, or `goals`, to the arrays of a data file."""
+        return lambda arrays, path: arrays
+
+    def download(self, name: str, folder: Path) -> bool:
+        """Fetch the data's files; False if they cannot be had."""
+        return False
+
+    def source(self, name: str) -> str:
+        """What to do where data are missing."""
+        return f"put {self.file(name)}.npz there, or give the file's own name"
+
+    def transitions(self, name: str, wanted: int) -> int:
+        """How many transitions `collect` makes if so many are wanted."""
+        return wanted
+
+    def collect(
+        self,
+        name: str,
+        transitions: int | None = None,
+        seed: int = 0,
+        workers: int | None = None,
+        directory: str | Path | None = None,
+        overwrite: bool = False,
+        progress: Counted = lambda done, total: None,
+    ) -> Path:
+        """Make the data's files; the path of the one to train on."""
+        raise UserError(f"{name}: qgf has nothing that collects data here; {self.source(name)}")
+
+
+FAMILIES: dict[str, Family] = {}
+"""By name; those that were added last are asked first."""
+
+
+def find_family(name: str) -> Family | None:
+    """The family that owns a name, None if none does."""
+    return next((family for family in reversed(FAMILIES.values()) if family.owns(name)), None)
+
+
+def family_of(name: str) -> Family:
+    """The family that owns a name. Raises UserError with the nearest known name if none does."""
+    family = find_family(name)
+    if family is None:
+        raise unknown("environment", name, list(chain.from_iterable(map(_names, FAMILIES.values()))))
+    return family
+
+
+def maze_of(name: str) -> Maze | None:
+    """The maze of an environment, None if it has none, or if `name` is of no environment."""
+    family = find_family(name)
+    return family.maze(name) if family else None
+
+
+def _names(family: Family) -> Iterable[str]:
+    try:
+        return family.names()
+    except Missing:
+        return ()

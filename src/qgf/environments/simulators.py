@@ -1,0 +1,39 @@
+"""Simulators: packages that are not always there, and that talk too much."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+
+from qgf.errors import UserError
+
+
+class Missing(UserError):
+    """A package that simulates is not installed: names can be read, and nothing played."""
+
+
+def simulator(module: str) -> ModuleType:
+    """A package, imported when it is first needed. Raises Missing, with the command that installs it."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # GLFW complains on every machine without a display
+            return import_module(module)
+    except ImportError as error:
+        raise Missing(f"environments need {error.name or module}: pip install 'qgf[ogbench]'") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Hold back meanwhile what MuJoCo says where there is no display, and gymnasium's doubts about precision."""
+    logger = simulator("gymnasium").logger
+    level = logger.min_level
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="glfw")
+        logger.min_level = logger.ERROR
+        try:
+            yield
+        finally:
+            logger.min_level = level
