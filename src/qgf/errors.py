@@ -16,6 +16,10 @@ class UserError(Exception):
         super().__init__(" ".join(line.strip() for line in message.splitlines() if line.strip()))
 
 
+class Caution(UserWarning):
+    """Something that a user should know, and that stops nothing; the command line prints it on a line of its own."""
+
+
 class Unknown(UserError):
     """There is nothing of that name."""
 

@@ -215,7 +215,8 @@ def test_next_observations_become_a_final_row_per_episode():
 def test_chunks_stay_inside_their_episode_and_returns_match_brute_force(lengths, horizon, seed, discount):
     raw = arrays(tuple(lengths), seed)
     dataset = Dataset.from_arrays(raw, "mine.npz")
-    if min(lengths) - 1 < horizon:
+    assert dataset.short(horizon) == sum(n - 1 < horizon for n in lengths)
+    if max(lengths) - 1 < horizon:
         with pytest.raises(UserError):
             dataset.starts(horizon)
         return
@@ -234,11 +235,13 @@ def test_chunks_stay_inside_their_episode_and_returns_match_brute_force(lengths,
     assert returns.dtype == bootstrap.dtype == np.float32
 
 
-def test_an_episode_shorter_than_a_chunk_is_named():
+def test_no_chunk_starts_in_an_episode_that_is_shorter_than_one():
     dataset = Dataset.from_arrays(arrays((9, 4, 9)), "folder/mine.npz")
-    with pytest.raises(UserError, match=r"folder/mine\.npz: episode 1 \(row 9\) has 3 transitions.*chunk of 5"):
-        dataset.starts(5)
+    assert_array_equal(dataset.starts(5), [0, 1, 2, 3, 13, 14, 15, 16])
+    assert [dataset.short(horizon) for horizon in (3, 4, 8, 9)] == [0, 1, 1, 3]
     assert len(dataset.starts(3)) == 6 + 1 + 6
+    with pytest.raises(UserError, match=r"folder/mine\.npz: all 3 episodes are shorter.*chunk of 9.*has 8 transitions"):
+        dataset.starts(9)
 
 
 def test_without_masks_every_chunk_bootstraps():

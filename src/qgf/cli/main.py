@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from types import ModuleType
@@ -12,7 +13,7 @@ import tyro
 
 import qgf
 from qgf.cli.printing import console, print_table
-from qgf.errors import UserError, unknown
+from qgf.errors import Caution, UserError, unknown
 
 COMMANDS = (
     "demo",
@@ -36,13 +37,21 @@ DESCRIPTION = "Q-guided flow: improve a flow policy at test time with a critic's
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `qgf`. A user's mistake is one line on stderr and exit status 2."""
     try:
-        _run(list(sys.argv[1:] if arguments is None else arguments))
+        with warnings.catch_warnings():
+            warnings.showwarning = _show
+            _run(list(sys.argv[1:] if arguments is None else arguments))
     except UserError as error:
         print(f"qgf: {error}", file=sys.stderr)
         raise SystemExit(2) from None
     except KeyboardInterrupt:
         print("\nqgf: interrupted; the same command continues where it stopped", file=sys.stderr)
         raise SystemExit(130) from None
+
+
+def _show(message, category, filename, lineno, file=None, line=None):
+    """What a user should know on a line of its own; what programmers should know as ever."""
+    known = issubclass(category, Caution)
+    sys.stderr.write(f"qgf: {message}\n" if known else warnings.formatwarning(message, category, filename, lineno))
 
 
 def _run(arguments: list[str]) -> None:

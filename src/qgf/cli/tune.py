@@ -114,12 +114,12 @@ def _print_tuned(tuned, ledger):
 def _tune_offline(run, arms, policy_seed, data_dir):
     import jax
 
-    from qgf.environments.datasets import load_dataset
+    from qgf.environments.datasets import dataset_of
     from qgf.laboratory.analysis import some_states
     from qgf.playing.offline import offline as choose
 
     policy = run.policy(policy_seed)
-    states = some_states(load_dataset(run.record["dataset"], data_dir), run.config.horizon, 256)
+    states = some_states(dataset_of(run.record, data_dir), run.config.horizon, 256)
     for arm in dict.fromkeys(replace(arm, strength=None) for arm in arms):
         strengths = [other.strength for other in arms if replace(other, strength=None) == arm]
         found = choose(policy, states, jax.random.key(run.config.seed), arm, strengths)

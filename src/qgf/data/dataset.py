@@ -63,19 +63,22 @@ class Dataset:
     def starts(self, horizon: int, option: str = "--horizon") -> np.ndarray:
         """Rows at which a chunk of `horizon` actions, and the state after it, lie inside one episode, [M].
 
-        Raises UserError if an episode has fewer than `horizon` transitions; `option` is the one that set it.
+        An episode of fewer transitions has none. Raises UserError if all are so short; `option` set the horizon.
         """
         last = np.flatnonzero(self.ends)
         lengths = np.diff(last, prepend=-1) - 1
-        if (short := np.flatnonzero(lengths < horizon)).size:
-            k = short[0]
+        if lengths.max() < horizon:
             raise UserError(
-                f"{self.name}: episode {k} (row {last[k] - lengths[k]}) has {lengths[k]} transitions, fewer than the "
-                f"action chunk of {horizon}; remove it or train with a shorter {option}"
+                f"{self.name}: all {len(lengths)} episodes are shorter than the action chunk of {horizon}, the longest "
+                f"has {lengths.max()} transitions; train with a shorter {option}"
             )
         end_of_row = np.repeat(last, lengths + 1)
         rows = np.arange(len(self.ends))
         return rows[rows + horizon <= end_of_row]
+
+    def short(self, horizon: int) -> int:
+        """How many episodes are shorter than a chunk, so that nothing starts in them."""
+        return int(np.sum(np.diff(np.flatnonzero(self.ends), prepend=-1) - 1 < horizon))
 
     def chunk_returns(self, starts: np.ndarray, horizon: int, discount: float) -> tuple[np.ndarray, np.ndarray]:
         """R = sum_i gamma^i r_i up to and including the first terminal step, and gamma^H prod masks; [M] each.

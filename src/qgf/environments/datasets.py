@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from qgf.data.dataset import Dataset
+from qgf.data.fingerprint import fingerprint
 from qgf.data.folder import data_dir
 from qgf.data.npz import read_npz
 from qgf.environments.family import Label, family_of
@@ -19,15 +22,45 @@ def load_dataset(name: str | Path, directory: str | Path | None = None, download
     downloaded if they are not there and can be had; the family of the name adds the rewards and masks of its tasks,
     or the goal that each state is. Raises UserError if the dataset is neither there nor to be had, or is wrong.
     """
-    if str(name).endswith(".npz"):
-        return _read(Path(name), str(name), lambda arrays, path: arrays)
     name = str(name)
+    if name.endswith(".npz"):
+        return _load(name, Path(name))
     family = family_of(name)
     folder = data_dir(directory)
     path = folder / f"{family.file(name)}.npz"
     if not path.is_file() and not (download and family.download(name, folder)):
         tried = " and it cannot be downloaded" if download else ""
         raise UserError(f"{path}: no such dataset{tried}; {family.source(name)}")
+    return _load(name, path)
+
+
+def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -> Dataset:
+    """The data that a run was trained on, by its config.json: from `directory` if that is given, else from where they
+    were, else from the folder of datasets.
+
+    Raises UserError if they are not there, or if the data of that name are others than the run's.
+    """
+    name, known = record["dataset"], record.get("data") or {}
+    where = Path(known.get("path") or name)
+    if directory is None and known and where.is_file():
+        dataset = _load(name, where)
+    elif name.endswith(".npz"):
+        dataset = _load(name, where if directory is None else Path(directory) / where.name)
+    else:
+        dataset = load_dataset(name, directory)
+    if known and (now := fingerprint(dataset)) != known["fingerprint"]:
+        raise UserError(
+            f"{dataset.path}: other data than those of the name {name} that the run was trained on (fingerprint {now}, "
+            f"the run's {known['fingerprint']}, once in {where}); say where those are now with --data-dir"
+        )
+    return dataset
+
+
+def _load(name: str, path: Path) -> Dataset:
+    """The data of a name, from their file."""
+    if name.endswith(".npz"):
+        return _read(path, name, lambda arrays, path: arrays)
+    family = family_of(name)
     return _read(path, family.check(name), family.labeller(name))
 
 

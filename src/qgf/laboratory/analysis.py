@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from qgf.data import Dataset
-from qgf.environments.datasets import load_dataset
+from qgf.environments.datasets import dataset_of
 from qgf.errors import UserError
 from qgf.files import locked, write_table
 from qgf.laboratory.cost import cost
@@ -110,7 +110,7 @@ def analyse(
     `progress(name, done, total)`. Raises UserError for what the run cannot do, before anything is trained.
     """
     run = Run(Path(directory))
-    dataset = load_dataset(run.record["dataset"], data_dir)
+    dataset = dataset_of(run.record, data_dir)
     if states < 2 or min(samples, default=1) < 1:
         raise UserError(f"an analysis needs at least two states and best of one, got {states} and {min(samples)}")
     policy, observations = run.policy(), some_states(dataset, run.config.horizon, states, seed)

@@ -27,6 +27,12 @@ def _claim(directory: Path, record: dict) -> None:
             raise UserError(
                 f"{directory} holds a run with other settings ({differences}); use another --out or --overwrite"
             )
+        there, now = (r["data"]["fingerprint"] if r.get("data") else None for r in (old, record))
+        if there and there != now:
+            raise UserError(
+                f"{directory} was trained on other data of the name {record['dataset']} (fingerprint {there} there, "
+                f"{now} now); use another --out or --overwrite"
+            )
     write_json(path, record)
 
 

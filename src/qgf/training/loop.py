@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from qgf.data import Dataset
+from qgf.data.fingerprint import fingerprint
 from qgf.errors import UserError
 from qgf.files import locked
 from qgf.plugins import USED
@@ -63,7 +64,8 @@ def train(
     Raises UserError if the directory holds another run, or if another process is writing it.
     """
     directory = Path(directory or Path("runs") / Path(dataset.name).stem)
-    record: dict[str, Any] = dict(dataset=dataset.name, flow=flow and str(flow), train=to_json(config))
+    source = dict(path=dataset.path and str(dataset.path.resolve()), fingerprint=fingerprint(dataset))
+    record: dict[str, Any] = dict(dataset=dataset.name, data=source, flow=flow and str(flow), train=to_json(config))
     if critic_from:
         record["critic_from"] = str(critic_from)
     if USED:

@@ -1,0 +1,134 @@
+"""An environment of one's own, in a file: its id, its module and its factory are played, trained for and reported."""
+
+import csv
+import sys
+
+import gymnasium
+import numpy as np
+import pytest
+
+from qgf.cli.main import main
+from qgf.environments import family_of
+from qgf.environments.vector import make_vector_env
+from qgf.errors import UserError
+from qgf.plugins import use
+
+REACH = """
+import gymnasium
+import numpy as np
+
+
+class Reach(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-2, 2, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (2,), np.float32)
+
+    def __init__(self, says=True, breaks=False):
+        self.says, self.breaks = says, breaks
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.at = self.np_random.uniform(-1, 1, 2)
+        return self.at.astype(np.float32), {}
+
+    def step(self, action):
+        if self.breaks:
+            raise ZeroDivisionError("broken gears")
+        self.at = np.clip(self.at + 0.2 * np.asarray(action), -2, 2)
+        success = bool(np.linalg.norm(self.at) < 0.2)
+        said = dict(is_success=success) if self.says else {}
+        return self.at.astype(np.float32), float(success) - 1, success, False, said
+
+
+def far():
+    return gymnasium.wrappers.TimeLimit(Reach(), 7)
+
+
+for name, options in {"Reach": {}, "Mute": dict(says=False), "Broken": dict(breaks=True)}.items():
+    gymnasium.register(f"{name}-v0", entry_point=Reach, max_episode_steps=20, kwargs=options)
+"""
+SMALL = ["--steps", "400", "--batch-size", "64", "--log-every", "100", "--checkpoint-every", "400", "--width", "32", "--depth", "1", "--horizon", "2"]
+pytestmark = pytest.mark.usefixtures("forget", "registry")
+
+
+@pytest.fixture
+def registry():
+    known = dict(gymnasium.registry)
+    yield
+    gymnasium.registry.clear()
+    gymnasium.registry.update(known)
+
+
+@pytest.fixture
+def file(tmp_path):
+    (tmp_path / "reach_env.py").write_text(REACH)
+    return tmp_path / "reach_env.py"
+
+
+def played(name, lanes=2):
+    """The rewards of both lanes over an episode's first chunks, and the last info."""
+    envs = make_vector_env(name, 2, lanes)
+    try:
+        envs.reset(seed=[3] * lanes, options=dict(reset_mask=np.ones(lanes, bool)))
+        results = [envs.step(np.zeros((lanes, 2, 2), np.float32)) for _ in range(12)]
+        return np.array([result[1] for result in results]), results[-1][4]
+    finally:
+        envs.close()
+
+
+def test_an_id_of_a_used_file_reaches_the_workers(file):
+    use(file)
+    assert family_of("Reach-v0").name == "gymnasium" and family_of("Reach-v0").check("Reach-v0") == "Reach-v0"
+    rewards, info = played("Reach-v0")
+    assert (rewards[:10] == -2).all() and (rewards[10:] == 0).all()  # 20 steps, then it stands still
+    assert info["known"].all() and not info["success"].any()
+
+
+def test_a_module_has_ids_and_factories(file, monkeypatch):
+    monkeypatch.syspath_prepend(file.parent)
+    monkeypatch.delitem(sys.modules, "reach_env", raising=False)
+    assert played("reach_env:Reach-v0")[0].sum() == 2 * -20
+    assert played("reach_env:far")[0].sum() == 2 * -7
+
+
+def test_a_failing_environment_is_one_line(file, capfd):
+    use(file)
+    with pytest.raises(UserError, match=r"^Broken-v0: the environment failed \(ZeroDivisionError: broken gears\)$"):
+        played("Broken-v0")
+    assert "reach_env" in capfd.readouterr().err  # where it failed
+
+
+def data(path):
+    """Noisy walks to the origin, rewarded as the environment does."""
+    rng, rows = np.random.default_rng(0), []
+    for _ in range(60):
+        at = rng.uniform(-1, 1, 2)
+        for step in range(21):
+            action = np.clip(-4 * at + rng.normal(0, 0.7, 2), -1, 1)
+            done = bool(np.linalg.norm(at) < 0.2)
+            rows.append((at, action, step == 20, float(done) - 1, 1.0 - done))
+            at = at if done else at + 0.2 * action
+    names = ("observations", "actions", "terminals", "rewards", "masks")
+    np.savez(path, **{name: np.array(x) for name, x in zip(names, zip(*rows, strict=True), strict=True)})
+    return path
+
+
+def test_train_evaluate_tune_and_report(file, tmp_path, capsys):
+    qgf = lambda *words: main(["--use", *map(str, (file, *words))])
+    run = tmp_path / "run"
+    qgf("train", data(tmp_path / "reach.npz"), "--out", run, *SMALL)
+    play = ("--env", "Reach-v0", "--episodes", 6, "--guide")
+    qgf("evaluate", run, *play, "none", "qgf")
+    with open(run / "evaluation.csv", newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [(row["env"], row["guide"], row["episodes"]) for row in rows] == [
+        ("Reach-v0", "none", "6"), ("Reach-v0", "qgf", "6"),
+    ]  # fmt: skip
+    assert all(int(row["successes"]) >= 3 for row in rows)
+    qgf("tune", run, *play, "qgf", "--strength", 1, 2, "--rungs", 2)
+    qgf("report", run)
+    assert (run / "report.html").exists() and (run / "tuning" / "tuned.json").exists()
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        qgf("evaluate", run, "--env", "Mute-v0", "--episodes", 2)
+    said = capsys.readouterr().err
+    assert stopped.value.code == 2 and "no step said whether the task is solved" in said
