@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-MANY, SHOWN = 60, 5
+MANY, SHOWN = 25, 5
 """From so many names on, so many of them are named."""
 
 

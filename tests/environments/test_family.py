@@ -54,7 +54,7 @@ def test_what_studies_tables_and_pictures_ask():
 @pytest.mark.parametrize(
     "name, said",
     [
-        ("pointmaze-medium-singletask-navigate-v0", "did you mean 'pointmaze-medium-navigate-singletask-v0'"),
+        ("pointmaze-medium-singletask-navigate-v0", "did you mean 'pointmaze-medium-.*singletask"),
         ("pointmaz-medium-navigate-v0", "did you mean 'pointmaze-medium-navigate-v0'"),
         ("cube-single-play-singletask-task9-v0", "did you mean 'cube-single-play-singletask-task"),
         ("cube-single-play-oraclerep-task0-v0", "did you mean 'cube-single-play-oraclerep-task"),
@@ -102,6 +102,7 @@ def test_a_family_of_ones_own_is_asked_first():
 
 STATE = """
 import json, os, sys, warnings
+import numpy, filelock  # which have filters of their own
 state = lambda: (dict(os.environ), [str(x) for x in warnings.filters], vars(sys.modules["__main__"]).get("__spec__"))
 before = state()
 import qgf.environments, qgf.environments.datasets, qgf.environments.maze, qgf.environments.vector

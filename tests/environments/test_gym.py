@@ -46,7 +46,8 @@ def far():
 for name, options in {"Reach": {}, "Mute": dict(says=False), "Broken": dict(breaks=True)}.items():
     gymnasium.register(f"{name}-v0", entry_point=Reach, max_episode_steps=20, kwargs=options)
 """
-SMALL = ["--steps", "400", "--batch-size", "64", "--log-every", "100", "--checkpoint-every", "400", "--width", "32", "--depth", "1", "--horizon", "2"]
+OPTIONS = dict(steps=400, batch_size=64, log_every=100, checkpoint_every=400, width=32, depth=1, horizon=2)
+SMALL = [f"--{name.replace('_', '-')}={x}" for name, x in OPTIONS.items()]
 pytestmark = pytest.mark.usefixtures("forget", "registry")
 
 

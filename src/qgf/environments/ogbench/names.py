@@ -82,7 +82,7 @@ def parse_name(name: str) -> EnvName:
     """Take a name apart. Raises UserError with the nearest known name if there is no such environment."""
     parsed = split_name(name)
     simulator("ogbench")  # which adds its environments to gymnasium's registry
-    if parsed.env not in simulator("gymnasium").registry or (parsed.goals and (parsed.task or 1) not in GOALS):
+    if parsed.env not in simulator("gymnasium").registry or (parsed.goals and parsed.task not in (None, *GOALS)):
         raise unknown("environment", name, known_names(_meant(parsed.full)))
     return parsed
 
