@@ -26,7 +26,7 @@ def export(
             ~/.ogbench/data.
     """
     from qgf.cli.evaluate import environment_of
-    from qgf.environments.datasets import load_dataset
+    from qgf.environments.datasets import dataset_of
     from qgf.training.export import export as write
     from qgf.training.export import export_best
     from qgf.training.run import Run
@@ -35,7 +35,7 @@ def export(
     if best and step is not None:
         raise UserError("give --step or --best, not both")
     there = Run(run)
-    folder = export_best(there) if best else write(there, load_dataset(there.record["dataset"], data_dir), step)
+    folder = export_best(there) if best else write(there, dataset_of(there.record, data_dir), step)
     updates = load_trained(there.policy_dirs()[0]).updates
     following = ("evaluate", run) if environment_of(there) else ("analyse", run)
     closing(f"wrote {folder}, the policy after {updates} updates", *following)
