@@ -88,6 +88,8 @@ def test_a_name_suggested_for_a_wrong_one_is_right():
 @pytest.mark.usefixtures("forget")
 def test_a_family_of_ones_own_is_asked_first():
     class Mine(Family):
+        name = "mine"
+
         def owns(self, name):
             return name.startswith("cube-mine")
 
@@ -98,6 +100,8 @@ def test_a_family_of_ones_own_is_asked_first():
         mine.task("cube-mine-1", 2)
     with pytest.raises(UserError, match=r"nothing that collects data.*put cube-mine-1\.npz there"):
         mine.collect("cube-mine-1")
+    with pytest.raises(UserError, match="derive one and add an instance"):
+        FAMILIES["mine2"] = type("Mine2", (), dict(name="mine2"))()
 
 
 STATE = """

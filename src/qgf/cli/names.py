@@ -1,4 +1,4 @@
-"""`qgf names`: List guides, schedules, methods, critics, networks, readers and loggers by name, your own too."""
+"""`qgf names`: List guides, schedules, methods, critics, networks, readers, families and loggers, your own too."""
 
 from importlib import import_module
 
@@ -14,6 +14,7 @@ KINDS = {
     "critic": "qgf.critics:CRITICS",
     "network": "qgf.networks:NETWORKS",
     "reader": "qgf.data.readers:READERS",
+    "family": "qgf.environments:FAMILIES",
     "logger": "qgf.training.loggers:LOGGERS",
 }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from qgf.environments.simulators import Missing
 from qgf.errors import UserError, unknown
+from qgf.registry import Registry
 
 if TYPE_CHECKING:
     import gymnasium
@@ -126,13 +127,18 @@ class Family:
         raise UserError(f"{name}: qgf has nothing that collects data here; {self.source(name)}")
 
 
-FAMILIES: dict[str, Family] = {}
+def _check(name: str, family: Family) -> None:
+    if not isinstance(family, Family):
+        raise UserError(f"family {name!r}: {family!r} is no Family; derive one and add an instance of it")
+
+
+FAMILIES: Registry[Family] = Registry("family", named=True, check=_check)
 """By name; those that were added last are asked first."""
 
 
 def find_family(name: str) -> Family | None:
     """The family that owns a name, None if none does."""
-    return next((family for family in reversed(FAMILIES.values()) if family.owns(name)), None)
+    return next((family for family in reversed(list(FAMILIES.values())) if family.owns(name)), None)
 
 
 def family_of(name: str) -> Family:

@@ -10,10 +10,8 @@ from typing import Any
 
 from qgf.environments.family import family_of
 from qgf.errors import UserError
+from qgf.plugins import OWN
 from qgf.processes import FORK, start
-
-OWN = "qgf_use "
-"""How the modules of the user's own files are called (qgf.plugins)."""
 
 
 class Lanes:
