@@ -70,7 +70,7 @@ BAD_ARRAYS = {
     "Inf action": (dict(actions=spoil(GOOD["actions"], 9, np.inf)), ["'actions'", "row 9"]),
     "NaN reward": (dict(rewards=spoil(GOOD["rewards"], 11, np.nan)), ["'rewards'", "row 11"]),
     "action out of range": (dict(actions=spoil(GOOD["actions"], 5, 1.5)), ["'actions'", "[-1, 1]", "row 5"]),
-    "short episode": (dict(terminals=spoil(GOOD["terminals"], 22, True)), ["episode 1", "row 20", "chunk of 5"]),
+    "short episodes": (dict(terminals=np.arange(60) % 4 == 3), ["all 15 episodes", "chunk of 5", "--horizon"]),
     "no rows": ({key: x[:0] for key, x in GOOD.items()}, ["'observations' is empty"]),
 }
 
