@@ -29,7 +29,7 @@ def test_what_is_your_own_trains(tmp_path):
     data = MARKED.findall((ROOT / "docs/how/data.md").read_text())[0]
     train = """
 from qgf import TrainConfig, load_dataset, train
-for name, method in dict(critic=BC(critic="returns"), network=ResidualBC(), method=AWR()).items():
+for name, method in dict(critic=BC(critic="returns"), network=BC(network="residual"), method=AWR()).items():
     small = TrainConfig(steps=10, log_every=10, checkpoint_every=10, batch_size=32, method=method)
     run = train(load_dataset("point.npz"), small, name)
     assert jnp.isfinite(run.policy()(jnp.zeros((1, 2)), jax.random.key(0))).all()
