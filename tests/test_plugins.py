@@ -1,9 +1,12 @@
 """Files of one's own: what they register has a name everywhere, and mistakes in them are one line."""
 
+import csv
 import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qgf.cli.main import main
@@ -16,6 +19,7 @@ from qgf.registry import REGISTRIES
 from qgf.training.loop import train
 from qgf.training.methods import METHODS
 from qgf.training.options import make_method
+from qgf.training.run import Run
 from qgf.training.trained import load_trained
 
 EXAMPLES = Path(__file__).parents[1] / "examples" / "own"
@@ -39,6 +43,35 @@ def test_each_example_adds_one_thing_in_few_lines(file):
 def test_a_guide_of_ones_own_is_wrapped_too():
     use(EXAMPLE)
     assert "late" in GUIDES and find("placebo:late") is find("placebo:late")
+
+
+def walks(path):
+    """Made-up data of three episodes for the hill, as text."""
+    rng = np.random.default_rng(0)
+    rows = np.column_stack([rng.uniform(-1, 1, (60, 3)), rng.normal(size=60), np.arange(60) % 20 == 19])
+    path.write_text("s0,s1,a0,reward,terminal\n" + "\n".join(",".join(map(str, row)) for row in rows))
+
+
+def test_the_examples_train_together(tmp_path, capsys):
+    """Data, method, critic, network and logger in one run; guide, schedule and environment in its evaluation."""
+    walks(tmp_path / "walks")
+    files = [word for file in sorted(EXAMPLES.glob("*.py")) for word in ("--use", str(file))]
+    chosen = "--method smooth --spread 0.1 --critic returns --scale 2 --network waves --log lines"
+    small = "--steps 20 --log-every 10 --checkpoint-every 20 --batch-size 8 --width 8 --depth 2"
+    main([*files, "train", str(tmp_path / "walks"), "--out", str(tmp_path / "run"), *chosen.split(), *small.split()])
+    run = Run(tmp_path / "run")
+    method = run.config.method
+    assert (method.name, method.spread, method.critic.name, method.critic.scale) == ("smooth", 0.1, "returns", 2.0)
+    assert type(load_trained(run.directory).nets.flow.net).__name__ == "Waves"
+    assert [json.loads(line)["step"] for line in (run.directory / "log.jsonl").read_text().splitlines()] == [10, 20]
+    assert len(run.record["use"]) == len(files) // 2
+    asked = "--env hill-20-v0 --guide late --schedule cosine --episodes 2"
+    main([*files, "evaluate", str(run.directory), *asked.split()])
+    (row,) = csv.DictReader((run.directory / "evaluation.csv").open())
+    assert (row["env"], row["guide"], row["schedule"], row["episodes"]) == ("hill-20-v0", "late", "cosine", "2")
+    main([*files, "names", "guide", "schedule", "method", "critic", "network", "reader", "family", "logger"])
+    told = capsys.readouterr().out
+    assert all(name in told for name in ("late", "cosine", "smooth", "returns", "waves", "csv", "hill", "lines"))
 
 
 def test_a_file_runs_once(tmp_path):
@@ -71,6 +104,7 @@ from qgf.networks import NETWORKS
 from qgf.training.loop import train
 from qgf.training.methods import METHODS
 from qgf.training.options import make_method
+from qgf.training.run import Run
 from qgf.training.run import Run
 from qgf.training.trained import load_trained
 from qgf.training.methods.bc import BC

@@ -104,8 +104,9 @@ def _where(env):
 
 def environment_of(run):
     """The environment that a run was trained for, None if all that is known of it is a file of data."""
-    name = run.record["dataset"]
-    return None if name.endswith(".npz") else name
+    from qgf.environments import datasets
+
+    return datasets.environment_of(run.record["dataset"])
 
 
 def played_environment(run, env):

@@ -1,4 +1,4 @@
-"""Where datasets come from: a name that a family knows, or an .npz file."""
+"""Where datasets come from: a name that a family knows, or a file or folder of a format that a reader knows."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 from qgf.data.dataset import Dataset
 from qgf.data.fingerprint import fingerprint
 from qgf.data.folder import data_dir
-from qgf.data.npz import read_npz
-from qgf.environments.family import Label, family_of
+from qgf.data.readers import is_data, read
+from qgf.environments.family import Label, family_of, find_family
 from qgf.errors import UserError
 
 
 def load_dataset(name: str | Path, directory: str | Path | None = None, download: bool = True) -> Dataset:
-    """A dataset by its environment's name, or from any .npz file in the format of `qgf.data.dataset`.
+    """A dataset by its environment's name, or from a file or folder of any format in `qgf.data.readers.READERS`.
 
     By name, NAME.npz and NAME-val.npz are looked for in `data_dir(directory)`, where `qgf collect` puts them, and
     downloaded if they are not there and can be had; the family of the name adds the rewards and masks of its tasks,
     or the goal that each state is. Raises UserError if the dataset is neither there nor to be had, or is wrong.
     """
     name = str(name)
-    if name.endswith(".npz"):
-        return _load(name, Path(name))
+    if is_data(name):
+        return _read(Path(name), name)
     family = family_of(name)
     folder = data_dir(directory)
     path = folder / f"{family.file(name)}.npz"
@@ -32,6 +32,11 @@ def load_dataset(name: str | Path, directory: str | Path | None = None, download
         tried = " and it cannot be downloaded" if download else ""
         raise UserError(f"{path}: no such dataset{tried}; {family.source(name)}")
     return _load(name, path)
+
+
+def environment_of(name: str) -> str | None:
+    """The environment that a dataset's name tells, None if it is that of a file."""
+    return None if is_data(name) or find_family(name) is None else name
 
 
 def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -> Dataset:
@@ -42,10 +47,10 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
     """
     name, known = record["dataset"], record.get("data") or {}
     where = Path(known.get("path") or name)
-    if directory is None and known and where.is_file():
+    if directory is None and known and where.exists():
         dataset = _load(name, where)
-    elif name.endswith(".npz"):
-        dataset = _load(name, where if directory is None else Path(directory) / where.name)
+    elif environment_of(name) is None:
+        dataset = _read(where if directory is None else Path(directory) / where.name, name)
     else:
         dataset = load_dataset(name, directory)
     if known and (now := fingerprint(dataset)) != known["fingerprint"]:
@@ -58,18 +63,18 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
 
 def _load(name: str, path: Path) -> Dataset:
     """The data of a name, from their file."""
-    if name.endswith(".npz"):
-        return _read(path, name, lambda arrays, path: arrays)
+    if environment_of(name) is None:
+        return _read(path, name)
     family = family_of(name)
     return _read(path, family.check(name), family.labeller(name))
 
 
-def _read(path: Path, name: str, label: Label) -> Dataset:
-    """A file, and NAME-val.npz beside it."""
+def _read(path: Path, name: str, label: Label = lambda arrays, path: arrays) -> Dataset:
+    """A file, and the one beside it that is called NAME-val."""
 
     def one(path: Path) -> Dataset:
-        arrays = label(read_npz(path), path)
+        arrays = label(read(path), path)
         return replace(Dataset.from_arrays(arrays, str(path)), goals=arrays.get("goals"))
 
-    dataset, beside = one(path), path.with_name(f"{path.stem}-val.npz")
-    return replace(dataset, name=name, path=path, validation=one(beside) if beside.is_file() else None)
+    dataset, beside = one(path), path.with_name(f"{path.stem}-val{path.suffix}")
+    return replace(dataset, name=name, path=path, validation=one(beside) if beside.exists() else None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qgf.data import Dataset
-from qgf.environments.datasets import load_dataset
+from qgf.environments.datasets import environment_of, load_dataset
 from qgf.errors import UserError
 from qgf.method.policy import Policy
 from qgf.playing.episodes import Progress as Played
@@ -62,9 +62,9 @@ def train(
 
     if eval_every is None or evaluate is not None:
         return run(evaluate)
-    name = env or dataset.name
-    if name.endswith(".npz"):
-        raise UserError(f"{name} does not tell its environment: say which to play with --env NAME")
+    name = env or environment_of(dataset.name)
+    if name is None:
+        raise UserError(f"{dataset.name} does not tell its environment: say which to play with --env NAME")
     with episodes_of(name, config.horizon, eval_episodes) as played:
         return run(played)
 

@@ -38,12 +38,18 @@ READERS = Registry[Any]("reader", dict(npz=npz, hdf5=hdf5, minari=minari, lerobo
 def reader_of(path: str | Path) -> Reader:
     """The reader of a file or folder. Raises UserError if it is not there, or of no known format."""
     path = Path(path)
-    if not path.exists():
-        raise UserError(f"{path}: no such file")
     for reader in reversed(list(READERS.values())):
         if reader.reads(path):
             return reader
+    if not path.exists():
+        raise UserError(f"{path}: no such file")
     raise UserError(f"{path}: no data that can be read (known formats: {', '.join(READERS)})")
+
+
+def is_data(name: str | Path) -> bool:
+    """Whether a name is that of a file or folder of data; one that ends in .npz is, even if it is not there."""
+    path = Path(name)
+    return path.suffix == ".npz" or (path.exists() and any(reader.reads(path) for reader in READERS.values()))
 
 
 def read(path: str | Path, keys: Sequence[str] = ()) -> Arrays:
