@@ -1,4 +1,4 @@
-"""What acting costs: operations, which are counted, and time and memory, which are measured."""
+"""What acting costs in operations, counted on the program."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _follow(program, inputs: Sequence[Any]) -> list[Any]:
 def _step(eqn, inputs: list[Any]) -> list[Any]:
     name, params = eqn.primitive.name, eqn.params
     if name == "scan":
-        return _scan(params, inputs)
+        return _scan(eqn, inputs)
     if name == "cond":
         index, *rest = inputs
         if not isinstance(index, _Op):
@@ -72,14 +72,17 @@ def _product(eqn) -> int:
     return 2 * eqn.outvars[0].aval.size * prod(eqn.invars[0].aval.shape[i] for i in contracted)
 
 
-def _scan(params, inputs: list[Any]) -> list[Any]:
-    at, length = params["num_consts"], params["length"]
-    consts, carry, xs = inputs[:at], inputs[at : at + params["num_carry"]], inputs[at + params["num_carry"] :]
-    order = range(length)[::-1] if params["reverse"] else range(length)
+def _scan(eqn, inputs: list[Any]) -> list[Any]:
+    params, body = eqn.params, eqn.params["jaxpr"]
+    rows = lambda whole, avals: sum(x.aval.ndim != aval.ndim for x, aval in zip(whole, avals, strict=True))
+    first_x = len(inputs) - rows(eqn.invars, body.in_avals)  # told by the shapes: JAX 0.12 names the numbers otherwise
+    first_carry = first_x - (len(eqn.outvars) - rows(eqn.outvars, body.out_avals))
+    consts, carry, xs = inputs[:first_carry], inputs[first_carry:first_x], inputs[first_x:]
+    order = range(params["length"])[::-1] if params["reverse"] else range(params["length"])
     ys = []
     for k in order:
         row = [_Op(0, [x]) if isinstance(x, _Op) else x[k] for x in xs]
-        results = _follow(params["jaxpr"], [*consts, *carry, *row])
+        results = _follow(body, [*consts, *carry, *row])
         carry, y = results[: len(carry)], results[len(carry) :]
         ys.append(y)
     stack = lambda y: _Op(0, y) if any(isinstance(x, _Op) for x in y) else jnp.stack(y)
