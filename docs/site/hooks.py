@@ -10,6 +10,7 @@ from mkdocs.structure.files import File, Files
 
 import qgf
 from qgf.cli.names import KINDS, summaries
+from qgf.registry import Registry
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src/qgf"
@@ -94,6 +95,9 @@ def public_page() -> str:
     lines = [about, "| name | what it is |", "|---|---|"]
     for name in sorted(qgf.__all__, key=str.lower):
         thing = getattr(qgf, name)
+        if isinstance(thing, Registry):
+            lines.append(f"| `qgf.{name}` | Every {thing.kind} by name, yours too. |")
+            continue
         where = thing.__name__ if inspect.ismodule(thing) else f"{thing.__module__}.{thing.__qualname__}"
         summary = " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split()).replace("|", "\\|")
         lines.append(f"| [`qgf.{name}`][{where}] | {summary} |")
