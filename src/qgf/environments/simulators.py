@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ def simulator(module: str) -> ModuleType:
             warnings.simplefilter("ignore")  # GLFW complains on every machine without a display
             return import_module(module)
     except ImportError as error:
-        raise Missing(f"environments need {error.name or module}: pip install 'qgf[ogbench]'") from error
+        more = "" if sys.version_info < (3, 13) else " && pip install --no-deps ogbench dm_control"  # see pyproject.toml
+        raise Missing(f"environments need {error.name or module}: pip install 'qgf[ogbench]'{more}") from error
 
 
 @contextmanager
