@@ -23,7 +23,7 @@ def simulator(module: str) -> ModuleType:
             warnings.simplefilter("ignore")  # GLFW complains on every machine without a display
             return import_module(module)
     except ImportError as error:
-        more = "" if sys.version_info < (3, 13) else " && pip install --no-deps ogbench dm_control"  # see pyproject.toml
+        more = "" if sys.version_info < (3, 13) else " && pip install --no-deps ogbench dm_control"
         raise Missing(f"environments need {error.name or module}: pip install 'qgf[ogbench]'{more}") from error
 
 
