@@ -25,7 +25,7 @@ import pytest
 from qgf.cli.names import KINDS
 from qgf.environments.datasets import load_dataset
 from qgf.environments.ogbench.collect import collect
-from qgf.plugins import OWN, USED
+from qgf.plugins import FILES, OWN, USED
 from qgf.registry import REGISTRIES
 from qgf.training.config import TrainConfig
 from qgf.training.loop import train
@@ -100,3 +100,4 @@ def forget():
     for name in [name for name in sys.modules if name.startswith(OWN)]:
         del sys.modules[name]
     USED.clear()
+    FILES.clear()

@@ -9,13 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import qgf
+from qgf import plugins
 from qgf.cli.main import main
 from qgf.critics import CRITICS
 from qgf.errors import UserError
 from qgf.method.guides import GUIDES, find
+from qgf.method.schedules import SCHEDULES
 from qgf.networks import NETWORKS
-from qgf.plugins import use
+from qgf.plugins import USED, use
 from qgf.registry import REGISTRIES
+from qgf.training.config import TrainConfig
 from qgf.training.loop import train
 from qgf.training.methods import METHODS
 from qgf.training.options import make_method
@@ -74,6 +78,45 @@ def test_the_examples_train_together(tmp_path, capsys):
     assert all(name in told for name in ("late", "cosine", "smooth", "returns", "waves", "csv", "hill", "lines"))
 
 
+PACKAGES = dict(module="shelf_module", function="shelf_function:register", broken="shelf_broken", clash="shelf_clash")
+SHELF = dict(
+    shelf_module="from qgf.method.schedules import SCHEDULES\nSCHEDULES['shelf'] = lambda t: t",
+    shelf_function="def register():\n    from qgf.method.schedules import SCHEDULES\n    SCHEDULES['made'] = abs",
+    shelf_broken="import nothing_of_that_name",
+    shelf_clash="from qgf.method.schedules import SCHEDULES\nSCHEDULES['linear'] = abs",
+)
+
+
+def test_packages_are_looked_into_when_a_name_is_not_known_and_broken_ones_are_a_warning(tmp_path, monkeypatch):
+    for name, text in SHELF.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    for name, point in PACKAGES.items():
+        info = tmp_path / f"{name}-2.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.0\n")
+        (info / "entry_points.txt").write_text(f"[qgf.plugins]\n{name} = {point}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(plugins, "_asked", [])
+    assert SCHEDULES["linear"] and not plugins._asked  # what is known asks nobody
+    with pytest.warns(UserWarning) as told:
+        assert "shelf" in SCHEDULES and "made" in SCHEDULES
+    told = sorted(str(warning.message) for warning in told)
+    assert len(told) == 2
+    assert "plug-in broken of broken: failed while it was imported (ModuleNotFoundError" in told[0]
+    assert "plug-in clash of clash: schedule 'linear' is there already" in told[1]
+    assert [(one["package"], one["version"]) for one in sorted(USED, key=str)] == [
+        ("function", "2.0"),
+        ("module", "2.0"),
+    ]
+
+
+def test_a_method_may_be_given_by_its_name():
+    assert TrainConfig(method="edp") == TrainConfig(method=qgf.METHODS["edp"]())
+    with pytest.raises(UserError, match="unknown method 'epd': did you mean 'edp'"):
+        TrainConfig(method="epd")
+    assert qgf.CRITICS is CRITICS and qgf.METHODS is METHODS
+
+
 def test_a_file_runs_once(tmp_path):
     file = tmp_path / "mine.py"
     file.write_text(f"open({str(tmp_path / 'runs')!r}, 'a').write('x')")
@@ -101,6 +144,7 @@ import jax.numpy as jnp
 
 from qgf.critics import CRITICS, Critic
 from qgf.networks import NETWORKS
+from qgf.training.config import TrainConfig
 from qgf.training.loop import train
 from qgf.training.methods import METHODS
 from qgf.training.options import make_method

@@ -17,6 +17,8 @@ GROUP = "qgf.plugins"
 OWN = "qgf_use "
 """How the modules of the user's own files are called."""
 
+FILES: list[Path] = []
+"""The files used, as they were given: what worker processes have to use, too."""
 USED: list[dict[str, str]] = []
 """What was imported, in this order: file and sha256 of a file, package and version of a package."""
 _asked: list[bool] = []
@@ -41,6 +43,7 @@ def use(path: str | Path) -> None:
     except UserError:
         del sys.modules[name]
         raise
+    FILES.append(given)
     USED.append(dict(file=_shown(given), sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
 
 

@@ -11,6 +11,7 @@ from qgf.errors import UserError
 from qgf.files import locked
 from qgf.laboratory.compare import compare
 from qgf.laboratory.study import read_study
+from qgf.plugins import use
 
 TEXT = """
 [[environment]]
@@ -107,11 +108,13 @@ def two_cores(monkeypatch):
 
 
 def test_a_training_that_fails_stops_the_others_and_says_why(maze_folder, tmp_path, two_cores, forget):
-    """With a method of the user's own, which the processes that train have to know."""
+    """With a method of the user's own, by `--use` alone, which the processes that train have to know."""
     (tmp_path / "mine.py").write_text(MINE)
+    use(tmp_path / "mine.py")
     seen = set()
     with pytest.raises(UserError, match=r"task1-wild-seed0: .* after 20 updates, training diverged"):
-        compare(write(tmp_path, TWO), tmp_path, maze_folder, lambda name, *_: seen.add(name))
+        study = write(tmp_path, TWO.replace('use = ["mine.py"]', ""))
+        compare(study, tmp_path, maze_folder, lambda name, *_: seen.add(name))
     assert all(name.startswith("train pointmaze-medium-navigate-task1") for name in seen)
     for name in ("long", "wild"):
         with locked(tmp_path / "runs" / f"pointmaze-medium-navigate-task1-{name}-seed0"):  # nobody is at it

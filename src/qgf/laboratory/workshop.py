@@ -23,7 +23,7 @@ from qgf.laboratory.study import Environment, Study
 from qgf.method.policy import Policy
 from qgf.playing.episodes import environments
 from qgf.playing.ledger import Ledger, Player
-from qgf.plugins import use
+from qgf.plugins import FILES, use
 from qgf.processes import Worker, cores, end_with, start, stay_on
 from qgf.training.config import TrainConfig
 from qgf.training.folder import FREE
@@ -201,7 +201,7 @@ def _side_by_side(shop: Workshop, missing: dict[Job, list[Job]], teams: list[lis
                 worker = start(_train)
                 running[worker.connection] = worker, job, team
                 with suppress(OSError):  # it is dead already: seen below
-                    for message in (team, shop.study.use, (shop.study, shop.out, shop.data, job)):
+                    for message in (team, [*FILES, *shop.study.use], (shop.study, shop.out, shop.data, job)):
                         worker.connection.send(message)
             connection: Any
             for connection in wait(list(running)):
