@@ -4,17 +4,21 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium
+import numpy as np
 import pytest
 
 from qgf.environments import FAMILIES, Family, family_of
-from qgf.environments.family import maze_of
+from qgf.environments.family import find_family, maze_of
 from qgf.environments.ogbench.names import known_names, parse_name, split_name
 from qgf.environments.vector import make_vector_env
 from qgf.errors import UserError
+from qgf.plugins import use
 
 OGBENCH = FAMILIES["ogbench"]
+EXAMPLES = Path(__file__).parents[2] / "examples" / "own"
 CUBE, MAZE = "cube-single-play", "pointmaze-medium-navigate"
 
 
@@ -104,6 +108,20 @@ def test_a_family_of_ones_own_is_asked_first():
         FAMILIES["mine2"] = type("Mine2", (), dict(name="mine2"))()
 
 
+@pytest.mark.usefixtures("forget")
+def test_the_example_of_a_family_is_played_by_workers():
+    use(EXAMPLES / "family.py")
+    assert family_of("hill-7-v0").name == "hill" and find_family("mountain-7-v0") is None
+    envs = make_vector_env("hill-7-v0", 5, 2)
+    try:
+        envs.reset(seed=[1, 2], options=dict(reset_mask=np.ones(2, bool)))
+        played = [envs.step(np.zeros((2, 5, 1), np.float32))[4] for _ in range(2)]
+        assert [list(info["steps"]) for info in played] == [[5, 5], [2, 2]]
+        assert all(info["known"].all() for info in played)
+    finally:
+        envs.close()
+
+
 STATE = """
 import json, os, sys, warnings
 import numpy, filelock  # which have filters of their own
@@ -120,6 +138,7 @@ import sys
 sys.modules |= dict.fromkeys(("gymnasium", "ogbench", "mujoco"))
 from qgf.environments import family_of
 from qgf.errors import UserError
+from qgf.plugins import use
 for name in ("cube-single-play", "CartPole-v1"):
     try:
         family_of(name).check(name)

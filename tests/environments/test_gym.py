@@ -9,8 +9,11 @@ import pytest
 
 from qgf.cli.main import main
 from qgf.environments import family_of
+from qgf.environments.datasets import load_dataset
 from qgf.environments.vector import make_vector_env
 from qgf.errors import UserError
+from qgf.laboratory.compare import compare
+from qgf.laboratory.study import read_study
 from qgf.plugins import use
 
 REACH = """
@@ -128,8 +131,48 @@ def test_train_evaluate_tune_and_report(file, tmp_path, capsys):
     qgf("tune", run, *play, "qgf", "--strength", 1, 2, "--rungs", 2)
     qgf("report", run)
     assert (run / "report.html").exists() and (run / "tuning" / "tuned.json").exists()
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as stopped:
-        qgf("evaluate", run, "--env", "Mute-v0", "--episodes", 2)
-    said = capsys.readouterr().err
-    assert stopped.value.code == 2 and "no step said whether the task is solved" in said
+    for env, video, message in (
+        ("Mute-v0", False, "Mute-v0: an episode ended and no step said whether the task is solved"),
+        ("Reach-v0", True, "Reach-v0 cannot be made"),  # it takes no render_mode
+    ):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            qgf("evaluate", run, "--env", env, "--episodes", 2, *["--video"] * video)
+        said = capsys.readouterr().err
+        assert stopped.value.code == 2 and message in said and "Traceback" not in said
+
+
+STUDY = """
+use = ["reach_env.py"]
+episodes = 2
+[[environment]]
+name = "Reach-v0"
+tasks = [1]
+seeds = [0, 1]
+[train.tiny]
+width = 16
+depth = 1
+horizon = 2
+steps = 100
+log_every = 100
+checkpoint_every = 100
+[method.qgf]
+strength = 1
+"""
+
+
+def test_a_study_of_it_with_data_of_its_name(file, tmp_path):
+    """Trained in processes of their own, which know of it by the study's file; and the data by the folder."""
+    data(tmp_path / "Reach-v0.npz")
+    use(file)
+    assert load_dataset("Reach-v0", tmp_path).transitions == 60 * 20
+    with pytest.raises(UserError, match=r"put Mute-v0\.npz there"):
+        load_dataset("Mute-v0", tmp_path)
+    (tmp_path / "study.toml").write_text(STUDY)
+    results = compare(read_study(tmp_path / "study.toml"), tmp_path / "out", tmp_path, jobs=2)
+    assert [(row["env"], row["method"], row["policy_seed"]) for row in results.rows] == [
+        ("Reach-v0", name, str(seed)) for seed in (0, 1) for name in ("none", "qgf")
+    ]
+    assert {path.name for path in (tmp_path / "out" / "runs").iterdir()} == {
+        f"Reach-v0-task1-tiny-seed{seed}" for seed in (0, 1)
+    }

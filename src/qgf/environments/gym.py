@@ -58,8 +58,12 @@ class Gymnasium(Family):
 def _make(name: str, source: Any, size: int | None = None) -> gymnasium.Env:
     gym = simulator("gymnasium")
     render = dict(render_mode="rgb_array") if size else {}
-    with quiet():
-        env = gym.make(source, **render) if isinstance(source, gym.envs.registration.EnvSpec) else source()
+    registered = isinstance(source, gym.envs.registration.EnvSpec)
+    try:
+        with quiet():
+            env = gym.make(source, **render) if registered else source()
+    except (gym.error.Error, TypeError) as error:  # a simulator that is not installed, an option it does not take
+        raise UserError(f"{name} cannot be made ({error})") from error
     _check_spaces(name, env)
     return env
 

@@ -68,12 +68,15 @@ class _Recorder(gymnasium.Wrapper):
             self.frames.append(_draw(self.maze, np.array(self.trail)))
             return
         try:
-            self.frames.append(self.env.render())
+            picture = self.env.render()
         except Exception as error:  # MuJoCo and its back ends raise many types
             raise UserError(
                 f"this machine cannot render MuJoCo ({type(error).__name__}: {error}); "
                 "set MUJOCO_GL to egl or osmesa and install that library"
             ) from error
+        if not isinstance(picture, np.ndarray):
+            raise UserError(f"{self.env} gives no pictures to film: it needs a render_mode 'rgb_array'")
+        self.frames.append(picture)
 
 
 def _draw(maze: Maze, trail: np.ndarray) -> np.ndarray:
