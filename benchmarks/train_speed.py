@@ -17,7 +17,8 @@ import numpy as np
 from machine import fastest, matmul_rate
 
 from qgf.networks.velocity import FREQUENCIES
-from qgf.training.learner import Chunks, Learner
+from qgf.training.device import Chunks
+from qgf.training.learner import Learner
 from qgf.training.methods.bc import BC
 from qgf.types import Spec
 

@@ -14,7 +14,8 @@ import optax
 from matplotlib.figure import Figure
 
 from qgf.method.toy import Mixture
-from qgf.training.learner import Chunks, Learner
+from qgf.training.device import Chunks
+from qgf.training.learner import Learner
 from qgf.training.methods import METHODS
 from qgf.training.trained import Trained
 from qgf.types import Spec

@@ -19,7 +19,8 @@ from qgf.critics.hl_gauss import histogram_loss, two_hot_gauss
 from qgf.critics.losses import Confidence, critic_loss, expectile_loss, lowest, polyak, td_target, value_loss
 from qgf.errors import UserError
 from qgf.networks.blocks import Nets
-from qgf.training.learner import Chunks, Learner
+from qgf.training.device import Chunks
+from qgf.training.learner import Learner
 from qgf.training.methods.bc import BC
 from qgf.training.methods.edp import EDP
 from qgf.training.methods.fql import FQL

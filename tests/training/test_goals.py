@@ -33,8 +33,6 @@ from qgf.networks.blocks import Nets
 from qgf.pages.report import report
 from qgf.playing.arm import possible
 from qgf.playing.evaluate import share_of
-from qgf.training.config import TrainConfig
-from qgf.training.device import goals_to_device
 from qgf.training.learner import Learner
 from qgf.training.lending import spec_of
 from qgf.training.loop import train
@@ -114,8 +112,7 @@ def numbered(method=GC(long=LONG), discount=0.9):
     rows = np.arange(sum(LENGTHS), dtype=np.float32)
     ends = np.isin(rows, np.cumsum(LENGTHS) - 1)
     data = Dataset("mine", np.stack([rows, -rows], 1), rows[:, None] / 100, ends, goals=rows[:, None] + 0.25)
-    config = TrainConfig(horizon=H, discount=discount, method=method)
-    return data, goals_to_device(data, data.goals, config, np.zeros(3, np.float32), np.ones(3, np.float32))
+    return data, method.on_device(data, H, discount, np.zeros(3, np.float32), np.ones(3, np.float32))
 
 
 def test_batches_hold_the_chunks_of_both_lengths_and_one_goal_for_both():
@@ -153,7 +150,7 @@ def test_observations_and_goals_are_normalised_each_by_their_own_scale():
     parts = np.concatenate([data.observations, data.goals], axis=1)
     assert_allclose(mean, parts.mean(0), rtol=1e-6)
     assert_allclose(std, parts.std(0), rtol=1e-6)
-    chunks = goals_to_device(data, data.goals, TrainConfig(method=GC(long=LONG)), mean, std)
+    chunks = GC(long=LONG).on_device(data, H, 0.99, mean, std)
     assert_allclose(chunks.obs.std(0), 1, rtol=1e-5)
     assert_allclose(chunks.goals[5], (data.goals[5] - mean[2:]) / std[2:], rtol=1e-6)
 

@@ -13,7 +13,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from qgf.critics.losses import critic_loss, td_target, value_loss
-from qgf.training.learner import Chunks, Learner, batch_at
+from qgf.training.device import Chunks, batch_at
+from qgf.training.learner import Learner
 from qgf.training.methods.bc import BC
 from qgf.types import Spec
 

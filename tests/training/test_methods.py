@@ -22,7 +22,8 @@ from qgf.method.toy import Mixture
 from qgf.networks.blocks import Nets
 from qgf.playing.arm import possible
 from qgf.training.config import from_json, to_json
-from qgf.training.learner import Chunks, Learner
+from qgf.training.device import Chunks
+from qgf.training.learner import Learner
 from qgf.training.lending import _donated
 from qgf.training.loop import train
 from qgf.training.methods import METHODS

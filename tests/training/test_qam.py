@@ -13,7 +13,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from qgf.method.toy import Mixture
 from qgf.networks.blocks import Nets
-from qgf.training.learner import Chunks, Learner
+from qgf.training.device import Chunks
+from qgf.training.learner import Learner
 from qgf.training.methods.bc import BC
 from qgf.training.methods.qam import QAM, Memoryless, lean_adjoint
 from qgf.types import Batch, Spec

@@ -23,7 +23,8 @@ from qgf.method.policy import best_of
 from qgf.method.toy import Mixture
 from qgf.networks.blocks import Nets
 from qgf.training.config import TrainConfig, from_json, to_json
-from qgf.training.learner import Chunks, Learner
+from qgf.training.device import Chunks
+from qgf.training.learner import Learner
 from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC, noise_and_time
 from qgf.training.methods.cfgrl import CFGRL

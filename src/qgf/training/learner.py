@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -14,29 +14,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from qgf.data.hindsight import GoalChunks
+from qgf.training.device import Data
 from qgf.types import Batch, Spec
-
-
-class Chunks(NamedTuple):
-    """A dataset on the device, ready to be drawn from."""
-
-    obs: Array  # [N, S] normalised
-    actions: Array  # [N, A]
-    starts: Array  # [M] rows at which a chunk of H actions lies inside one episode
-    returns: Array  # [M] discounted reward inside the chunk
-    bootstrap: Array  # [M] gamma^H times the product of the masks
-
-    def states(self, rows: Array, key: Array) -> Array:
-        """What the networks see where the chunks number `rows` begin, [B, S]."""
-        return self.obs[self.starts[rows]]
-
-    def batch(self, rows: Array, horizon: int, key: Array) -> Batch:
-        """The batch of the chunks number `rows` [B]; nothing is left to draw."""
-        return batch_at(self, rows, horizon)
-
-
-Data: TypeAlias = Chunks | GoalChunks
 
 
 class State(NamedTuple):
@@ -51,19 +30,6 @@ class State(NamedTuple):
 def with_parts(nets, parts: Mapping[str, Any]):
     """`nets` with some of its fields replaced."""
     return eqx.tree_at(lambda n: [getattr(n, part) for part in parts], nets, list(parts.values()))
-
-
-def batch_at(chunks: Chunks, rows: Array, horizon: int) -> Batch:
-    """The batch of the chunks number `rows` [B] of `chunks.starts`."""
-    first = chunks.starts[rows]
-    actions = chunks.actions[first[:, None] + jnp.arange(horizon)]
-    return Batch(
-        obs=chunks.obs[first],
-        actions=actions.reshape(len(rows), -1),
-        returns=chunks.returns[rows],
-        bootstrap=chunks.bootstrap[rows],
-        next_obs=chunks.obs[first + horizon],
-    )
 
 
 class Learner:

@@ -13,8 +13,8 @@ from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.method.policy import calibrate
 from qgf.training.config import TrainConfig
-from qgf.training.device import to_device
-from qgf.training.learner import Data, Learner, State
+from qgf.training.device import Data
+from qgf.training.learner import Learner, State
 from qgf.training.lending import _donated, spec_of
 from qgf.training.trained import Trained
 
@@ -61,8 +61,8 @@ def prepare(dataset: Dataset, config: TrainConfig, flow=None, critic_from=None) 
     method = config.method.prepared(dataset.rewards, config.discount)
     frozen, scales = _donated(flow, critic_from, dataset, replace(config, method=method))
     mean, std = scales or dataset.normaliser()
-    chunks = to_device(dataset, config, mean, std)
-    held_out = to_device(dataset.validation, config, mean, std) if dataset.validation else None
+    on_device = lambda part: method.on_device(part, config.horizon, config.discount, mean, std)
+    chunks, held_out = on_device(dataset), on_device(dataset.validation) if dataset.validation else None
     spec = spec_of(dataset, config)
     precision = None if config.precision == "float32" else config.precision
     learner = Learner(method, spec, config.learning_rate, config.batch_size, frozen, precision)

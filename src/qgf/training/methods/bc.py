@@ -8,14 +8,17 @@ from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from qgf.critics import critic_of
+from qgf.data import Dataset
 from qgf.errors import at_least_one
 from qgf.method.flow import STEPS, Flow, bc_loss, integrate
 from qgf.networks import NETWORKS, Network
 from qgf.networks.blocks import Nets
 from qgf.networks.velocity import VelocityField
+from qgf.training.device import Data, chunks
 from qgf.types import Batch, Spec, StateVelocity
 
 
@@ -53,6 +56,10 @@ class BC:
     def prepared(self, rewards, discount: float) -> BC:
         """The method with the options of its critic that follow from the data's rewards [N] and the discount."""
         return replace(self, critic=self.critic.prepared(rewards, discount))
+
+    def on_device(self, dataset: Dataset, horizon: int, discount: float, mean: np.ndarray, std: np.ndarray) -> Data:
+        """What batches are drawn from: the dataset's chunks with the returns that its own rewards give."""
+        return chunks(dataset, horizon, discount, mean, std)
 
     def init(self, spec: Spec, key: Array) -> Nets:
         return Nets(**self.parts(spec, key))

@@ -8,15 +8,18 @@ from typing import Any, ClassVar, Literal
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from qgf.critics import IQL
 from qgf.critics.losses import critic_loss, expectile_loss, td_target
+from qgf.data import Dataset
 from qgf.data.hindsight import Mix
 from qgf.errors import UserError
 from qgf.networks.blocks import Nets
 from qgf.networks.critic import CriticEnsemble
 from qgf.networks.velocity import VelocityField
+from qgf.training.device import Data, goal_chunks
 from qgf.training.methods.bc import BC
 from qgf.types import Batch, Spec
 
@@ -65,6 +68,10 @@ class GC(BC):
     @property
     def lends(self) -> dict[str, tuple[str, ...]]:
         return super().lends | dict(critic=(*self.critic.parts, "long"))
+
+    def on_device(self, dataset: Dataset, horizon: int, discount: float, mean: np.ndarray, std: np.ndarray) -> Data:
+        """The long critic's chunks, whose returns are known when a goal is drawn."""
+        return goal_chunks(dataset, self.mix, self.long, discount, mean, std)
 
     @property
     def mix(self) -> Mix:
