@@ -1,5 +1,7 @@
 """What the doctor says of datasets whose faults are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -41,6 +43,15 @@ def test_last_rows_hold_final_states_and_are_not_looked_at():
     """Their actions, rewards and masks are padding."""
     found = examine(made(rewards=lambda n: np.full(n, -1.0)))
     assert found.reward_range == (-1, -1) and len(found.rewards[0]) == 1
+
+
+def test_the_way_to_the_end_of_a_task_is_counted_from_its_episode_to_its_first_end():
+    """Play data go on after a success."""
+    dataset = made(lengths=(20, 30, 30), terminated=False)
+    masks = dataset.masks.copy()
+    masks[[4, 10, 21 + 9]] = 0  # steps 4 and 10 of the first episode, 9 of the second
+    found = examine(replace(dataset, masks=masks))
+    assert (found.terminated, found.ending, found.discount) == (2, 7.5, 1 - 0.1)
 
 
 def test_many_rewards_are_a_histogram_whose_counts_are_all_of_them():

@@ -18,6 +18,7 @@ from qgf.errors import Caution, UserError, unknown
 COMMANDS = (
     "demo",
     "collect",
+    "data",
     "train",
     "evaluate",
     "tune",

@@ -38,6 +38,7 @@ def train_command(chosen):
         flow: Optional[Path] = None,
         critic_from: Optional[Path] = None,
         data_dir: Optional[Path] = None,
+        obs_keys: tuple[str, ...] = (),
         log: tuple[str, ...] = (),
         keep: int = 2,
         eval_every: Optional[int] = None,
@@ -56,6 +57,7 @@ def train_command(chosen):
             flow: A run whose cloned flow is reused as it is, so that only a critic is trained.
             critic_from: A run whose critic is reused as it is.
             data_dir: The folder of datasets, by default $QGF_DATA or ~/.ogbench/data.
+            obs_keys: What observations are made of, where the data's format has them by name, in this order.
             log: Loggers to write to besides metrics.csv.
             keep: Number of checkpoints to keep, the newest; `qgf export` makes a policy of any of them.
             eval_every: Play the policy, guided by QGF at the default strength, every so many updates, a multiple of
@@ -68,7 +70,7 @@ def train_command(chosen):
         from qgf.cli.evaluate import environment_of
         from qgf.environments.datasets import load_dataset
 
-        loaded = load_dataset(dataset, data_dir)
+        loaded = load_dataset(dataset, data_dir, keys=obs_keys)
         run = run_training(
             loaded, replace(config, method=method), out, flow=flow, critic_from=critic_from, log=log, keep=keep,
             eval_every=eval_every, eval_episodes=eval_episodes, patience=patience, env=env, overwrite=overwrite,
@@ -97,9 +99,12 @@ Loggers:
 
 def run_training(dataset, config, out=None, **options):
     """`qgf.train` with a progress bar."""
+    from qgf.data.doctor import examine, summary
     from qgf.playing.train import train as run
 
-    console.print(f"{dataset.name}: {dataset.transitions:,} transitions, {dataset.obs_dim} -> {dataset.action_dim}")
+    console.print(f"{dataset.name}: {'; '.join(summary(examine(dataset, config.horizon)))}")
+    for note in dataset.notes:
+        console.print(f"read so: {note}")
     with bar("training", "updates") as tell:
         solved = ""
 

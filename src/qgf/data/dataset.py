@@ -42,6 +42,7 @@ class Dataset:
     validation: Dataset | None = None
     notes: tuple[str, ...] = ()  # what was decided while it was read
     path: Path | None = None  # the file it was read from
+    keys: tuple[str, ...] = ()  # what its observations were made of, where that was chosen
 
     @property
     def obs_dim(self) -> int:

@@ -20,6 +20,7 @@ class Examination:
     transitions: int
     lengths: np.ndarray  # [E] of the episodes
     terminated: int  # episodes in which the task ends; the others are cut off
+    ending: float | None  # median number of steps until then; None if there are none
     obs_mean: np.ndarray  # [S]
     obs_std: np.ndarray  # [S]
     action_low: np.ndarray  # [A]
@@ -49,10 +50,8 @@ class Examination:
 
     @property
     def discount(self) -> float | None:
-        """1 - 1 / L, L the median length of the episodes that end the task, to two digits of 1 / L; None if none do."""
-        if not self.terminated:
-            return None
-        return 1 - float(f"{1 / max(np.median(self.lengths), 2):.1g}")
+        """1 - 1 / L with 1 / L to one digit, L the `ending`: that far values look ahead; None if no episode ends."""
+        return None if self.ending is None else 1 - float(f"{1 / max(self.ending, 2):.1g}")
 
 
 def examine(dataset: Dataset, horizon: int = 5) -> Examination:
@@ -62,16 +61,19 @@ def examine(dataset: Dataset, horizon: int = 5) -> Examination:
     used = ~dataset.ends
     actions = dataset.actions[used]
     masks = None if dataset.masks is None else dataset.masks[used]
-    ended = 0
+    reached = np.zeros(0, int)  # steps until the task first ends, of the episodes in which it does
     if masks is not None:
-        number = np.cumsum(dataset.ends)[used]  # of a step's episode
-        ended = len(np.unique(number[masks == 0]))
+        number = (np.cumsum(dataset.ends) - dataset.ends)[used]  # of a step's episode
+        step = np.arange(len(number)) - (np.cumsum(lengths) - lengths)[number]
+        first = np.unique(number[masks == 0], return_index=True)[1]
+        reached = step[masks == 0][first] + 1
     rewards = None if dataset.rewards is None else dataset.rewards[used]
     return Examination(
         name=dataset.name,
         transitions=dataset.transitions,
         lengths=lengths,
-        terminated=ended,
+        terminated=len(reached),
+        ending=float(np.median(reached)) if len(reached) else None,
         obs_mean=dataset.observations.mean(axis=0, dtype=np.float64),
         obs_std=dataset.observations.std(axis=0, dtype=np.float64),
         action_low=actions.min(axis=0),

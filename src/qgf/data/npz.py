@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from qgf.data.dataset import KEYS
+from qgf.data.dataset import KEYS, Dataset
 from qgf.errors import UserError
+from qgf.files import atomic_path
 
 
 def read_npz(path: str | Path, keys: tuple[str, ...] | None = KEYS) -> dict[str, np.ndarray]:
@@ -50,3 +51,23 @@ def read(path: Path, keys: Sequence[str] = ()) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: missing key {missing[0]!r}")
     parts = [named[key].reshape(len(named[key]), -1) for key in keys]
     return arrays | dict(observations=np.concatenate(parts, axis=1))
+
+
+def write_npz(path: str | Path, dataset: Dataset, overwrite: bool = False) -> None:
+    """Write a dataset in the documented format, compact, and what is held out to NAME-val.npz beside it.
+
+    Raises UserError for another suffix, and if a file is there that `overwrite` does not give up.
+    """
+    path = Path(path)
+    if path.suffix != ".npz":
+        raise UserError(f"{path}: is to be a file called .npz")
+    parts = {path: dataset}
+    if dataset.validation is not None:
+        parts[path.with_name(f"{path.stem}-val.npz")] = dataset.validation
+    if there := [str(part) for part in parts if part.exists() and not overwrite]:
+        raise UserError(f"{there[0]} is there already; pass --overwrite to write it anew")
+    for part, content in parts.items():
+        arrays = dict(observations=content.observations, actions=content.actions, terminals=content.ends)
+        arrays |= {key: x for key in ("rewards", "masks") if (x := getattr(content, key)) is not None}
+        with atomic_path(part) as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

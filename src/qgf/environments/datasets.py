@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,23 @@ from qgf.environments.family import Label, family_of, find_family
 from qgf.errors import UserError
 
 
-def load_dataset(name: str | Path, directory: str | Path | None = None, download: bool = True) -> Dataset:
+def load_dataset(
+    name: str | Path, directory: str | Path | None = None, download: bool = True, keys: Sequence[str] = ()
+) -> Dataset:
     """A dataset by its environment's name, or from a file or folder of any format in `qgf.data.readers.READERS`.
 
     By name, NAME.npz and NAME-val.npz are looked for in `data_dir(directory)`, where `qgf collect` puts them, and
     downloaded if they are not there and can be had; the family of the name adds the rewards and masks of its tasks,
-    or the goal that each state is. Raises UserError if the dataset is neither there nor to be had, or is wrong.
+    or the goal that each state is. `keys` says what observations are made of, where the format has them by name. Raises
+    UserError if the dataset is neither there nor to be had, or is wrong.
     """
     name = str(name)
     if is_data(name):
-        return _read(Path(name), name)
+        return _read(Path(name), name, keys=keys)
+    if keys:
+        raise UserError(
+            f"{name} is an environment's name, whose observations are whole: leave out the keys {', '.join(keys)}"
+        )
     family = family_of(name)
     folder = data_dir(directory)
     path = folder / f"{family.file(name)}.npz"
@@ -48,9 +55,9 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
     name, known = record["dataset"], record.get("data") or {}
     where = Path(known.get("path") or name)
     if directory is None and known and where.exists():
-        dataset = _load(name, where)
+        dataset = _load(name, where, known.get("keys", ()))
     elif environment_of(name) is None:
-        dataset = _read(where if directory is None else Path(directory) / where.name, name)
+        dataset = _read(where if directory is None else Path(directory) / where.name, name, keys=known.get("keys", ()))
     else:
         dataset = load_dataset(name, directory)
     if known and (now := fingerprint(dataset)) != known["fingerprint"]:
@@ -61,20 +68,26 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
     return dataset
 
 
-def _load(name: str, path: Path) -> Dataset:
+def _load(name: str, path: Path, keys: Sequence[str] = ()) -> Dataset:
     """The data of a name, from their file."""
     if environment_of(name) is None:
-        return _read(path, name)
+        return _read(path, name, keys=keys)
     family = family_of(name)
     return _read(path, family.check(name), family.labeller(name))
 
 
-def _read(path: Path, name: str, label: Label = lambda arrays, path: arrays) -> Dataset:
+def _read(path: Path, name: str, label: Label = lambda arrays, path: arrays, keys: Sequence[str] = ()) -> Dataset:
     """A file, and the one beside it that is called NAME-val."""
 
     def one(path: Path) -> Dataset:
-        arrays = label(read(path), path)
+        arrays = label(read(path, keys), path)
         return replace(Dataset.from_arrays(arrays, str(path)), goals=arrays.get("goals"))
 
     dataset, beside = one(path), path.with_name(f"{path.stem}-val{path.suffix}")
-    return replace(dataset, name=name, path=path, validation=one(beside) if beside.exists() else None)
+    held_out = one(beside) if beside.exists() else None
+    if held_out is not None and (held_out.obs_dim, held_out.action_dim) != (dataset.obs_dim, dataset.action_dim):
+        raise UserError(
+            f"{beside}: {held_out.obs_dim} observations and {held_out.action_dim} actions, but {path} has "
+            f"{dataset.obs_dim} and {dataset.action_dim}"
+        )
+    return replace(dataset, name=name, path=path, keys=tuple(keys), validation=held_out)

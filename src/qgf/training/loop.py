@@ -64,7 +64,9 @@ def train(
     Raises UserError if the directory holds another run, or if another process is writing it.
     """
     directory = Path(directory or Path("runs") / Path(dataset.name).stem)
-    source = dict(path=dataset.path and str(dataset.path.resolve()), fingerprint=fingerprint(dataset))
+    source: dict[str, Any] = dict(path=dataset.path and str(dataset.path.resolve()), fingerprint=fingerprint(dataset))
+    if dataset.keys:
+        source["keys"] = list(dataset.keys)
     record: dict[str, Any] = dict(dataset=dataset.name, data=source, flow=flow and str(flow), train=to_json(config))
     if critic_from:
         record["critic_from"] = str(critic_from)

@@ -1,0 +1,81 @@
+"""`qgf data`: Say what a dataset holds and what is suspicious about it; convert it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+import tyro
+
+from qgf.cli.printing import closing, console, print_table
+
+if TYPE_CHECKING:
+    from qgf.data.doctor import Examination
+
+MOST = 40
+"""Dimensions that are shown one by one."""
+
+
+def data(
+    dataset: tyro.conf.Positional[str],
+    /,
+    obs_keys: tuple[str, ...] = (),
+    horizon: int = 5,
+    data_dir: Optional[Path] = None,
+    convert: Optional[Path] = None,
+    overwrite: bool = False,
+):
+    """Say what was understood of a dataset, what is suspicious about it and what to do; write it in qgf's own format.
+
+    Args:
+        dataset: A file or folder of any format that `qgf names` lists, or an environment's name.
+        obs_keys: What observations are made of, where the format has them by name, in this order.
+        horizon: Actions per chunk, for what is lost at the ends of episodes.
+        data_dir: The folder of datasets by name, by default $QGF_DATA or ~/.ogbench/data.
+        convert: Write the data to this .npz file, and its validation part to NAME-val.npz.
+        overwrite: Replace a file that is there already.
+    """
+    from qgf.data.doctor import examine, summary, suspicions
+    from qgf.data.npz import write_npz
+    from qgf.environments.datasets import load_dataset
+
+    loaded = load_dataset(dataset, data_dir, keys=obs_keys)
+    found = examine(loaded, horizon)
+    console.print(loaded.name)
+    for line in summary(found)[:2]:
+        console.print(line)
+    _print_rewards(found)
+    _print_dimensions(found)
+    for note in loaded.notes:
+        console.print(f"read so: {note}")
+    for note in suspicions(found):
+        console.print(f"look at: {note}")
+    if loaded.validation is not None:
+        console.print(f"beside it, held out: {summary(examine(loaded.validation, horizon))[0]}")
+    if convert is None:
+        return closing("nothing written", "data", dataset, "--convert", "OUT.npz")
+    write_npz(convert, loaded, overwrite)
+    closing(f"wrote {convert}", "train", convert)
+
+
+def _print_rewards(found: Examination) -> None:
+    if found.rewards is None:
+        return
+    rows = [[f"{value:.4g}", f"{count:,}"] for value, count in zip(*found.rewards, strict=True)]
+    print_table(("reward from", "steps"), rows, words=0)
+    if found.discount is not None:
+        steps = f"where the task ends, that takes {found.ending:.0f} steps (median)"
+        console.print(f"{steps}: as far looks --discount {found.discount:g}")
+    console.print(f"{100 * found.lost:.1f} % of the actions start no chunk of {found.horizon}")
+
+
+def _print_dimensions(found: Examination) -> None:
+    """Every number of observations and actions: mean and deviation, or range."""
+    for what, head, columns in (
+        ("observation", ("mean", "deviation"), (found.obs_mean, found.obs_std)),
+        ("action", ("least", "most"), (found.action_low, found.action_high)),
+    ):
+        shown = list(zip(*columns, strict=True))[:MOST]
+        print_table((what, *head), [[str(i), *(f"{x:.4g}" for x in row)] for i, row in enumerate(shown)], words=0)
+        if len(columns[0]) > MOST:
+            console.print(f"and {len(columns[0]) - MOST} more")
