@@ -7,16 +7,28 @@ the summary of all studies named in the page, but those of strengths, sizes, riv
 questions.
 """
 
-import csv
 import re
 from pathlib import Path
 
-from qgf.files import write_text
+import msgspec
+
+from qgf.files import read_csv, write_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 COMPARED = re.compile(r"<!-- table (?!strengths|model-size|rivals|critics)(\S+)/aggregate.md -->")
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 GLANCE = ("none", "none best-of-4", "none best-of-16", "placebo", "ood", "qgf", "qgf default", "qgf best-of-4")
+
+
+class Aggregate(msgspec.Struct):
+    """A line of a study's aggregate.csv; a method that misses runs has no mean."""
+
+    method: str
+    tasks: int
+    runs: int | None = None
+    mean: float | None = None
+    mean_low: float | None = None
+    mean_high: float | None = None
 
 
 def filled(page: str) -> str:
@@ -33,18 +45,14 @@ def glance(studies: list[str]) -> str:
     """Mean success over tasks and training seeds with its interval, a row per study."""
     lines = [["environment", "tasks × seeds", *GLANCE], ["---"] * (len(GLANCE) + 2)]
     for study in studies:
-        with open(DOCS / "results" / study / "aggregate.csv", newline="") as file:
-            rows = {row["method"]: row for row in csv.DictReader(file)}
-        size = f"{rows['none']['tasks']} × {rows['none']['runs']}"
+        rows = {row.method: row for row in read_csv(DOCS / "results" / study / "aggregate.csv", Aggregate)}
+        size = f"{rows['none'].tasks} × {rows['none'].runs}"
         lines.append([study, size, *(cell(rows.get(name)) for name in GLANCE)])
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def cell(row: dict[str, str] | None) -> str:
-    if not row or not row["mean"]:
-        return ""
-    mean, low, high = (float(row[name]) for name in ("mean", "mean_low", "mean_high"))
-    return f"{mean:.0f} [{low:.0f}, {high:.0f}]"
+def cell(row: Aggregate | None) -> str:
+    return f"{row.mean:.0f} [{row.mean_low:.0f}, {row.mean_high:.0f}]" if row and row.mean is not None else ""
 
 
 if __name__ == "__main__":

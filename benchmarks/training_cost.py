@@ -54,7 +54,7 @@ def megabytes(tree) -> float:
     return sum(x.nbytes for x in jax.tree.leaves(eqx.filter(tree, eqx.is_array))) / 1e6
 
 
-class Row:
+class Timed:
     """One method, ready to be timed."""
 
     def __init__(self, name: str, options: dict, width: int, updates: int):
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    rows = [Row(name, more, options.width, 10 if options.quick else 50) for name, more in ROWS]
+    rows = [Timed(name, more, options.width, 10 if options.quick else 50) for name, more in ROWS]
     rates = []
     for _ in range(2 if options.quick else 6):
         rates.append(matmul_rate())

@@ -1,6 +1,8 @@
-"""A made-up study: its rows, the way that a CSV gives them, and how to find one in a table."""
+"""A made-up study: its rows, the way that a study ends with them, and how to find one in a table."""
 
 import numpy as np
+
+from qgf.playing.rows import Row
 
 METHODS = {  # name: gain in the logit of success, GFLOP per action, ms per decision
     "none": (0, 0.012, 2.1), "ood": (-0.9, 0.04, 3.9), "bptt": (0.7, 0.31, 19.0), "chain": (0.4, 0.22, 12.5),
@@ -14,18 +16,19 @@ STRENGTHS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 def study(methods=METHODS, envs=ENVS, policies=3, seeds=1, episodes=50, seed=0):
-    """The rows of a whole study, as strings, the way that a CSV gives them."""
+    """The rows of a whole study."""
     random, rows = np.random.default_rng(seed), []
 
     def row(env, task, policy, method, split, strength, logit, episode_seed):
         outcomes = random.random(episodes) < 1 / (1 + np.exp(-logit))
         gflop, ms = METHODS[method][1:]
         rows.append(
-            dict(
+            Row(
                 env=env, task=task, policy_seed=policy, updates=100_000, method=method, guide=method.split()[0],
-                strength=strength, weight=0.1, schedule="constant", best_of=1, split=split, seed=episode_seed,
-                episodes=episodes, successes=outcomes.sum(), outcomes="".join("01"[int(o)] for o in outcomes),
-                ratio=0.2, value=-3.0, decision_ms=f"{ms * random.uniform(0.9, 1.1):.3f}", gflop=gflop,
+                strength=strength, raw_weight=0.1, best_of=1, split=split, seed=episode_seed, episodes=episodes,
+                successes=int(outcomes.sum()), outcomes="".join("01"[int(o)] for o in outcomes), success=0.0, low=0.0,
+                high=1.0, returns=-9.0, lengths=9.0, skipped=0, ratio=0.2, value=-3.0,
+                decision_ms=ms * random.uniform(0.9, 1.1), gflop=gflop,
             )
         )  # fmt: skip
 
@@ -35,11 +38,11 @@ def study(methods=METHODS, envs=ENVS, policies=3, seeds=1, episodes=50, seed=0):
             for policy in range(policies):
                 logit = base + gain + 0.4 * random.standard_normal()
                 for episode_seed in range(seeds):
-                    row(env, task, policy, method, "held-out", 1.0 if guided else "", logit, 1000 + episode_seed)
-            for strength in STRENGTHS if guided else ("",) if method == "none" else ():
+                    row(env, task, policy, method, "held-out", 1.0 if guided else None, logit, 1000 + episode_seed)
+            for strength in STRENGTHS if guided else (None,) if method == "none" else ():
                 fit = gain * (1 - np.log2(strength) ** 2 / 6) if guided else 0
                 row(env, task, 0, method, "tuning", strength, base + fit, 7)
-    return [{name: str(value) for name, value in r.items()} for r in rows]
+    return rows
 
 
 ROWS = study(seeds=2, episodes=20)

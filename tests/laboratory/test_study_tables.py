@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.testing import assert_allclose
 
 from qgf.errors import UserError
@@ -13,9 +14,9 @@ from studies import CUBE, FEW, MAZE, METHODS, ROWS, by, triple
 
 def played(method, env, task, rows=ROWS):
     """The held-out outcomes in the order of the rows, a list per policy."""
-    mine = [r for r in rows if (r["method"], r["env"], r["task"], r["split"]) == (method, env, str(task), "held-out")]
-    policies = dict.fromkeys(r["policy_seed"] for r in mine)
-    return [[c == "1" for r in mine if r["policy_seed"] == p for c in r["outcomes"]] for p in policies]
+    mine = [r for r in rows if (r.method, r.env, r.task, r.split) == (method, env, task, "held-out")]
+    policies = dict.fromkeys(r.policy_seed for r in mine)
+    return [[c == "1" for r in mine if r.policy_seed == p for c in r.outcomes] for p in policies]
 
 
 def scores(method, envs=(CUBE, MAZE), rows=ROWS):
@@ -35,7 +36,7 @@ def test_per_task_table():
 
 
 def test_no_paired_test_of_episodes_that_were_not_paired():
-    rows = [r for r in ROWS if not (r["method"] == "none" and r["task"] == "1" and r["seed"] == "1001")]
+    rows = [r for r in ROWS if not (r.method == "none" and r.task == 1 and r.seed == 1001)]
     table = per_task_table(rows)
     assert by(table, method="qgf", env=CUBE, task=1)["p against none"] == ""
     assert by(table, method="qgf", env=CUBE, task=2)["p against none"] != ""
@@ -61,8 +62,9 @@ def test_aggregate_table():
 
 
 def test_one_interrupted_run_does_not_move_the_cost():
-    rows = [dict(r) for r in ROWS if r["method"] in FEW]
-    next(r for r in rows if r["method"] == "qgf" and r["split"] == "held-out")["decision_ms"] = "90000"
+    rows = [r for r in ROWS if r.method in FEW]
+    k = next(k for k, r in enumerate(rows) if r.method == "qgf" and r.split == "held-out")
+    rows[k] = replace(rows[k], decision_ms=90000.0)
     assert by(aggregate_table(rows), method="qgf")["decision_ms"] < 4.5
 
 
@@ -75,8 +77,8 @@ def test_methods_are_ordered_by_their_mean_over_the_whole_study():
 
 
 def test_an_incomplete_method_has_no_aggregate():
-    rows = [r for r in ROWS if r["method"] in FEW]
-    rows = [r for r in rows if (r["method"], r["env"], r["task"], r["policy_seed"]) != ("qgf", CUBE, "2", "1")]
+    rows = [r for r in ROWS if r.method in FEW]
+    rows = [r for r in rows if (r.method, r.env, r.task, r.policy_seed) != ("qgf", CUBE, 2, 1)]
     row = by(aggregate_table(rows), method="qgf")
     assert (row["mean"], row["iqm_low"], row["better than none"], row["runs"]) == ("", "", "", "")
     assert by(aggregate_table(rows, MAZE), method="qgf")["mean"] != ""
@@ -84,14 +86,16 @@ def test_an_incomplete_method_has_no_aggregate():
 
 
 def test_rows_that_contradict_themselves_are_refused():
-    rows = [r for r in ROWS if r["method"] == "none"]
-    twice = [*rows, dict(rows[0], updates="50")]
+    rows = [r for r in ROWS if r.method == "none"]
+    twice = [*rows, replace(rows[0], updates=50)]
     with pytest.raises(UserError, match="none on cube-single-play task 1, policy seed 0, seed 1000: two held-out rows"):
         aggregate_table(twice)
-    with pytest.raises(UserError, match="outcomes do not fit the counts"):
-        per_task_table([dict(rows[0], outcomes=rows[0]["outcomes"].lstrip("0")[1:]), *rows[1:]])
+    with pytest.raises(ValueError, match="outcomes do not fit the counts"):
+        replace(rows[0], outcomes=rows[0].outcomes.lstrip("0")[1:])
+    with pytest.raises(UserError, match="seed 1000: no outcomes of single episodes"):
+        per_task_table([replace(rows[0], outcomes=""), *rows[1:]])
     with pytest.raises(UserError, match="no held-out rows"):
-        per_task_table([r for r in rows if r["split"] == "tuning"])
+        per_task_table([r for r in rows if r.split == "tuning"])
     with pytest.raises(UserError, match="unknown environment 'cube': did you mean 'cube-single-play'"):
         aggregate_table(rows, "cube")
 
@@ -111,7 +115,7 @@ def test_markdown():
 
 
 def test_across_tasks():
-    rows = [r for r in ROWS if r["method"] in FEW and (r["method"], r["task"]) != ("placebo", "3")]
+    rows = [r for r in ROWS if r.method in FEW and (r.method, r.task) != ("placebo", 3)]
     wide = across_tasks(per_task_table(rows))
     assert list(wide[0]) == ["env", "method", *(f"task {k}" for k in range(1, 6))]
     assert len(wide) == 8
@@ -122,12 +126,12 @@ def test_across_tasks():
 
 
 def test_the_p_of_an_aggregate_is_that_of_all_episodes_together():
-    paired = lambda name: [row for row in ROWS if row["split"] == "held-out" and row["method"] == name]
-    won = {name: [c == "1" for row in paired(name) for c in row["outcomes"]] for name in ("qgf", "none", "placebo")}
+    paired = lambda name: [row for row in ROWS if row.split == "held-out" and row.method == name]
+    won = {name: [c == "1" for row in paired(name) for c in row.outcomes] for name in ("qgf", "none", "placebo")}
     row = by(aggregate_table(ROWS), method="qgf")
     for other in ("none", "placebo"):
         assert row[f"p against {other}"] == pytest.approx(mcnemar(won["qgf"], won[other]), rel=0.01)
     assert by(aggregate_table(ROWS), method="none")["p against none"] == ""
-    less = [row for row in ROWS if not (row["method"] == "placebo" and row["task"] == "2")]
+    less = [row for row in ROWS if not (row.method == "placebo" and row.task == 2)]
     assert by(aggregate_table(less), method="qgf")["p against placebo"] == ""
-    assert "p against placebo" not in aggregate_table([row for row in ROWS if row["method"] != "placebo"])[0]
+    assert "p against placebo" not in aggregate_table([row for row in ROWS if row.method != "placebo"])[0]

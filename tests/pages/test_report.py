@@ -3,52 +3,99 @@
 import numpy as np
 import pytest
 
-from qgf.pages.report import _default, latest_rows
+from qgf.pages.arms import default, newest
 from qgf.playing.arm import Arm
-from qgf.playing.scores import Score
+from qgf.playing.scores import Score, read_scores, write_scores
 from qgf.statistics import wilson
 
 
-def row(arm, wins=3, episodes=10, weight=0.25, **changes):
-    """A row as it comes back from the file."""
+def score(arm, wins=3, episodes=10, weight=0.25, **changes):
     numbers = {k: np.full(episodes, 2.0) for k in ("returns", "lengths", "value", "ratio")}
     numbers |= dict(success=np.arange(episodes) < wins, skipped=np.zeros(episodes))
-    made = dict(env="maze", seed=0, seconds=1.0, decision_ms=2.0, weight=weight, arm=arm) | numbers | changes
-    return {key: str(value) for key, value in Score(**made).row().items()}
+    return Score(**dict(env="maze", seed=0, seconds=1.0, decision_ms=2.0, weight=weight, arm=arm) | numbers | changes)
+
+
+def row(*what, **changes):
+    return score(*what, **changes).row()
+
+
+def shown(rows):
+    """The arms of the only environment."""
+    ((env, arms),) = newest(rows).items()
+    assert env == "maze"
+    return arms
 
 
 def test_seeds_of_one_strength_are_pooled_although_their_weights_differ():
     rows = [row(Arm("qgf", 1.0), wins, weight=0.1 * wins, policy_seed=wins) for wins in (2, 5, 8)]
-    (pooled,) = latest_rows(rows)
-    assert (pooled["label"], pooled["strength"], pooled["weight"]) == ("qgf 1", 1.0, None)
-    assert (pooled["successes"], pooled["episodes"], pooled["success"]) == (15, 30, 0.5)
-    assert (pooled["low"], pooled["high"]) == wilson(15, 30)
+    (pooled,) = shown(rows)
+    assert (pooled.label, pooled.arm.strength, pooled.arm.weight) == ("qgf 1", 1.0, None)
+    assert (pooled.successes, pooled.episodes, pooled.success) == (15, 30, 0.5)
+    assert pooled.interval == wilson(15, 30)
 
 
 def test_raw_weights_schedules_and_steps_stay_apart():
     arms = [Arm("qgf", 1.0), Arm("qgf", 1.0, schedule="score"), Arm("qgf", 1.0, steps=5), Arm("qgf", 1.0, best_of=4)]
-    rows = [row(arm) for arm in arms] + [row(Arm("qgf", weight=w), weight=w) for w in (0.1, 0.2)]
-    assert [(r["episodes"], r["weight"]) for r in latest_rows(rows) if r["strength"] is None] == [(10, 0.1), (10, 0.2)]
-    assert len(latest_rows(rows)) == 6
-    assert "qgf score 1" in {r["label"] for r in latest_rows(rows)}
+    rows = shown([row(arm) for arm in arms] + [row(Arm("qgf", weight=w), weight=w) for w in (0.1, 0.2)])
+    assert [(x.episodes, x.arm.weight) for x in rows if x.arm.strength is None] == [(10, 0.1), (10, 0.2)]
+    assert len(rows) == 6
+    assert "qgf score 1" in {x.label for x in rows}
 
 
 def test_only_the_newest_policy_counts():
-    assert [
-        r["successes"] for r in latest_rows([row(Arm("none"), 1, updates=100), row(Arm("none"), 7, updates=200)])
-    ] == [7]
-    assert latest_rows([]) == []
+    assert [x.successes for x in shown([row(Arm("none"), 1, updates=100), row(Arm("none"), 7, updates=200)])] == [7]
+    assert newest([]) == {}
 
 
 def test_the_cloned_policy_comes_first_and_strengths_rise_from_zero():
     arms = [Arm("gradstep", 1.0), Arm("qgf", 2.0), Arm("qgf", 0.0), Arm("none"), Arm("ood", 1.0), Arm("qgf", 0.5)]
-    rows = latest_rows([row(arm, weight=0.0 if arm.guide == "none" else 0.3) for arm in arms])
-    assert [r["label"] for r in rows] == ["none", "ood 1", "qgf 0", "qgf 0.5", "qgf 2", "gradstep 1"]
+    rows = shown([row(arm, weight=0.0 if arm.guide == "none" else 0.3) for arm in arms])
+    assert [x.label for x in rows] == ["none", "ood 1", "qgf 0", "qgf 0.5", "qgf 2", "gradstep 1"]
 
 
 @pytest.mark.parametrize("first", ["schedule", "steps"])
 def test_the_headline_shows_the_usual_sampler(first):
     unusual = Arm("qgf", 1.0, schedule="score") if first == "schedule" else Arm("qgf", 1.0, steps=5)
-    rows = latest_rows([row(unusual, 9), row(Arm("qgf", 0.5), 4), row(Arm("qgf", 1.0), 5)])
-    assert _default(rows, "qgf")["successes"] == 5
-    assert _default(rows[:1], "ood") is None
+    rows = shown([row(unusual, 9), row(Arm("qgf", 0.5), 4), row(Arm("qgf", 1.0), 5)])
+    assert default(rows, "qgf").successes == 5
+    assert default(rows[:1], "ood") is None
+
+
+def test_no_episode_is_counted_twice(tmp_path):
+    """Evaluated with 50, then 4 and 2 episodes of the same seed, as a first user did."""
+    path = tmp_path / "evaluation.csv"
+    for episodes in (50, 4, 2):
+        write_scores(path, [score(Arm("none"), 0, episodes), score(Arm("qgf", 1.0), episodes, episodes)])
+    assert [(x.label, x.successes, x.episodes) for x in shown(read_scores(path))] == [
+        ("none", 0, 50),
+        ("qgf 1", 50, 50),
+    ]
+    assert [x.interval for x in shown(read_scores(path))] == [wilson(0, 50), wilson(50, 50)]
+
+
+def test_further_episodes_are_further_episodes():
+    more = [dict(first=50), dict(seed=1), dict(policy_seed=1)]
+    rows = [row(Arm("none"), 5, 50), *(row(Arm("none"), 1, 4, **change) for change in more)]
+    (pooled,) = shown([*rows, row(Arm("none"), 1, 10, first=48)])  # the last begins among the first fifty
+    assert (pooled.successes, pooled.episodes) == (8, 62)
+    assert pooled.returns == 2.0
+
+
+def test_the_mean_of_rows_of_different_length_is_that_of_their_episodes():
+    long, short = row(Arm("none"), episodes=30), row(Arm("none"), first=30, episodes=10, returns=np.full(10, 6.0))
+    (pooled,) = shown([long, short])
+    assert pooled.returns == pytest.approx((30 * 2 + 10 * 6) / 40)
+
+
+def test_two_mazes_are_never_pooled():
+    rows = [row(Arm("none"), 0, 54), row(Arm("none"), 50, 50, env="other-maze")]
+    counts = {env: [(x.successes, x.episodes) for x in arms] for env, arms in newest(rows).items()}
+    assert counts == {"maze": [(0, 54)], "other-maze": [(50, 50)]}
+
+
+def test_the_goals_of_one_maze_are():
+    rows = [row(Arm("none"), k, env=f"pointmaze-medium-navigate-oraclerep-task{k}-v0") for k in range(1, 6)]
+    ((env, (pooled,)),) = newest(rows).items()
+    assert (env, pooled.successes, pooled.episodes) == ("pointmaze-medium-navigate-oraclerep-v0", 15, 50)
+    tasks = [row(Arm("none"), k, env=f"pointmaze-medium-navigate-singletask-task{k}-v0") for k in (1, 2)]
+    assert len(newest(tasks)) == 2

@@ -5,12 +5,15 @@ import itertools
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from msgspec.structs import replace
 from numpy.testing import assert_allclose
 
 from qgf.errors import UserError
 from qgf.laboratory.tables import aggregate_table, per_task_table
 from qgf.pages import plots
-from qgf.pages.study_plots import aggregates, frontier, improvement, strength_curves, success_against_cost, task_bars
+from qgf.pages.study_costs import frontier, success_against_cost
+from qgf.pages.study_plots import aggregates, improvement, task_bars
+from qgf.pages.study_strengths import strength_curves
 from qgf.statistics import wilson
 from studies import CUBE, ENVS, FEW, MAZE, METHODS, ROWS, STRENGTHS, by, study, triple
 
@@ -51,7 +54,7 @@ def test_task_bars_show_the_table():
 
 
 def test_task_bars_leave_gaps_where_results_are_missing():
-    rows = [r for r in ROWS if r["method"] in FEW and (r["method"], r["env"], r["task"]) != ("placebo", CUBE, "3")]
+    rows = [r for r in ROWS if r.method in FEW and (r.method, r.env, r.task) != ("placebo", CUBE, 3)]
     mean, *tasks = task_bars(rows, CUBE).axes
     y = ticks(mean).index("placebo")
     assert mean.texts[y].get_text() == "–"
@@ -59,7 +62,7 @@ def test_task_bars_leave_gaps_where_results_are_missing():
 
 
 def test_aggregates_show_mean_and_iqm_and_name_what_they_leave_out():
-    rows = [r for r in ROWS if r["method"] in FEW and (r["method"], r["env"], r["task"]) != ("placebo", CUBE, "3")]
+    rows = [r for r in ROWS if r.method in FEW and (r.method, r.env, r.task) != ("placebo", CUBE, 3)]
     figure, table = aggregates(rows), aggregate_table(rows)
     complete = [row for row in table if row["method"] != "placebo"]
     for ax, name in zip(figure.axes, ("mean", "iqm"), strict=True):
@@ -71,16 +74,16 @@ def test_aggregates_show_mean_and_iqm_and_name_what_they_leave_out():
 
 
 def test_figures_of_means_need_complete_methods():
-    rows = [r for r in ROWS if r["method"] in FEW]
-    rows = [r for r in rows if (r["method"], r["env"], r["task"], r["policy_seed"]) != ("qgf", CUBE, "2", "1")]
+    rows = [r for r in ROWS if r.method in FEW]
+    rows = [r for r in rows if (r.method, r.env, r.task, r.policy_seed) != ("qgf", CUBE, 2, 1)]
     with pytest.raises(UserError, match="no method has the same number of policies on every task"):
-        aggregates([r for r in rows if r["method"] == "qgf"])
+        aggregates([r for r in rows if r.method == "qgf"])
     with pytest.raises(UserError, match="no complete results of 'qgf' to compare with"):
         improvement(rows, over="qgf")
 
 
 def test_improvement_over_another_method():
-    rows = [r for r in ROWS if r["method"] in FEW]
+    rows = [r for r in ROWS if r.method in FEW]
     figure, table = improvement(rows, over="placebo"), aggregate_table(rows, over="placebo")
     (ax,) = figure.axes
     others = [row for row in table if row["method"] != "placebo"]
@@ -125,7 +128,7 @@ def boxes(figure, ax):
 def test_labels_cover_neither_each_other_nor_dots(x, seed):
     rows = study(seed=seed)
     if seed == 2:  # nearly everything costs the same
-        rows = [r if r["method"] == "none" else dict(r, gflop="0.04") for r in rows]
+        rows = [r if r.method == "none" else replace(r, gflop=0.04) for r in rows]
     figure = success_against_cost(rows, x, CUBE)
     labels, centres, room = boxes(figure, figure.axes[0])
     for (_, a), (_, b) in itertools.combinations(labels.items(), 2):
@@ -136,12 +139,12 @@ def test_labels_cover_neither_each_other_nor_dots(x, seed):
 
 
 def test_methods_without_a_cost_are_named():
-    rows = [dict(r, gflop="") if r["method"] == "qgf" else r for r in ROWS if r["method"] in FEW]
+    rows = [replace(r, gflop=None) if r.method == "qgf" else r for r in ROWS if r.method in FEW]
     figure = success_against_cost(rows)
     assert {text.get_text() for text in figure.axes[0].texts} == set(FEW) - {"qgf"}
     assert words(figure).endswith("not shown: qgf")
     with pytest.raises(UserError, match="no row has a cost in its column gflop"):
-        success_against_cost([dict(r, gflop="") for r in rows])
+        success_against_cost([replace(r, gflop=None) for r in rows])
     with pytest.raises(UserError, match="unknown cost 'flops': did you mean 'gflop'"):
         success_against_cost(rows, "flops")
 
@@ -157,43 +160,41 @@ def panels(figure):
 
 
 def test_strength_curves_show_the_tuning_rows_only():
-    rows = [
-        dict(r, strength="0.5") if (r["env"], r["split"], r["method"]) == (MAZE, "held-out", "qgf") else r for r in ROWS
-    ]
+    rows = [replace(r, strength=0.5) if (r.env, r.split, r.method) == (MAZE, "held-out", "qgf") else r for r in ROWS]
     shown = panels(strength_curves(rows))
     tuned = [m for m in METHODS if not m.startswith("none")]
     assert set(shown) == {(env, m) for env in ENVS for m in tuned}
 
     def pooled(method, strength):
-        mine = [r for r in rows if (r["env"], r["split"], r["method"]) == (MAZE, "tuning", method)]
-        mine = [r for r in mine if r["strength"] == strength]
-        return sum(int(r["successes"]) for r in mine), sum(int(r["episodes"]) for r in mine)
+        mine = [r for r in rows if (r.env, r.split, r.method) == (MAZE, "tuning", method)]
+        mine = [r for r in mine if r.strength == strength]
+        return sum(r.successes for r in mine), sum(r.episodes for r in mine)
 
     ax = shown[MAZE, "qgf"]
     (curve,) = (line for line in ax.lines if line.get_color() == plots.colour("qgf"))
-    counts = [pooled("qgf", str(s)) for s in STRENGTHS]
+    counts = [pooled("qgf", s) for s in STRENGTHS]
     assert_allclose(curve.get_xydata(), [(s, 100 * k / n) for s, (k, n) in zip(STRENGTHS, counts, strict=True)])
     band = np.concatenate([path.vertices for c in ax.collections for path in c.get_paths()])
     for s, (k, n) in zip(STRENGTHS, counts, strict=True):
         at = band[np.isclose(band[:, 0], s), 1]
         assert_allclose([at.min(), at.max()], 100 * np.array(wilson(k, n)))
     lines = {style: [line for line in ax.lines if line.get_linestyle() == style] for style in (":", "--")}
-    k, n = pooled("none", "")
+    k, n = pooled("none", None)
     assert_allclose(lines[":"][0].get_ydata(), 100 * k / n)
     assert [line.get_xdata()[0] for line in lines["--"]] == [0.5]
     assert [line.get_xdata()[0] for line in shown[CUBE, "qgf"].lines if line.get_linestyle() == "--"] == [1.0]
 
 
 def test_strength_curves_leave_out_what_has_no_strength():
-    rows = [dict(r, strength="") if r["method"] == "placebo" else r for r in ROWS if r["method"] in FEW]
-    tuning = [r for r in rows if r["split"] == "tuning"]
+    rows = [replace(r, strength=None) if r.method == "placebo" else r for r in ROWS if r.method in FEW]
+    tuning = [r for r in rows if r.split == "tuning"]
     shown = panels(strength_curves(tuning))
     assert {method for _, method in shown} == {"qgf", "qgf best-of-4"}
     assert not [line for ax in shown.values() for line in ax.lines if line.get_linestyle() == "--"]  # nothing chosen
     with pytest.raises(UserError, match="no tuning rows with a strength"):
-        strength_curves([r for r in rows if r["split"] == "held-out"])
-    with pytest.raises(UserError, match=r"two tuning rows of .* cube-single-play 1 0 7  none"):
-        strength_curves([*tuning, dict(tuning[0], updates="5")])
+        strength_curves([r for r in rows if r.split == "held-out"])
+    with pytest.raises(UserError, match=r"two tuning rows of .* cube-single-play 1 0 7 0 none 0.0"):
+        strength_curves([*tuning, replace(tuning[0], updates=5)])
 
 
 def test_every_column_of_panels_has_numbers_below():

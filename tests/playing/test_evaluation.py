@@ -156,7 +156,7 @@ def test_the_first_episode_may_be_a_later_one(lanes):
     for part, slot in ((start, slice(4)), (rest, slice(4, None))):
         fields = ("success", "returns", "lengths", "value", "ratio", "skipped", "paths")
         same(part, dataclasses.replace(whole, **{name: getattr(whole, name)[slot] for name in fields}), **tolerance)
-    assert start.row()["outcomes"] + rest.row()["outcomes"] == whole.row()["outcomes"]
+    assert start.row().outcomes + rest.row().outcomes == whole.row().outcomes
     assert len(set(whole.returns)) == 9
 
 
@@ -381,7 +381,7 @@ def score(rng_seed=0, episodes=6, **changes):
     rng = np.random.default_rng(rng_seed)
     numbers = {k: rng.uniform(1, 9, episodes) for k in ("returns", "lengths", "value", "ratio")}
     base = dict(env=TASK, seed=0, success=rng.uniform(size=episodes) > 0.5, skipped=np.arange(episodes), seconds=1.0)
-    made = Score(**base, **numbers, decision_ms=2.0, weight=0.25, arm=Arm("qgf", strength=1.0))
+    made = Score(**base, **numbers, decision_ms=2.0, weight=0.25, gflop=0.25, arm=Arm("qgf", strength=1.0))
     return dataclasses.replace(made, **changes)
 
 
@@ -392,18 +392,18 @@ def test_scores_are_written_as_they_are(tmp_path):
     (row,) = read_scores(path)
     low, high = wilson(int(one.success.sum()), 6)
     assert (one.rate, one.interval) == (one.success.mean(), (low, high))
-    numbers = {k: float(row[k]) for k in ("success", "low", "high", "returns", "lengths", "weight", "strength")}
+    numbers = {k: getattr(row, k) for k in ("success", "low", "high", "returns", "lengths", "raw_weight", "strength")}
     expected = dict(
         success=one.rate,
         low=low,
         high=high,
         returns=one.returns.mean(),
         lengths=one.lengths.mean(),
-        weight=0.25,
+        raw_weight=0.25,
         strength=1,
     )
     assert_allclose(list(numbers.values()), list(expected.values()), atol=6e-5)
-    assert (row["successes"], row["episodes"], row["skipped"]) == (str(int(one.success.sum())), "6", "15")
+    assert (row.successes, row.episodes, row.skipped) == (one.success.sum(), 6, 15)
 
 
 def test_an_arm_that_was_scored_again_is_replaced_and_others_stay(tmp_path):
@@ -424,7 +424,7 @@ def test_an_arm_that_was_scored_again_is_replaced_and_others_stay(tmp_path):
     ]
     write_scores(path, [again, *distinct])
     rows = read_scores(path)
-    assert [row["returns"] for row in rows] == [f"{s.returns.mean():.4f}" for s in (again, plain, *distinct)]
+    assert rows == [one.row() for one in (again, plain, *distinct)]
     with open(path, newline="") as file:
         assert len({tuple(row) for row in csv.reader(file)}) == 12  # one header, no row twice
 
@@ -436,28 +436,46 @@ def test_schedule_first_episode_and_outcomes_are_in_a_row(tmp_path):
     path = tmp_path / "evaluation.csv"
     write_scores(path, [one])
     (row,) = read_scores(path)
-    assert (row["schedule"], row["first"], row["episodes"], row["outcomes"]) == ("score", "12", "4", "1001")
+    assert (row.schedule, row.first, row.episodes, row.outcomes) == ("score", 12, 4, "1001")
     others = [score(arm=Arm("qgf", 1.0)), dataclasses.replace(one, first=16), dataclasses.replace(one, seed=1)]
     write_scores(path, [*others, one])
-    assert [row["first"] for row in read_scores(path)] == ["12", "0", "16", "12"]
+    assert [row.first for row in read_scores(path)] == [12, 0, 16, 12]
+
+
+OLD = """env,policy_seed,updates,guide,strength,weight,best_of,steps,seed,episodes,successes,success,low,high,returns,\
+lengths,value,ratio,skipped,decision_ms,seconds
+maze,0,20,qgf,1.0,0.25,1,,0,6,4,0.6667,0.3000,0.9032,4.5123,5.1000,6.0000,0.2000,15,2.00,1.0
+maze,0,20,none,,0,1,,0,6,1,0.1667,0.0301,0.5635,5.5123,5.1000,6.0000,0.0000,0,2.00,1.0
+maze,0,20,qgf,,0.125,1,,0,6,2,0.3333,0.0968,0.7000,6.5123,5.1000,6.0000,0.2000,0,2.00,1.0
+"""
 
 
 def test_tables_from_before_schedules_are_read_and_added_to(tmp_path):
-    path, old = tmp_path / "evaluation.csv", [score(0), score(1, arm=Arm("none"), weight=0.0)]
-    new = ("schedule", "first", "outcomes")
-    rows = [{key: value for key, value in one.row().items() if key not in new} for one in old]
-    with open(path, "w", newline="") as file:
-        table = csv.DictWriter(file, list(rows[0]))
-        table.writeheader()
-        table.writerows(rows)
-    assert [[row[key] for key in new] for row in read_scores(path)] == [["constant", "0", ""]] * 2
-    assert [row["returns"] for row in read_scores(path)] == [row["returns"] for row in rows]
-    again, scheduled = score(2), score(3, arm=Arm("qgf", 1.0, schedule="linear"))
+    path = tmp_path / "evaluation.csv"
+    path.write_text(OLD)
+    old = read_scores(path)
+    assert [(row.schedule, row.first, row.outcomes) for row in old] == [("constant", 0, "")] * 3
+    assert [row.arm for row in old] == [Arm("qgf", 1.0), Arm("none"), Arm("qgf", weight=0.125)]
+    assert [row.raw_weight for row in old] == [0.25, 0.0, 0.125]
+    at = dict(env="maze", updates=20)
+    again, scheduled = score(2, **at), score(3, arm=Arm("qgf", 1.0, schedule="linear"), **at)
     write_scores(path, [again, scheduled])
-    found = read_scores(path)
-    assert [row["returns"] for row in found] == [f"{one.returns.mean():.4f}" for one in (again, old[1], scheduled)]
-    assert [row["outcomes"] for row in found] == [again.row()["outcomes"], "", scheduled.row()["outcomes"]]
-    assert set(found[1]) == set(again.row())
+    assert read_scores(path) == [again.row(), *old[1:], scheduled.row()]
+
+
+def test_the_columns_stand_in_one_order_however_often_the_table_is_written(tmp_path):
+    path, heads = tmp_path / "evaluation.csv", []
+    for k in range(3):
+        write_scores(path, [score(k, seed=k)])
+        heads.append(path.read_text().splitlines()[0])
+    assert heads[0] == (
+        "env,policy_seed,updates,guide,strength,weight,best_of,steps,schedule,seed,first,episodes,raw_weight,"
+        "successes,success,low,high,returns,lengths,value,ratio,skipped,outcomes,gflop,decision_ms,seconds"
+    )
+    assert len(set(heads)) == 1
+    before = path.read_bytes()
+    write_scores(path, [score(0)])
+    assert path.read_bytes() == before
 
 
 def test_runs_that_differ_in_their_numbers_share_one_program():

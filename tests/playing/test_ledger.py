@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import os
 import random
 
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ from qgf.errors import UserError
 from qgf.method.policy import guided_flow
 from qgf.playing.arm import Arm
 from qgf.playing.episodes import gflop_per_action
-from qgf.playing.ledger import COSTS, KEY, VALUES, Ledger, Player, outcomes
+from qgf.playing.ledger import Ledger, Player
+from qgf.playing.rows import KEY
 from qgf.playing.scores import Score
 from qgf.types import Calibration
 
@@ -100,17 +102,16 @@ def test_whatever_differs_is_played(played, tmp_path, arm, block, changes):
 def test_a_row_says_what_was_played(played, tmp_path):
     row = player(tmp_path, policy_seed=3).play(Arm("qgf", 0.5, best_of=4, schedule="linear"), "held-out", 7, 10, 20)
     expected = dict(
-        env=ENV, train="lab", policy_seed="3", updates="100", guide="qgf", strength="0.5", weight="", best_of="4",
-        steps="", schedule="linear", split="held-out", seed="7", first="10", episodes="20",
+        env=ENV, train="lab", policy_seed=3, updates=100, guide="qgf", strength=0.5, weight=None, best_of=4,
+        steps=None, schedule="linear", split="held-out", seed=7, first=10, episodes=20,
     )  # fmt: skip
-    assert {name: row[name] for name in KEY} == expected
-    assert tuple(row) == KEY + VALUES
-    assert float(row["raw_weight"]) == pytest.approx(0.5 * 2**0.5, rel=1e-5)
-    won = outcomes(row)
-    assert won.dtype == bool and (len(won), won.sum()) == (20, int(row["successes"]))
-    assert_array_equal(won, [x == "1" for x in row["outcomes"]])
+    assert dict(zip(KEY, row.key, strict=True)) == expected
+    assert row.arm == Arm("qgf", 0.5, best_of=4, schedule="linear")
+    assert row.raw_weight == pytest.approx(0.5 * 2**0.5, rel=1e-5)
+    assert row.won.dtype == bool and (len(row.won), row.won.sum()) == (20, row.successes)
+    assert_array_equal(row.won, [x == "1" for x in row.outcomes])
     (read,) = Ledger(tmp_path / "episodes.csv").rows.values()
-    assert list(read.items()) == list(row.items())  # in the same order too: tables are made of it
+    assert read == row
 
 
 ARMS = [Arm("none"), Arm("ood", 1.0), *(Arm("qgf", s) for s in (0.25, 2, 10)), Arm("qgf", weight=3e-5)]
@@ -150,30 +151,29 @@ def test_clocks_are_kept_apart(played, tmp_path):
     text = (tmp_path / "episodes.csv").read_text()
     assert not {"seconds", "decision_ms", "gflop"} & set(text.splitlines()[0].split(","))
     costs = Ledger(tmp_path / "episodes.csv").costs
-    assert [tuple(cost) for cost in costs] == [COSTS] * 2
-    assert [(c["env"], c["train"], c["arm"], c["gflop"]) for c in costs] == [(ENV, "lab", "none", "0.25")] * 2
-    assert all(1 <= float(c["decision_ms"]) <= 99 and 1 <= float(c["seconds"]) <= 99 for c in costs)
+    assert [(c.env, c.train, c.arm, c.gflop) for c in costs] == [(ENV, "lab", "none", 0.25)] * 2
+    assert all(1 <= c.decision_ms <= 99 and 1 <= c.seconds <= 99 for c in costs)
 
 
 def test_costs_tell_arms_of_different_steps_apart(played, tmp_path):
     one = player(tmp_path)
     for steps in (None, 5, 20):
         one.play(Arm("qgf", 1.0, steps=steps), **BLOCK)
-    assert len({cost["arm"] for cost in one.ledger.costs}) == 3
+    assert len({cost.arm for cost in one.ledger.costs}) == 3
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_the_block_unplayed(played, tmp_path, monkeypatch):
     one = player(tmp_path)
     one.play(Arm("qgf", 1.0), **BLOCK)
     before = (tmp_path / "episodes.csv").read_bytes()
-    write = qgf.files.os.replace
+    write = os.replace
 
     def full(source, target):
         if target.name == "episodes.csv":
             raise OSError(28, "No space left on device")
         write(source, target)
 
-    monkeypatch.setattr(qgf.files.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     for _ in range(2):  # asked again, it is played again: it was never kept
         with pytest.raises(UserError, match=r"episodes\.csv: cannot be written \(No space left"):
             one.play(Arm("qgf", 2.0), **BLOCK)
@@ -185,14 +185,14 @@ def test_a_write_that_fails_leaves_the_old_file_and_the_block_unplayed(played, t
 
 def test_no_row_is_ever_without_its_cost(played, tmp_path, monkeypatch):
     """Killed between the two files, the cost is there and the episodes are played again."""
-    write = qgf.playing.ledger._write
+    write = qgf.playing.ledger.write_csv
 
     def killed(path, *rest):
         if path.name == "episodes.csv":
             raise KeyboardInterrupt
         write(path, *rest)
 
-    monkeypatch.setattr(qgf.playing.ledger, "_write", killed)
+    monkeypatch.setattr(qgf.playing.ledger, "write_csv", killed)
     with pytest.raises(KeyboardInterrupt):
         player(tmp_path).play(Arm("qgf", 1.0), **BLOCK)
     ledger = Ledger(tmp_path / "episodes.csv")
@@ -229,7 +229,14 @@ def test_a_damaged_line_is_named(played, tmp_path, how):
     fill(tmp_path, JOBS[:3])
     spoil(tmp_path / "episodes.csv", how)
     line = 4 if how == "cut in a line" else 3
-    with pytest.raises(UserError, match=rf"episodes\.csv: line {line} is damaged; delete it") as caught:
+    said = {
+        "cut in a line": "has .* cells, the header 25",
+        "a cell too many": "has 26 cells, the header 25",
+        "outcomes do not fit": "outcomes do not fit the counts",
+        "no outcomes": "outcomes do not fit the counts",
+        "a word for a number": ', episodes|first: expected a whole number >= [01], got "eight"',
+    }
+    with pytest.raises(UserError, match=rf"episodes\.csv: at line {line}.*{said[how]}.*delete the line") as caught:
         Ledger(tmp_path / "episodes.csv")
     assert "\n" not in str(caught.value)
 

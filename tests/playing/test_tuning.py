@@ -11,11 +11,13 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from qgf.errors import UserError
+from qgf.files import read_json
 from qgf.method.policy import act_jit, guided_flow
 from qgf.method.toy import Mixture
 from qgf.playing.arm import Arm
 from qgf.playing.offline import offline
-from qgf.playing.tune import SCALES, STRENGTHS, candidates, halving, save, tune
+from qgf.playing.scores import Score
+from qgf.playing.tune import SCALES, STRENGTHS, Saved, candidates, halving, save, tune
 from qgf.types import Calibration
 
 LUCK = np.random.default_rng(0).uniform(size=500)  # of each episode, the same for every arm
@@ -173,8 +175,8 @@ class Player:
         self.asked.append((arm, split, seed, first, episodes))
         luck = np.random.default_rng(seed).uniform(size=first + episodes)[first:]
         won = luck < self.odds[split](arm)
-        counts = dict(successes=str(won.sum()), episodes=str(episodes))
-        return counts | dict(outcomes="".join("01"[int(x)] for x in won), ratio=str(self.ratio))
+        numbers = {k: np.full(episodes, self.ratio) for k in ("returns", "lengths", "value", "ratio", "skipped")}
+        return Score("maze", seed, won, **numbers, seconds=1.0, decision_ms=1.0, weight=1.0, arm=arm).row()
 
 
 def near(strength):
@@ -207,7 +209,7 @@ def test_arms_are_chosen_on_tuning_episodes_only():
     assert {(split, seed) for _, split, seed, _, _ in player.asked} == {("tuning", 8), ("held-out", 7)}
     assert {arm for arm, split, *_ in player.asked if split == "tuning"} == set(GRID)
     assert all((first, n) == (0, 60) for _, split, _, first, n in player.asked if split == "held-out")
-    wins = {name: int(row["successes"]) for name, (_, row) in tuned.reports.items()}
+    wins = {name: row.successes for name, (_, row) in tuned.reports.items()}
     assert wins["default"] > wins["chosen"]  # told as it is, though it speaks against the choice
     splits = [split for _, split, *_ in player.asked]
     assert splits == sorted(splits, reverse=True)  # nothing is tuned after the first held-out episode
@@ -230,7 +232,7 @@ def test_the_report_has_the_controls_of_the_chosen_arm():
 
 def test_p_is_mcnemars_on_the_held_out_episodes():
     tuned = tune(Player(near(4.0)), GRID, rungs=(50,), episodes=40)
-    won = {name: [x == "1" for x in row["outcomes"]] for name, (_, row) in tuned.reports.items()}
+    won = {name: [x == "1" for x in row.outcomes] for name, (_, row) in tuned.reports.items()}
     assert set(tuned.p.values()) != {1.0}
     for name, p in tuned.p.items():
         pairs = list(zip(won["chosen"], won[name], strict=True))
@@ -330,6 +332,8 @@ def test_what_was_tuned_is_saved_as_it_is(tmp_path):
     assert trials == {(arm.strength, x.sum(), len(x)) for arm, x in tuned.trials.items()}
     assert [(r["name"], r["p"]) for r in saved["reports"]] == [(n, tuned.p.get(n)) for n in tuned.reports]
     assert {r["episodes"] for r in saved["reports"]} == {30}
+    read = read_json(tmp_path / "tuned.json", Saved)
+    assert read.arm == tuned.arm and {trial.arm for trial in read.trials} == set(tuned.trials)
 
 
 # Without an environment: two dimensions, actions N(0, 0.3^2 I), a true slope along the first

@@ -95,17 +95,16 @@ def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
 def _print_tuned(tuned, ledger):
     from qgf.statistics import wilson
 
-    cost = {row["arm"]: row["decision_ms"] for row in ledger.costs}
+    cost = {row.arm: f"{row.decision_ms:.2f}" for row in ledger.costs}
     best_first = sorted(tuned.trials.items(), key=lambda item: (-len(item[1]), -item[1].mean()))
     trials = [[arm.label, str(len(x)), f"{100 * x.mean():.0f} %", cost.get(arm.label, "")] for arm, x in best_first]
     print_table(("tried", "episodes", "success", "ms/call"), trials)
     reports = []
     for name, (arm, row) in tuned.reports.items():
-        wins, episodes = int(row["successes"]), int(row["episodes"])
-        low, high = wilson(wins, episodes)
+        low, high = wilson(row.successes, row.episodes)
         p = f"{tuned.p[name]:.2g}" if name in tuned.p else ""
         interval = f"{100 * low:.0f} to {100 * high:.0f} %"
-        reports.append([name, arm.label, f"{100 * wins / episodes:.0f} %", interval, f"{float(row['ratio']):.2f}", p])
+        reports.append([name, arm.label, f"{100 * row.successes / row.episodes:.0f} %", interval, f"{row.ratio:.2f}", p])
     print_table(("held-out episodes", "arm", "success", "95 % interval", "|wg|/|v|", "p (McNemar)"), reports, words=2)
     for note in tuned.cautions:
         console.print(Text("caution:", "yellow").append(f" {note}", "default"))

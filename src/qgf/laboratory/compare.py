@@ -6,24 +6,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
+import msgspec
 import numpy as np
 
 from qgf.data.folder import data_dir
 from qgf.errors import UserError
-from qgf.files import locked, read_json, write_json, write_table
+from qgf.files import Finite, as_written, locked, read_json, write_csv, write_json, write_table
 from qgf.laboratory.analysis import some_states
 from qgf.laboratory.study import Environment, Method, Study
-from qgf.laboratory.tables import aggregate_table, per_task_table
+from qgf.laboratory.tables import Line, aggregate_table, per_task_table
 from qgf.laboratory.workshop import Job, Progress, Workshop
-from qgf.playing.arm import Arm
-from qgf.playing.ledger import Ledger, Row, outcomes
+from qgf.playing.ledger import Ledger
 from qgf.playing.offline import offline
+from qgf.playing.rows import KEY, VALUES, Row
 from qgf.playing.tune import Candidate, halving
 
 OFFLINE_STATES = 256
+COLUMNS = ("env", "task", "method", *(name for name in KEY if name != "env"), *VALUES, "gflop")
+"""Of results.csv."""
 
 
 class Results(NamedTuple):
@@ -32,7 +35,7 @@ class Results(NamedTuple):
     folder: Path
     study: Study
     rows: list[Row]  # of results.csv, each with the median time of a decision
-    tables: dict[str, list[dict[str, Any]]]  # by the name of their file
+    tables: dict[str, list[Line]]  # by the name of their file
 
 
 def compare(
@@ -109,7 +112,7 @@ def choose(shop: Workshop, env: Environment) -> tuple[dict[str, Candidate], list
                 for rival in rivals:
                     own = player(rival.train, env.seeds[0])
                     row = own.play(rival.arm, "tuning", study.tuning_seed, first, episodes)
-                    found[rival].append(outcomes(row))
+                    found[rival].append(row.won)
                     played.append(row)
         return {rival: np.concatenate(x) for rival, x in found.items()}
 
@@ -128,8 +131,8 @@ def report(shop: Workshop, env: Environment, chosen: dict[str, Candidate], tunin
                     rows.append(_tidy(row, env, task, name, shop.ledger))
         for row in tuning:
             for name, method in study.methods.items():
-                mine = row["env"] == env.full(task)
-                if mine and Candidate(row["train"], _arm_of(row)) in method.candidates(env):
+                mine = row.env == env.full(task)
+                if mine and Candidate(row.train, row.arm) in method.candidates(env):
                     rows.append(_tidy(row, env, task, name, shop.ledger))
     return rows
 
@@ -137,7 +140,7 @@ def report(shop: Workshop, env: Environment, chosen: dict[str, Candidate], tunin
 def offline_choice(shop: Workshop, env: Environment, task: int, seed: int, method: Method) -> Candidate:
     """What the data alone choose for one run; remembered beside the ledger."""
     path = shop.out / shop.study.name / "offline.json"
-    known = read_json(path, "a study") if path.exists() else {}
+    known = read_json(path, dict[str, Finite]) if path.exists() else {}
     train, arm = method.candidates(env)[0]
     config = shop.study.trainings[train].config
     grid = ", ".join(one.label for one in method.arms)
@@ -151,39 +154,22 @@ def offline_choice(shop: Workshop, env: Environment, task: int, seed: int, metho
     return Candidate(train, replace(arm, strength=known[name]))
 
 
-def _arm_of(row: Row) -> Arm:
-    number = lambda x: None if x == "" else float(x)
-    return Arm(
-        row["guide"], number(row["strength"]), number(row["weight"]), int(row["best_of"]),
-        None if row["steps"] == "" else int(row["steps"]), row["schedule"],
-    )  # fmt: skip
-
-
-def _costs(row: Row, ledger: Ledger) -> list[Row]:
-    """What was measured while the arm of a row was played, in all its blocks."""
-    mine = (row["env"], row["train"], row["policy_seed"], _arm_of(row).label)
-    return [c for c in ledger.costs if (c["env"], c["train"], c["policy_seed"], c["arm"]) == mine]
-
-
 def _tidy(row: Row, env: Environment, task: int, method: str, ledger: Ledger) -> Row:
-    """A ledger row under its method's name, with the operations per action of its arm, which are counted."""
-    gflop = next((cost["gflop"] for cost in _costs(row, ledger)), "")
-    own = {name: x for name, x in row.items() if name != "env"}
-    return dict(env=env.name, task=str(task), method=method) | own | dict(gflop=gflop)
-
-
-def _timed(row: Row, env: Environment, ledger: Ledger) -> Row:
-    """A row of results with the median time of a decision: measured, so that it has no place in results.csv."""
-    times = [float(cost["decision_ms"]) for cost in _costs(row | dict(env=env.full(int(row["task"]))), ledger)]
-    return row | dict(decision_ms=f"{np.median(times):.2f}" if times else "")
+    """A ledger row under its method's name, with the operations per action of its arm, which are counted, and the
+    median time of a decision, which was measured in all its blocks.
+    """
+    costs = ledger.costs_of(row)
+    own = dict(env=env.name, task=task, method=method)
+    if costs:
+        own |= dict(gflop=costs[0].gflop, decision_ms=float(np.median([cost.decision_ms for cost in costs])))
+    return as_written(msgspec.structs.replace(row, **own))
 
 
 def write_results(shop: Workshop, rows: list[Row]) -> Results:
-    """results.csv, and the tables as CSV."""
+    """results.csv, which has nothing in it that was measured with a clock, and the tables as CSV."""
     folder = shop.out / shop.study.name
-    write_table(folder / "results.csv", rows)
-    environments = {env.name: env for env in shop.study.environments}
-    rows = [_timed(row, environments[row["env"]], shop.ledger) for row in rows]
+    write_csv(folder / "results.csv", rows, COLUMNS)
+    environments = [env.name for env in shop.study.environments]
     tables = {
         "per_task": per_task_table(rows),
         "aggregate": aggregate_table(rows),

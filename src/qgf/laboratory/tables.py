@@ -7,16 +7,17 @@ every task has no aggregate: it is left out by name, not filled in.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from qgf.errors import UserError, unknown
+from qgf.playing.rows import Row
 from qgf.statistics import iqm, mcnemar, mean, probability_of_improvement, rates, stratified_bootstrap, wilson
 
-Row = Mapping[str, Any]
+Line = dict[str, Any]  # of a table, for people to read
 Task = tuple[str, int]
 Played = dict[Any, np.ndarray]  # (policy seed, episode seed) -> success of each episode
 Held = dict[str, dict[Task, Played]]  # by method, best first
@@ -26,22 +27,20 @@ Interval = tuple[float, float, float]  # estimate, low, high
 def held_out(rows: Iterable[Row]) -> Held:
     """The outcomes of the held-out rows by method, task and seeds; methods by their mean over tasks, best first.
 
-    Raises UserError if there are none, if two rows claim the same episodes, or if outcomes and counts disagree.
+    Raises UserError if there are none, or if two rows claim the same episodes.
     """
     held: Held = {}
     for row in rows:
-        if row["split"] != "held-out":
+        if row.split != "held-out":
             continue
-        method, task = row["method"], (row["env"], int(row["task"]))
-        seeds = int(row["policy_seed"]), int(row["seed"])
-        where = f"{method} on {task[0]} task {task[1]}, policy seed {seeds[0]}, seed {seeds[1]}"
-        outcomes = np.array([c == "1" for c in str(row["outcomes"])], bool)
-        if not len(outcomes) or (len(outcomes), outcomes.sum()) != (int(row["episodes"]), int(row["successes"])):
-            raise UserError(f"{where}: outcomes do not fit the counts of episodes and successes")
-        played = held.setdefault(method, {}).setdefault(task, {})
+        task, seeds = (row.env, row.task or 0), (row.policy_seed, row.seed)
+        where = f"{row.method} on {task[0]} task {task[1]}, policy seed {seeds[0]}, seed {seeds[1]}"
+        if not row.outcomes:
+            raise UserError(f"{where}: no outcomes of single episodes")
+        played = held.setdefault(row.method, {}).setdefault(task, {})
         if seeds in played:
             raise UserError(f"{where}: two held-out rows; choose one strength and one number of updates")
-        played[seeds] = outcomes
+        played[seeds] = row.won
     if not held:
         raise UserError("no held-out rows: nothing to show")
     overall = {m: np.mean([_pooled(played).mean() for played in tasks.values()]) for m, tasks in held.items()}
@@ -77,7 +76,7 @@ def _scores(by_task: dict[Task, Played], tasks: list[Task]) -> np.ndarray | None
     return np.stack([[padded(run) for run in task] for task in runs], axis=1) if longest else None
 
 
-def per_task_table(rows: Iterable[Row], over: str = "none") -> list[dict[str, Any]]:
+def per_task_table(rows: Iterable[Row], over: str = "none") -> list[Line]:
     """One dict per env, task and method: success, % over all seeds, with Wilson's interval, which takes episodes for
     independent; p of the exact McNemar test against `over`, not corrected for many tests, if both played the same
     episodes.
@@ -115,12 +114,12 @@ def _p_over_tasks(held: Held, method: str, other: str, tasks: Sequence[Task]) ->
     return _paired_p(*as_one)
 
 
-def _triple(name: str, values: Interval | None) -> dict[str, Any]:
+def _triple(name: str, values: Interval | None) -> Line:
     shown = ("", "", "") if values is None else (round(100 * float(x), 2) for x in values)
     return dict(zip((name, f"{name}_low", f"{name}_high"), shown, strict=True))
 
 
-def aggregate_table(rows: Iterable[Row], env: str | None = None, over: str = "none") -> list[dict[str, Any]]:
+def aggregate_table(rows: Iterable[Row], env: str | None = None, over: str = "none") -> list[Line]:
     """One dict per method over the tasks of `env` (all if None): mean and interquartile mean of success, probability
     that a run improves on a run of `over`, each in % with its stratified bootstrap interval; p of the exact McNemar
     test against `over` and against the placebo, if both played the same episodes; median cost per action.
@@ -160,9 +159,9 @@ def _costs(rows: Iterable[Row], name: str, tasks: list[Task]) -> dict[str, float
     """Cost per action by method: mean over tasks of the median over runs, which one interrupted run does not move."""
     seen: dict[str, dict[Task, list[float]]] = {}
     for row in rows:
-        task = (row["env"], int(row["task"]))
-        if row["split"] == "held-out" and task in tasks and row.get(name) not in ("", None):
-            seen.setdefault(row["method"], {}).setdefault(task, []).append(float(row[name]))
+        task, cost = (row.env, row.task or 0), getattr(row, name)
+        if row.split == "held-out" and task in tasks and cost is not None:
+            seen.setdefault(row.method, {}).setdefault(task, []).append(cost)
     costs = {
         m: np.mean([np.median(x) for x in by_task.values()])
         for m, by_task in seen.items()

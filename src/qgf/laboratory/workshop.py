@@ -177,7 +177,7 @@ def finished(directory: Path, config: TrainConfig) -> bool:
     if not (directory / "policy" / "config.json").exists():
         return False
     there = Run(directory).config
-    updates = read_json(directory / "policy" / "config.json", "a policy")["updates"]
+    updates = read_json(directory / "policy" / "config.json", dict[str, Any])["updates"]
     same = replace(there, **{name: getattr(config, name) for name in FREE}) == config
     if not same or updates > config.steps:
         raise UserError(

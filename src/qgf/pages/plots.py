@@ -17,6 +17,7 @@ from matplotlib.patches import Circle
 
 from qgf.environments.maze import Maze, Walks
 from qgf.method.policy import Policy
+from qgf.pages.arms import Shown
 from qgf.types import Trace
 
 COLOURS = dict(
@@ -99,12 +100,12 @@ def _curves(ax, metrics, key, colour, line, label):
         label = None
 
 
-def success_bars(rows: Sequence[dict]) -> Figure:
-    """Success of each arm with its 95 % interval; `rows` have label, guide, success, low, high."""
+def success_bars(rows: Sequence[Shown]) -> Figure:
+    """Success of each arm with its 95 % interval."""
     figure, ax = _figure(7.2, 0.42 * len(rows) + 0.9)
     y = np.arange(len(rows))[::-1]
-    rates, low, high = (100 * np.array([r[key] for r in rows]) for key in ("success", "low", "high"))
-    ax.barh(y, rates, height=0.62, color=[colour(r["guide"]) for r in rows], alpha=0.85)
+    rates, low, high = _rates(rows)
+    ax.barh(y, rates, height=0.62, color=[colour(x.arm.guide) for x in rows], alpha=0.85)
     ax.errorbar(
         rates,
         y,
@@ -116,33 +117,38 @@ def success_bars(rows: Sequence[dict]) -> Figure:
     )
     for at, rate, top in zip(y, rates, high, strict=True):
         ax.text(max(top, rate) + 1.5, at, f"{rate:.0f} %", va="center", color=INK, fontsize=9)
-    ax.set(yticks=y, yticklabels=[r["label"] for r in rows], xlim=(0, 112), xlabel="success, % (95 % Wilson interval)")
+    ax.set(yticks=y, yticklabels=[x.label for x in rows], xlim=(0, 112), xlabel="success, % (95 % Wilson interval)")
     ax.set_xticks(range(0, 101, 20))
     ax.grid(True, axis="x")
     ax.set_axisbelow(True)
     return figure
 
 
-def success_against_strength(rows: Sequence[dict]) -> Figure:
+def _rates(rows: Sequence[Shown]) -> np.ndarray:
+    """Success, low and high of each arm, %, [3, arms]."""
+    return 100 * np.array([(x.success, *x.interval) for x in rows]).T
+
+
+def success_against_strength(rows: Sequence[Shown]) -> Figure:
     """Success against strength, a line and its interval per guide; the unguided policy as a dotted line."""
     figure, ax = _figure(6.2, 3.3)
-    for guide in dict.fromkeys(r["guide"] for r in rows):
-        mine = sorted((r for r in rows if r["guide"] == guide), key=lambda r: r["strength"] or 0)
-        rates, low, high = (100 * np.array([r[key] for r in mine]) for key in ("success", "low", "high"))
+    for guide in dict.fromkeys(x.arm.guide for x in rows):
+        mine = sorted((x for x in rows if x.arm.guide == guide), key=lambda x: x.arm.strength or 0)
+        rates, low, high = _rates(mine)
         if guide == "none":
             ax.axhline(rates[0], color=colour(guide), ls=":", lw=1.6, label="none")
             ax.axhspan(low[0], high[0], color=colour(guide), alpha=0.12, lw=0)
             continue
-        x = [r["strength"] for r in mine]
-        ax.plot(x, rates, marker=MARKERS.get(guide, "P"), color=colour(guide), lw=1.8, label=guide)
-        ax.fill_between(x, low, high, color=colour(guide), alpha=0.15, lw=0)
+        strengths = [x.arm.strength for x in mine]
+        ax.plot(strengths, rates, marker=MARKERS.get(guide, "P"), color=colour(guide), lw=1.8, label=guide)
+        ax.fill_between(strengths, low, high, color=colour(guide), alpha=0.15, lw=0)
     ax.set(
         xscale="log",
         ylim=(-3, 105),
         xlabel="strength (standard deviations of the reference action)",
         ylabel="success, %",
     )
-    ticks = sorted({r["strength"] for r in rows if r["strength"]})
+    ticks = sorted({x.arm.strength for x in rows if x.arm.strength})
     ax.set_xticks(ticks, [f"{x:g}" for x in ticks], minor=False)
     ax.minorticks_off()
     ax.grid(True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterable, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -14,13 +15,11 @@ import numpy as np
 
 from qgf.environments.maze import Walks
 from qgf.files import atomic_path, read_json, write_text
-from qgf.method.guides import GUIDES
-from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.pages import plots
 from qgf.pages.analysis_plots import SECTIONS, read_table
-from qgf.playing.arm import Arm
+from qgf.pages.arms import Shown, default, newest
 from qgf.playing.scores import read_scores
-from qgf.statistics import wilson
+from qgf.playing.tune import Saved
 from qgf.training.run import Run
 
 
@@ -31,11 +30,12 @@ def report(directory: str | Path) -> Path:
     """
     run = Run(Path(directory))
     record = run.record
-    rows = latest_rows(read_scores(run.directory / "evaluation.csv"))
+    played = newest(read_scores(run.directory / "evaluation.csv"))
+    rows = played.get(record["dataset"]) or next(iter(played.values()), [])  # those of the pictures
     figures = run.directory / "figures"
     with plots.style():
         body = [
-            _success(rows, figures),
+            _success(played, figures),
             _maze(run, rows, figures),
             _tuning(run, figures),
             _actions(run, rows, figures),
@@ -54,48 +54,6 @@ def report(directory: str | Path) -> Path:
     return path
 
 
-def latest_rows(scores: list[dict[str, str]]) -> list[dict]:
-    """The arms of the newest policy with seeds pooled: label, guide, strength, success, low, high and means."""
-    newest = max((int(row["updates"]) for row in scores), default=0)
-    pooled: dict[tuple, list[dict[str, str]]] = {}
-    for row in scores:
-        if int(row["updates"]) == newest:
-            weight = "" if row["strength"] else row["weight"]  # one strength is another weight for every seed
-            key = (row["guide"], row["strength"], weight, row["best_of"], row["steps"], row["schedule"])
-            pooled.setdefault(key, []).append(row)
-    rows = []
-    for (guide, strength, weight, best_of, steps, schedule), group in pooled.items():
-        arm = Arm(
-            guide,
-            strength=float(strength) if strength else None,
-            weight=None if strength else float(weight),
-            best_of=int(best_of),
-            steps=int(steps) if steps else None,
-            schedule=schedule,
-        )
-        wins, episodes = (sum(int(row[k]) for row in group) for k in ("successes", "episodes"))
-        low, high = wilson(wins, episodes)
-        mean = {
-            k: float(np.mean([float(row[k]) for row in group])) for k in ("returns", "value", "ratio", "decision_ms")
-        }
-        shared = dict(label=arm.label, guide=guide, strength=arm.strength, best_of=arm.best_of, weight=arm.weight)
-        shared |= dict(usual=arm.steps is None and arm.schedule == "constant")
-        rows.append(
-            shared | mean | dict(successes=wins, episodes=episodes, success=wins / episodes, low=low, high=high)
-        )
-    rank = {guide: i for i, guide in enumerate(GUIDES)}
-    amount = lambda r: r["weight"] if r["strength"] is None else r["strength"]
-    return sorted(rows, key=lambda r: (r["best_of"], rank.get(r["guide"], len(rank)), amount(r)))
-
-
-def _default(rows: list[dict], guide: str) -> dict | None:
-    """The arm of a guide nearest the default strength: not the luckiest one."""
-    mine = [
-        r for r in rows if r["guide"] == guide and r["best_of"] == 1 and (guide == "none" or r["strength"] is not None)
-    ]
-    return min(mine, key=lambda r: (not r["usual"], abs((r["strength"] or 0) - DEFAULT_STRENGTH)), default=None)
-
-
 def _embed(figure, path: Path, caption: str) -> str:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=170, facecolor="white")
@@ -109,16 +67,14 @@ def _embed(figure, path: Path, caption: str) -> str:
     )
 
 
-def _headline(rows: list[dict]) -> str:
-    plain, guided = _default(rows, "none"), _default(rows, "qgf")
+def _headline(rows: Sequence[Shown]) -> str:
+    plain, guided = default(rows, "none"), default(rows, "qgf")
     if plain is None or guided is None:
         return '<p class="lead">Not evaluated yet.</p>'
-    name = f"same policy, guided by its critic (strength {guided['strength']:g})"
-    cell = lambda r, name: (
-        f'<div class="figure"><b>{100 * r["success"]:.0f}<small> %</small></b><span>{name}</span>'
-        f"<span class=faint>{r['successes']} of {r['episodes']}, "
-        f"95 % interval {100 * r['low']:.0f} to {100 * r['high']:.0f} %"
-        "</span></div>"
+    name = f"same policy, guided by its critic (strength {guided.arm.strength:g})"
+    cell = lambda x, name: (
+        f'<div class="figure"><b>{100 * x.success:.0f}<small> %</small></b><span>{name}</span>'
+        f"<span class=faint>{x.successes} of {x.episodes}, 95 % interval {_interval(x)}</span></div>"
     )
     return (
         f'<div class="headline">{cell(plain, "cloned policy")}<div class="arrow" aria-hidden="true">→</div>'
@@ -126,53 +82,67 @@ def _headline(rows: list[dict]) -> str:
     )
 
 
-def _success(rows: list[dict], figures: Path) -> str:
-    if not rows:
-        return ""
+def _interval(x: Shown) -> str:
+    low, high = x.interval
+    return f"{100 * low:.0f} to {100 * high:.0f} %"
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
+    heads = "".join(f"<th>{name}</th>" for name in head)
+    body = "".join("<tr>" + "".join(f"<td>{escape(str(x))}</td>" for x in line) + "</tr>" for line in lines)
+    return f"<div class=scroll><table><tr>{heads}</tr>{body}</table></div>"
+
+
+def _success(played: dict[str, list[Shown]], figures: Path) -> str:
+    """A section per environment."""
+    return "".join(
+        _success_in(env if len(played) > 1 else "", rows, figures, f"-{k}" if k else "")
+        for k, (env, rows) in enumerate(played.items())
+    )
+
+
+def _success_in(env: str, rows: Sequence[Shown], figures: Path, number: str) -> str:
     head = ("arm", "success", "95 % interval", "episodes", "return", "mean Q", "|w g| / |v|", "ms per decision")
-    cells = [
+    lines = [
         (
-            escape(r["label"]), f"{100 * r['success']:.0f} %", f"{100 * r['low']:.0f} to {100 * r['high']:.0f} %",
-            r["episodes"], f"{r['returns']:.1f}", f"{r['value']:.2f}", f"{r['ratio']:.2f}", f"{r['decision_ms']:.1f}",
+            x.label, f"{100 * x.success:.0f} %", _interval(x), x.episodes, f"{x.returns:.1f}", f"{x.value:.2f}",
+            f"{x.ratio:.2f}", f"{x.decision_ms:.1f}",
         )
-        for r in rows
+        for x in rows
     ]  # fmt: skip
-    table = "".join("<tr>" + "".join(f"<td>{c}</td>" for c in row) + "</tr>" for row in cells)
-    html = _embed(plots.success_bars(rows), figures / "success.png", "Success of each arm on the same episodes.")
+    html = _embed(
+        plots.success_bars(rows), figures / f"success{number}.png", "Success of each arm on the same episodes."
+    )
     single = [
-        r for r in rows if r["best_of"] == 1 and r["usual"] and (r["strength"] is not None or r["guide"] == "none")
+        x for x in rows if x.arm.best_of == 1 and x.usual and (x.arm.strength is not None or x.arm.guide == "none")
     ]
-    if len({r["strength"] for r in single if r["strength"]}) > 1:
+    if len({x.arm.strength for x in single if x.arm.strength}) > 1:
         caption = "Success against strength; the dotted line is the cloned policy. Bands are 95 % Wilson intervals."
-        html += _embed(plots.success_against_strength(single), figures / "strength.png", caption)
-    heads = "".join(f"<th>{c}</th>" for c in head)
-    return f"<section><h2>Success</h2>{html}<div class=scroll><table><tr>{heads}</tr>{table}</table></div></section>"
+        html += _embed(plots.success_against_strength(single), figures / f"strength{number}.png", caption)
+    return f"<section><h2>Success{env and f' in {escape(env)}'}</h2>{html}{_table(head, lines)}</section>"
 
 
 def _tuning(run: Run, figures: Path) -> str:
     path = run.directory / "tuning" / "tuned.json"
     if not path.exists():
         return ""
-    tuned = read_json(path, "a tuned run")
-    for row in tuned["trials"] + tuned["reports"]:
-        row["success"] = row["successes"] / row["episodes"]
-        row["low"], row["high"] = wilson(row["successes"], row["episodes"])
-    single = [r for r in tuned["trials"] if r["best_of"] == 1 and r["strength"] and r["schedule"] == "constant"]
+    tuned = read_json(path, Saved)
+    trials = [Shown(x.arm, x.successes, x.episodes) for x in tuned.trials]
+    single = [x for x in trials if x.arm.best_of == 1 and x.arm.strength and x.arm.schedule == "constant"]
     html = ""
-    if len({r["strength"] for r in single}) > 1:
+    if len({x.arm.strength for x in single}) > 1:
         caption = "Tuning episodes: success against strength; arms that fell behind played fewer. Bands are Wilson's."
         html = _embed(plots.success_against_strength(single), figures / "tuning.png", caption)
-    cells = "".join(
-        f"<tr><td>{escape(r['name'])}</td><td>{escape(r['label'])}</td><td>{100 * r['success']:.0f} %</td>"
-        f"<td>{100 * r['low']:.0f} to {100 * r['high']:.0f} %</td><td>{r['episodes']}</td><td>{r['ratio']:.2f}</td>"
-        f"<td>{'' if r['p'] is None else format(r['p'], '.2g')}</td></tr>"
-        for r in tuned["reports"]
-    )
-    names = ("held out", "arm", "success", "95 % interval", "episodes", "|w g| / |v|", "McNemar's p against chosen")
-    heads = "".join(f"<th>{name}</th>" for name in names)
-    notes = "".join(f"<p><b>Caution:</b> {escape(note)}.</p>" for note in tuned["cautions"])
-    table = f"<div class=scroll><table><tr>{heads}</tr>{cells}</table></div>"
-    return f"<section><h2>Choosing the strength</h2>{html}{table}{notes}</section>"
+    head = ("held out", "arm", "success", "95 % interval", "episodes", "|w g| / |v|", "McNemar's p against chosen")
+    lines = [
+        (x.name, shown.label, f"{100 * shown.success:.0f} %", _interval(shown), x.episodes,
+         "" if x.ratio is None else f"{x.ratio:.2f}",
+         "" if x.p is None else f"{x.p:.2g}")
+        for x in tuned.reports
+        for shown in [Shown(x.arm, x.successes, x.episodes)]
+    ]  # fmt: skip
+    notes = "".join(f"<p><b>Caution:</b> {escape(note)}.</p>" for note in tuned.cautions)
+    return f"<section><h2>Choosing the strength</h2>{html}{_table(head, lines)}{notes}</section>"
 
 
 def _walks(run: Run) -> list[Walks]:
@@ -182,14 +152,14 @@ def _walks(run: Run) -> list[Walks]:
     return [walks for walks in found if walks is not None]
 
 
-def _maze(run: Run, rows: list[dict], figures: Path) -> str:
+def _maze(run: Run, rows: Sequence[Shown], figures: Path) -> str:
     walks = _walks(run)
     titles = {"none": "cloned policy", "qgf": "guided by its critic (qgf)"}
-    arms = {
-        r["label"]: f"{titles[g]}: {100 * r['success']:.0f} %" for g in titles if (r := _default(rows, g)) is not None
-    }
-    if not walks or not arms or not all(set(arms) <= set(w.paths) for w in walks):
+    shown = {x.label: title for guide, title in titles.items() if (x := default(rows, guide)) is not None}
+    if not walks or not shown or not all(set(shown) <= set(w.paths) for w in walks):
         return ""
+    won = {label: np.concatenate([w.success[label] for w in walks]) for label in shown}
+    arms = {label: f"{title}: {won[label].sum()} of {len(won[label])}" for label, title in shown.items()}
     number = len(walks[0].paths[next(iter(arms))])
     each = "each arm" if len(walks) == 1 else "each arm and goal"
     caption = f"The first {number} episodes of {each}. Dots are starts, red crosses where a failed episode ended."
@@ -197,13 +167,13 @@ def _maze(run: Run, rows: list[dict], figures: Path) -> str:
     return f"<section><h2>In the maze</h2>{picture}</section>"
 
 
-def _actions(run: Run, rows: list[dict], figures: Path) -> str:
+def _actions(run: Run, rows: Sequence[Shown], figures: Path) -> str:
     policy, found = run.policy(), _walks(run)
     if policy.action_dim != 2 or not found:
         return ""
     walks = found[0]
-    guided = _default(rows, "qgf")
-    paths = walks.paths.get(guided["label"] if guided else "") or next(iter(walks.paths.values()))
+    guided = default(rows, "qgf")
+    paths = walks.paths.get(guided.label if guided else "") or next(iter(walks.paths.values()))
     path = max(paths, key=lambda path: np.ptp(path, axis=0).sum())  # the walk that sees most of the maze
     away = np.linalg.norm(path - path[0], axis=1)
     states = path[[np.argmax(away >= part * away.max()) for part in (0.05, 0.35, 0.65, 0.9)]]

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 
 from qgf.files import atomic_path, write_text
 from qgf.laboratory.compare import Results
-from qgf.pages import study_plots
+from qgf.pages.study_costs import success_against_cost
+from qgf.pages.study_plots import aggregates, improvement, task_bars
+from qgf.pages.study_strengths import strength_curves
 from qgf.pages.tables import across_tasks, markdown
 
 
@@ -29,16 +31,16 @@ def write_study(results: Results) -> Path:
 def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
     study, rows = results.study, results.rows
     for env in study.environments:
-        yield f"tasks-{env.name}", study_plots.task_bars(rows, env.name)
+        yield f"tasks-{env.name}", task_bars(rows, env.name)
         if len(study.environments) > 1:
-            yield f"aggregate-{env.name}", study_plots.aggregates(rows, env.name)
-    yield "aggregate", study_plots.aggregates(rows)
+            yield f"aggregate-{env.name}", aggregates(rows, env.name)
+    yield "aggregate", aggregates(rows)
     if "none" in study.methods and len(study.methods) > 1:
-        yield "improvement", study_plots.improvement(rows)
+        yield "improvement", improvement(rows)
     for x in ("gflop", "decision_ms"):
-        if any(float(row[x] or 0) > 0 for row in rows):
-            yield f"cost-{x}", study_plots.success_against_cost(rows, x)
+        if any((getattr(row, x) or 0) > 0 for row in rows):
+            yield f"cost-{x}", success_against_cost(rows, x)
     curves = {name for name, m in study.methods.items() if len({replace(arm, strength=None) for arm in m.arms}) == 1}
-    shown = [row for row in rows if row["method"] in curves]
-    if any(row["split"] == "tuning" and row["strength"] for row in shown):
-        yield "strength", study_plots.strength_curves(shown)
+    shown = [row for row in rows if row.method in curves]
+    if any(row.split == "tuning" and row.strength for row in shown):
+        yield "strength", strength_curves(shown)

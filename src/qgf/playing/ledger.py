@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
+import msgspec
 
 from qgf.errors import UserError
-from qgf.files import atomic_path
+from qgf.files import Digits, as_written, read_csv, write_csv
 from qgf.method.policy import Policy
 from qgf.playing.arm import Arm
 from qgf.playing.episodes import evaluate
+from qgf.playing.rows import KEY, VALUES, Measured, Number, Row, exact
 from qgf.playing.scores import Score
 
-KEY = (
-    "env", "train", "policy_seed", "updates", "guide", "strength", "weight", "best_of", "steps", "schedule", "split",
-    "seed", "first", "episodes",
-)  # fmt: skip
-VALUES = (
-    "raw_weight", "successes", "success", "low", "high", "returns", "lengths", "value", "ratio", "skipped", "outcomes",
-)  # fmt: skip
-NUMBERS = ("strength", "weight", "best_of", "steps", "seed", "first", "ratio", "gflop", "decision_ms")
-COSTS = ("env", "train", "policy_seed", "arm", "gflop", "decision_ms", "seconds")
-Row = dict[str, str]
+
+class Cost(msgspec.Struct, frozen=True):
+    """What was measured while an arm was played."""
+
+    env: str
+    train: str
+    policy_seed: Number
+    arm: str  # its label
+    gflop: Measured
+    decision_ms: Annotated[float, Digits(".2f")]
+    seconds: Annotated[float, Digits(".1f")]
 
 
 class Ledger:
@@ -38,31 +39,29 @@ class Ledger:
 
     def __init__(self, path: Path):
         self.path = path
-        self.rows = {_key(row): row for row in _read(path, KEY + VALUES)}
-        self.costs = _read(path.with_name("costs.csv"), COSTS)
+        self.rows = {row.key: row for row in _read(path, Row, KEY + VALUES)}
+        self.costs = _read(path.with_name("costs.csv"), Cost)
 
-    def find(self, identity: Mapping[str, Any]) -> Row | None:
-        return self.rows.get(_key(identity))
+    def find(self, key: tuple[Any, ...]) -> Row | None:
+        return self.rows.get(key)
 
-    def add(self, identity: Mapping[str, Any], score: Score) -> Row:
-        scored = score.row() | dict(raw_weight=f"{score.weight:.6g}") | dict(identity)
-        row = {name: str(scored[name]) for name in KEY + VALUES}
-        rows = self.rows | {_key(row): row}
-        self.costs.append(
-            {name: row[name] for name in ("env", "train", "policy_seed")}
-            | dict(arm=score.arm.label, gflop=f"{score.gflop:.6g}")
-            | dict(decision_ms=f"{score.decision_ms:.2f}", seconds=f"{score.seconds:.1f}")
-        )
-        _write(self.path.with_name("costs.csv"), COSTS, self.costs)  # first, so that no row is without its cost
+    def costs_of(self, row: Row) -> list[Cost]:
+        """What was measured while the arm of a row was played, in all its blocks."""
+        mine = (row.env, row.train, row.policy_seed, row.arm.label)
+        return [c for c in self.costs if (c.env, c.train, c.policy_seed, c.arm) == mine]
+
+    def add(self, score: Score, train: str, split: str) -> Row:
+        played = score.row(train=train, split=split)
+        cost = Cost(score.env, train, score.policy_seed, score.arm.label, score.gflop, score.decision_ms, score.seconds)
+        row = msgspec.structs.replace(played, gflop=None, decision_ms=None, seconds=None)
+        rows = self.rows | {row.key: row}
+        self.costs.append(as_written(cost))
+        # The costs first, so that no row is without its cost
+        write_csv(self.path.with_name("costs.csv"), self.costs, Cost.__struct_fields__)
         rows = {key: rows[key] for key in sorted(rows, key=_natural)}
-        _write(self.path, KEY + VALUES, rows.values())
+        write_csv(self.path, rows.values(), KEY + VALUES)
         self.rows = rows
         return row
-
-
-def outcomes(row: Row) -> np.ndarray:
-    """Success of each episode of a row, [episodes]."""
-    return np.array([x == "1" for x in row["outcomes"]])
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ class Player:
 
     def find(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> Row | None:
         """The row of one block of episodes, if it has been played."""
-        return self.ledger.find(self._identity(arm, split, seed, first, episodes))
+        return self.ledger.find(self._key(arm, split, seed, first, episodes))
 
     def play(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> Row:
         """The row of one block of episodes, played now if it never was."""
@@ -89,58 +88,34 @@ class Player:
             tell = lambda done, wins, total: self.progress(f"{split}: {arm.label}", done, wins, total)
             policy = arm.of(self.policy())
             score = evaluate(policy, self.env, episodes, seed, self.envs(), tell, first)
-            row = self.ledger.add(self._identity(arm, split, seed, first, episodes), replace(score, arm=arm))
+            score = replace(score, arm=arm, policy_seed=self.policy_seed, updates=self.updates)
+            row = self.ledger.add(score, self.train, split)
         return row
 
-    def _identity(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> dict[str, Any]:
-        number = lambda x: "" if x is None else f"{x:.12g}"  # 1 and 1.0 are the same strength
-        return dict(
-            env=self.env, train=self.train, policy_seed=self.policy_seed, updates=self.updates, guide=arm.guide,
-            strength=number(arm.strength), weight=number(arm.weight), best_of=arm.best_of, steps=number(arm.steps),
-            schedule=arm.schedule, split=split, seed=seed, first=first, episodes=episodes,
-        )  # fmt: skip
+    def _key(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> tuple[Any, ...]:
+        whose = dict(env=self.env, train=self.train, policy_seed=self.policy_seed, updates=self.updates)
+        block = dict(split=split, seed=seed, first=first, episodes=episodes)
+        known = whose | asdict(arm) | block | dict(strength=exact(arm.strength), weight=exact(arm.weight))
+        return tuple(known[name] for name in KEY)
 
 
-def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in KEY)
-
-
-def _read(path: Path, columns: Sequence[str]) -> list[Row]:
-    """The rows of a CSV file, none if there is no such file; other columns are left out."""
-    if not path.exists():
-        return []
+def _read(path: Path, kind, columns=()) -> list:
+    """The rows of one of the two files."""
     try:
-        with open(path, newline="") as file:
-            table = csv.DictReader(file)
-            names, rows = table.fieldnames or (), list(table)
-    except (csv.Error, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path}: cannot be read ({error}); move the file away to start again") from error
-    if missing := [name for name in columns if name not in names]:
-        raise UserError(f"{path}: column {missing[0]} is missing; move the file away to start again")
-    for line, row in enumerate(rows, 2):
-        if None in row or None in row.values() or not _sound(row):
-            raise UserError(f"{path}: line {line} is damaged; delete it to play its episodes again")
-    return [{name: row[name] for name in columns} for row in rows]
+        rows = read_csv(path, kind, columns)
+    except UserError as error:
+        raise UserError(f"{error}; move the file away, or delete the line, to play its episodes again") from None
+    if lines := [k for k, row in enumerate(rows, 2) if isinstance(row, Row) and not row.outcomes]:
+        raise UserError(f"{path}: at line {lines[0]}: no outcomes; delete the line to play its episodes again")
+    return rows
 
 
-def _sound(row: Row) -> bool:
-    """Whether numbers are numbers, and the outcomes of a row of episodes fit its counts."""
-    won = row.get("outcomes", "")
-    counts = (row.get("episodes", "0"), row.get("successes", "0"))
-    try:
-        [float(row[name]) for name in NUMBERS if row.get(name)]
-    except ValueError:
-        return False
-    return set(won) <= {"0", "1"} and (str(len(won)), str(won.count("1"))) == counts
+def _natural(key: tuple[Any, ...]) -> tuple:
+    """Numbers by size, words by alphabet, and last what is not given."""
 
+    def rank(x):
+        if isinstance(x, str) and not x.replace(".", "", 1).isdecimal():
+            return (1, 0.0, x)
+        return (1, 0.0, "") if x is None else (0, float(x), str(x))
 
-def _write(path: Path, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=columns, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-
-
-def _natural(key: tuple[str, ...]) -> tuple:
-    """Numbers by size, words by alphabet."""
-    return tuple((0, float(x), x) if x.replace(".", "", 1).isdecimal() else (1, 0.0, x) for x in key)
+    return tuple(map(rank, key))

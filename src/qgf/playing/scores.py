@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
-from qgf.files import atomic_path
+from qgf.files import as_written, read_csv, write_csv
 from qgf.playing.arm import Arm
+from qgf.playing.rows import KEY, VALUES, Row
 from qgf.statistics import wilson
 
 
@@ -52,19 +53,19 @@ class Score:
         """Wilson's 95 % interval of the success rate."""
         return wilson(int(self.success.sum()), self.episodes)
 
-    def row(self) -> dict[str, object]:
+    def row(self, **more) -> Row:
+        """The row of this score, with further columns (train, split)."""
         low, high = self.interval
-        arm = self.arm
-        return dict(
-            env=self.env, policy_seed=self.policy_seed, updates=self.updates, guide=arm.guide,
-            strength="" if arm.strength is None else arm.strength, weight=f"{self.weight:.6g}", best_of=arm.best_of,
-            steps=arm.steps or "", schedule=arm.schedule, seed=self.seed, first=self.first, episodes=self.episodes,
-            successes=int(self.success.sum()),
-            success=f"{self.rate:.4f}", low=f"{low:.4f}", high=f"{high:.4f}", **{
-                name: f"{np.mean(getattr(self, name)):.4f}" for name in ("returns", "lengths", "value", "ratio")
-            }, skipped=int(self.skipped.sum()), gflop=f"{self.gflop:.6g}", decision_ms=f"{self.decision_ms:.2f}",
-            seconds=f"{self.seconds:.1f}", outcomes="".join("01"[int(x)] for x in self.success),
+        means: dict[str, Any] = {
+            name: float(np.mean(getattr(self, name))) for name in ("returns", "lengths", "value", "ratio")
+        }
+        row = Row(
+            env=self.env, policy_seed=self.policy_seed, updates=self.updates, seed=self.seed, first=self.first,
+            episodes=self.episodes, raw_weight=self.weight, successes=int(self.success.sum()), success=self.rate,
+            low=low, high=high, skipped=int(self.skipped.sum()), outcomes="".join("01"[int(x)] for x in self.success),
+            gflop=self.gflop, decision_ms=self.decision_ms, seconds=self.seconds, **asdict(self.arm), **means, **more,
         )  # fmt: skip
+        return as_written(row)
 
 
 def pooled(scores: list[Score], env: str) -> Score:
@@ -76,27 +77,21 @@ def pooled(scores: list[Score], env: str) -> Score:
     return replace(scores[0], env=env, seconds=seconds, decision_ms=decision_ms, paths=paths, **joined)
 
 
-KEY = (
-    "env", "policy_seed", "updates", "guide", "strength", "weight", "best_of", "steps", "schedule", "seed", "first",
-    "episodes",
-)  # fmt: skip
+COLUMNS = tuple(name for name in KEY if name not in ("train", "split")) + VALUES + ("gflop", "decision_ms", "seconds")
 
 
-def read_scores(path: Path) -> list[dict[str, str]]:
-    """The rows of an evaluation.csv, none if there is no such file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return [dict(schedule="constant", first="0", gflop="", outcomes="") | row for row in csv.DictReader(file)]
+def read_scores(path: Path) -> list[Row]:
+    """The rows of an evaluation.csv, none if there is no such file. Old ones have the raw weight alone, as `weight`."""
+    rows = read_csv(path, Row)
+    return [row if row.raw_weight is not None else _of_old(row) for row in rows]
+
+
+def _of_old(row: Row) -> Row:
+    asked = row.guide != "none" and row.strength is None
+    return msgspec.structs.replace(row, raw_weight=row.weight, weight=row.weight if asked else None)
 
 
 def write_scores(path: Path, scores: list[Score]) -> None:
     """Add rows to evaluation.csv; an arm that was evaluated before on the same episodes is replaced."""
-    rows = {tuple(row[k] for k in KEY): row for row in read_scores(path)}
-    for score in scores:
-        row = {key: str(x) for key, x in score.row().items()}
-        rows[tuple(row[k] for k in KEY)] = row
-    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=list(next(iter(rows.values()))))
-        table.writeheader()
-        table.writerows(rows.values())
+    rows = {row.key: row for row in [*read_scores(path), *(score.row() for score in scores)]}
+    write_csv(path, rows.values(), COLUMNS)

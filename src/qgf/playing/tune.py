@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import chain
+from math import isfinite
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import write_json
+from qgf.files import Count, write_json
 from qgf.method.guides import GUIDES, find
 from qgf.method.schedules import schedule as find_schedule
 from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.playing.arm import Arm, arms
-from qgf.playing.ledger import Player, Row, outcomes
+from qgf.playing.ledger import Player
+from qgf.playing.rows import ARM, Number, Row
 from qgf.statistics import mcnemar
 
 STRENGTHS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -122,28 +125,68 @@ def tune(
         raise UserError("nothing to choose from: give at least one guide")
 
     def play(rivals, first, n):
-        return {arm: outcomes(player.play(arm, "tuning", tuning_seed, first, n)) for arm in rivals}
+        return {arm: player.play(arm, "tuning", tuning_seed, first, n).won for arm in rivals}
 
     winners, trials = halving(dict(all=arms), play, rungs)
     chosen = winners["all"]
     shown = dict(chosen=chosen, none=Arm("none")) | controls(chosen)
     reports = {name: (arm, player.play(arm, "held-out", seed, 0, episodes)) for name, arm in shown.items()}
-    success = {name: outcomes(row) for name, (_, row) in reports.items()}
+    success = {name: row.won for name, (_, row) in reports.items()}
     p = {name: mcnemar(success["chosen"], x) for name, x in success.items() if name != "chosen"}
-    ratio = float(reports["chosen"][1]["ratio"])
+    ratio = reports["chosen"][1].ratio
     return Tuned(chosen, trials, reports, p, cautions(chosen, arms, ratio, success))
+
+
+class Trial(msgspec.Struct, forbid_unknown_fields=True):
+    """What an arm did, as tuned.json has it."""
+
+    guide: str
+    strength: float | None
+    weight: float | None
+    best_of: Count
+    steps: Count | None
+    schedule: str
+    label: str
+    successes: Number
+    episodes: Count
+
+    @property
+    def arm(self) -> Arm:
+        return Arm(*(getattr(self, name) for name in ARM))
+
+
+class Reported(Trial):
+    """The same on the held-out episodes."""
+
+    name: str  # chosen, none, placebo, default
+    ratio: float | None
+    p: float | None  # McNemar's, against the chosen arm
+
+
+class Saved(msgspec.Struct, forbid_unknown_fields=True):
+    """tuned.json: what was chosen and what came of it."""
+
+    arm: Arm
+    trials: list[Trial]
+    reports: list[Reported]
+    cautions: list[str]
 
 
 def save(tuned: Tuned, path: Path) -> None:
     """What was chosen and what came of it, as JSON, for the report."""
-    count = lambda x: dict(successes=int(x.sum()), episodes=len(x))
-    pooled = [asdict(arm) | dict(label=arm.label) | count(x) for arm, x in tuned.trials.items()]
-    held_out = [
-        dict(asdict(arm), name=name, label=arm.label, successes=int(row["successes"]), episodes=int(row["episodes"]),
-             ratio=float(row["ratio"]), p=tuned.p.get(name))
+
+    def told(arm: Arm, wins: float, episodes: int) -> dict[str, Any]:
+        return asdict(arm) | dict(label=arm.label, successes=int(wins), episodes=episodes)
+
+    trials = [Trial(**told(arm, x.sum(), len(x))) for arm, x in tuned.trials.items()]
+    reports = [
+        Reported(
+            **told(arm, row.successes, row.episodes), name=name, p=tuned.p.get(name),
+            ratio=row.ratio if isfinite(row.ratio) else None,
+        )
         for name, (arm, row) in tuned.reports.items()
     ]  # fmt: skip
-    write_json(path, dict(arm=asdict(tuned.arm), trials=pooled, reports=held_out, cautions=tuned.cautions))
+    write_json(path, msgspec.to_builtins(Saved(tuned.arm, trials, reports, tuned.cautions)))
 
 
 def controls(chosen: Arm) -> dict[str, Arm]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from qgf.errors import UserError
 from qgf.files import LOCK, read_json, write_json
@@ -16,7 +17,7 @@ def _claim(directory: Path, record: dict) -> None:
     """Write config.json, or make sure that the run that is there was made with the same settings."""
     path = directory / "config.json"
     if path.exists():
-        old = read_json(path, "a run directory")
+        old = read_json(path, dict[str, Any], "a run directory")
         if "train" in old:
             old["train"] = to_json(from_json(old["train"]))  # with today's defaults for settings it does not know
         others = ("dataset", "flow", "critic_from")

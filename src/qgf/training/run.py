@@ -6,6 +6,7 @@ import csv
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class Run:
 
     @property
     def record(self) -> dict:
-        return read_json(self.directory / "config.json", "a run directory")
+        return read_json(self.directory / "config.json", dict[str, Any], "a run directory")
 
     def policy_dirs(self) -> list[Path]:
         """One folder per seed: policy/, or policy/seed0/ ... when several were trained together.

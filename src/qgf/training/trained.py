@@ -101,7 +101,7 @@ def load_trained(directory: str | Path) -> Trained:
     """
     directory = Path(directory)
     directory = directory / "policy" if (directory / "policy").is_dir() else directory
-    config = read_json(directory / "config.json", "a policy")
+    config = read_json(directory / "config.json", dict[str, Any], "a policy")
     try:
         if config["format"] not in READABLE:
             raise UserError(f"{directory}: policy format {config['format']}, this version reads up to {FORMAT}")

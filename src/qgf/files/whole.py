@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,23 +68,3 @@ def locked(directory: str | Path) -> Iterator[None]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """The content of a JSON file; UserError if it is missing or broken. `what` names its owner in the message."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path.parent}: not {what} (no {path.name})") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: broken JSON ({error})") from error
-
-
-def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows as CSV, in the order of the first one's columns; a table without rows is no file."""
-    if not rows:
-        return path.unlink(missing_ok=True)
-    with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
-        table = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)

@@ -1,0 +1,97 @@
+"""What a run's page says of its arms: every episode counted once, every environment by itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+
+from qgf.method.guides import GUIDES
+from qgf.method.strength import DEFAULT_STRENGTH
+from qgf.playing.arm import Arm
+from qgf.playing.rows import Row
+from qgf.statistics import wilson
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One arm in one environment, the seeds of the policy pooled."""
+
+    arm: Arm
+    successes: int
+    episodes: int
+    returns: float = nan  # means over the episodes
+    value: float = nan
+    ratio: float = nan
+    decision_ms: float = nan
+
+    @property
+    def label(self) -> str:
+        return self.arm.label
+
+    @property
+    def success(self) -> float:
+        return self.successes / self.episodes
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval of the success rate."""
+        return wilson(self.successes, self.episodes)
+
+    @property
+    def usual(self) -> bool:
+        """Whether nothing but the guide and its strength differ from the defaults."""
+        return self.arm.steps is None and self.arm.schedule == "constant"
+
+
+def place(env: str) -> str:
+    """The environment that a row counts for: a policy for several goals is shown over all of them."""
+    return re.sub(r"-task\d+(?=-v0$)", "", env) if "-oraclerep-" in env else env
+
+
+def newest(rows: Iterable[Row]) -> dict[str, list[Shown]]:
+    """The arms of the newest policy by environment, in the order in which these were played first."""
+    rows = list(rows)
+    updates = max((row.updates for row in rows), default=0)
+    played: dict[str, dict[Arm, list[Row]]] = {}
+    for row in rows:
+        if row.updates == updates:
+            played.setdefault(place(row.env), {}).setdefault(row.arm, []).append(row)
+    return {env: _ordered(_shown(arm, once(group)) for arm, group in arms.items()) for env, arms in played.items()}
+
+
+def once(rows: Iterable[Row]) -> list[Row]:
+    """Rows of one arm without those that tell of episodes which a longer one tells of, too."""
+    kept: list[Row] = []
+    for row in sorted(rows, key=lambda row: -row.episodes):
+        whose = (row.env, row.policy_seed, row.seed)
+        rivals = [other for other in kept if (other.env, other.policy_seed, other.seed) == whose]
+        if all(row.first >= x.first + x.episodes or x.first >= row.first + row.episodes for x in rivals):
+            kept.append(row)
+    return kept
+
+
+def _shown(arm: Arm, rows: Sequence[Row]) -> Shown:
+    counts = [row.episodes for row in rows]
+    known = lambda name: [nan if (x := getattr(row, name)) is None else x for row in rows]
+    names = ("returns", "value", "ratio", "decision_ms")
+    means = {name: float(np.average(known(name), weights=counts)) for name in names}
+    return Shown(arm, sum(row.successes for row in rows), sum(counts), **means)
+
+
+def _ordered(shown: Iterable[Shown]) -> list[Shown]:
+    """The cloned policy first, then guides in their order, strengths rising."""
+    rank = {guide: i for i, guide in enumerate(GUIDES)}
+    amount = lambda arm: arm.weight if arm.strength is None else arm.strength
+    key = lambda x: (x.arm.best_of, rank.get(x.arm.guide, len(rank)), amount(x.arm) or 0)
+    return sorted(shown, key=key)
+
+
+def default(shown: Iterable[Shown], guide: str) -> Shown | None:
+    """The arm of a guide nearest the default strength: not the luckiest one."""
+    mine = [x for x in shown if x.arm.guide == guide and x.arm.best_of == 1]
+    mine = [x for x in mine if guide == "none" or x.arm.strength is not None]
+    return min(mine, key=lambda x: (not x.usual, abs((x.arm.strength or 0) - DEFAULT_STRENGTH)), default=None)

@@ -1,0 +1,83 @@
+"""A row of results: what one arm of one policy did in a block of episodes. Every file of results holds such rows."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+import numpy as np
+
+from qgf.files import Digits
+from qgf.playing.arm import Arm
+
+Exact = Annotated[float, Digits(".12g")]  # 1 and 1.0 are the same strength
+Mean = Annotated[float, Digits(".4f")]
+Measured = Annotated[float, Digits(".6g")]
+Number = Annotated[int, msgspec.Meta(ge=0)]
+
+ARM = ("guide", "strength", "weight", "best_of", "steps", "schedule")
+VALUES = (
+    "raw_weight", "successes", "success", "low", "high", "returns", "lengths", "value", "ratio", "skipped", "outcomes",
+)  # fmt: skip
+KEY = ("env", "train", "policy_seed", "updates", *ARM, "split", "seed", "first", "episodes")
+"""What tells two rows apart."""
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One row. A column that a file does not have keeps its default."""
+
+    env: str
+    policy_seed: Number = 0
+    updates: Number = 0
+    guide: str
+    strength: Exact | None = None
+    weight: Exact | None = None  # asked for instead of a strength
+    best_of: Annotated[int, msgspec.Meta(ge=1)]
+    steps: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    schedule: str = "constant"
+    seed: Number
+    first: Number = 0  # number of the first episode
+    episodes: Annotated[int, msgspec.Meta(ge=1)]
+    raw_weight: Measured | None = None  # in force; old tables have it as `weight`
+    successes: Number
+    success: Mean  # fraction, with Wilson's interval
+    low: Mean
+    high: Mean
+    returns: Mean  # means over the episodes
+    lengths: Mean
+    value: Mean
+    ratio: Mean
+    skipped: Number
+    outcomes: str = ""  # a digit per episode, 1 where the task was solved; old tables have none
+    train: str = ""  # name of the training settings
+    split: str = ""  # tuning or held-out
+    task: int | None = None  # of a study, whose `env` is then without it
+    method: str = ""  # of a study
+    gflop: Measured | None = None  # per action chunk
+    decision_ms: Annotated[float, Digits(".2f")] | None = None
+    seconds: Annotated[float, Digits(".1f")] | None = None
+
+    def __post_init__(self):
+        if self.successes > self.episodes:
+            raise ValueError(f"{self.successes} successes of {self.episodes} episodes")
+        counts = len(self.outcomes), self.outcomes.count("1")
+        if self.outcomes and (set(self.outcomes) - {"0", "1"} or counts != (self.episodes, self.successes)):
+            raise ValueError("outcomes do not fit the counts of episodes and successes")
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in KEY)
+
+    @property
+    def arm(self) -> Arm:
+        return Arm(*(getattr(self, name) for name in ARM))
+
+    @property
+    def won(self) -> np.ndarray:
+        """Success of each episode, [episodes]; [0] where a table has no outcomes."""
+        return np.array([x == "1" for x in self.outcomes], bool)
+
+
+def exact(x: float | None) -> float | None:
+    """A strength or weight as files keep it."""
+    return None if x is None else float(f"{x:.12g}")
