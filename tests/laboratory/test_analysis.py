@@ -15,24 +15,21 @@ from qgf import toy
 from qgf.cli.main import main
 from qgf.data import Dataset
 from qgf.errors import UserError
-from qgf.laboratory import measures as analysis
+from qgf.laboratory import noise
 from qgf.laboratory.analysis import analyse, half_critic, halves, some_states
-from qgf.laboratory.measures import (
+from qgf.laboratory.intervals import mean_interval
+from qgf.laboratory.noise import jacobian_matrices, jacobians, noise_sensitivity
+from qgf.laboratory.reach import (
     distance_from_data,
     gradient_as_optimiser,
-    jacobian_matrices,
-    jacobians,
     log_likelihoods,
-    mean_interval,
     nearest_chunk,
     neighbours,
-    noise_sensitivity,
-    runnable,
     sweep,
-)
+)  # fmt: skip
 from qgf.method.policy import guided_flow
 from qgf.pages.report import report
-from qgf.playing.arm import Arm
+from qgf.playing.arm import Arm, runnable
 from qgf.training.run import Run
 
 KEY = jax.random.key(3)
@@ -57,7 +54,7 @@ def same(x, y):
 
 def the(rows, **wanted):
     """The rows with these entries."""
-    return [row for row in rows if all(same(row[key], x) for key, x in wanted.items())]
+    return [row for row in rows if all(same(getattr(row, key), x) for key, x in wanted.items())]
 
 
 # Means, and which guides there are
@@ -85,9 +82,9 @@ def test_a_linear_critic_has_one_direction_whatever_the_noise(float64):
     rows = noise_sensitivity(policy, states(5), KEY, GUIDES)
     assert len(rows) == len(GUIDES) * 4 * 4
     for guide in ("ood", "chain", "qgf"):
-        assert_allclose([row["cosine"] for row in the(rows, guide=guide)], 1, rtol=1e-12)
+        assert_allclose([row.cosine for row in the(rows, guide=guide)], 1, rtol=1e-12)
     for guide in ("jacobian", "bptt"):
-        assert min(row["cosine"] for row in the(rows, guide=guide) if row["t"] == 0.5) < 0.999
+        assert min(row.cosine for row in the(rows, guide=guide) if row.t == 0.5) < 0.999
 
 
 def test_cosines_equal_their_definition(float64):
@@ -107,7 +104,7 @@ def test_cosines_equal_their_definition(float64):
                     for i in range(n)
                 ]
                 (row,) = the(rows, guide=guide, deviation=eps, t=t)
-                found = [row[key] for key in ("cosine", "cosine_low", "cosine_high")]
+                found = [getattr(row, key) for key in ("cosine", "cosine_low", "cosine_high")]
                 assert_allclose(found, mean_interval(np.mean(each, axis=1)), rtol=1e-9)
         a = a + np.stack([worlds.velocity(m, x, t) for x in a]) / 10
 
@@ -137,16 +134,16 @@ def test_guides_that_ask_for_more_are_asked_with_what_they_need(float64):
     policy = guided_flow(parts, parts, 2, "none", 0.0, steps=4)
     assert {"cfgrl", "robustq"} <= set(runnable(policy, states(2)))
     obs, a, t = jnp.zeros(2), jnp.array([0.3, 0.5]), jnp.array(0.25)
-    assert_allclose(analysis.direction(policy, "cfgrl")(obs, a, t), [0.5 - 1, 1.0], rtol=1e-12)
-    assert_allclose(analysis.direction(policy, "robustq")(obs, a, t), [0.75, 0.25], rtol=1e-12)
+    assert_allclose(noise.direction(policy, "cfgrl")(obs, a, t), [0.5 - 1, 1.0], rtol=1e-12)
+    assert_allclose(noise.direction(policy, "robustq")(obs, a, t), [0.75, 0.25], rtol=1e-12)
     rows = noise_sensitivity(policy, states(4), KEY, ("robustq", "cfgrl", "gradstep"))
-    assert {row["guide"] for row in rows} == {"robustq", "cfgrl"}
-    assert_allclose([row["cosine"] for row in the(rows, guide="robustq")], 1, rtol=1e-12)
+    assert {row.guide for row in rows} == {"robustq", "cfgrl"}
+    assert_allclose([row.cosine for row in the(rows, guide="robustq")], 1, rtol=1e-12)
 
 
 def test_where_there_is_no_gradient_there_is_no_cosine():
     policy = in_world(worlds.mixture(1), lambda a: 0.0 * jnp.sum(a))
-    assert all(np.isnan(row["cosine"]) for row in noise_sensitivity(policy, states(3), KEY, ("qgf",)))
+    assert all(np.isnan(row.cosine) for row in noise_sensitivity(policy, states(3), KEY, ("qgf",)))
 
 
 # Jacobians
@@ -157,15 +154,15 @@ def test_one_step_jacobian_is_the_mixtures_and_symmetric(d, float64):
     m = worlds.mixture(d)
     policy = in_world(m, worlds.critic, low=-1e-3, high=1e-3)  # neither derivative sees the clipping
     t, one_step, _ = jacobian_matrices(policy, states(4), KEY)
-    points = analysis.reference_path(policy, states(4), KEY)[1]
+    points = noise.reference_path(policy, states(4), KEY)[1]
     exact = jax.vmap(jax.vmap(m.jacobian, (0, None)))(points, t)
     assert_allclose(one_step, exact, rtol=1e-9, atol=1e-11)
     rows = jacobians(policy, states(4), KEY)
     for k in range(1, 10):
         at = float(t[k])
         values = np.linalg.svd(exact[k], compute_uv=False).mean(0)
-        assert_allclose([row["mean"] for row in the(rows, t=at, quantity="singular value")], values, rtol=1e-8)
-        assert the(rows, t=at, quantity="asymmetry")[0]["mean"] < 1e-9
+        assert_allclose([row.mean for row in the(rows, t=at, quantity="singular value")], values, rtol=1e-8)
+        assert the(rows, t=at, quantity="asymmetry")[0].mean < 1e-9
 
 
 def test_asymmetry_of_a_known_flow(float64):
@@ -173,15 +170,15 @@ def test_asymmetry_of_a_known_flow(float64):
     v = lambda obs, a, t: jnp.array(slope) @ a
     policy = guided_flow(v, lambda obs, a: jnp.sum(a), 2, "none", 0.0, steps=4)
     for row in the(jacobians(policy, states(2), KEY), quantity="asymmetry"):
-        j = np.eye(2) + (1 - row["t"]) * slope
-        assert_allclose(row["mean"], np.linalg.norm(j - j.T) / np.linalg.norm(j + j.T), rtol=1e-12)
+        j = np.eye(2) + (1 - row.t) * slope
+        assert_allclose(row.mean, np.linalg.norm(j - j.T) / np.linalg.norm(j + j.T), rtol=1e-12)
 
 
 def test_amplification_is_the_product_over_the_euler_grid(float64):
     m, steps = worlds.mixture(3), 10
     policy = in_world(m, worlds.critic, steps, low=-1e-3, high=1e-3)  # the chain is measured unclipped
     _, _, chain = jacobian_matrices(policy, states(3), KEY)
-    t, points = analysis.reference_path(policy, states(3), KEY)
+    t, points = noise.reference_path(policy, states(3), KEY)
     rows = the(jacobians(policy, states(3), KEY), quantity="amplification")
     for k in range(steps):
         products = []
@@ -191,14 +188,14 @@ def test_amplification_is_the_product_over_the_euler_grid(float64):
                 product = (np.eye(3) + m.velocity_jacobian(points[j, i], t[j]) / steps) @ product
             products.append(product)
         assert_allclose(chain[k], products, rtol=1e-8, atol=1e-10)
-        assert_allclose(rows[k]["mean"], np.mean(np.linalg.norm(products, 2, axis=(1, 2))), rtol=1e-8)
+        assert_allclose(rows[k].mean, np.mean(np.linalg.norm(products, 2, axis=(1, 2))), rtol=1e-8)
 
 
 def test_amplification_of_fine_steps_is_the_exact_flows(float64):
     m, steps = worlds.mixture(1), 150
     policy = in_world(m, worlds.critic, steps)
     t, _, chain = jacobian_matrices(policy, states(3), KEY)
-    points = analysis.reference_path(policy, states(3), KEY)[1]
+    points = noise.reference_path(policy, states(3), KEY)[1]
     exact = jax.vmap(jax.vmap(lambda a, t: m.ode_derivative(a[0], t), (0, None)))(points, t)
     assert_allclose(chain[..., 0, 0], exact, rtol=0.1)
     assert exact.min() < 0.7 and exact.max() > 1.5
@@ -216,14 +213,14 @@ def test_value_rises_with_the_weight_of_a_concave_critic(float64):
     policy = in_world(world.mixture, world.true_return)
     chosen = weights("qgf", 0.02, 0.05, 0.1, 0.2, 0.4) + sweep((), samples=(1, 4, 16))
     rows = gradient_as_optimiser(policy, states(300), KEY, chosen)
-    assert [row["weight"] for row in rows] == [0.02, 0.05, 0.1, 0.2, 0.4, 0, 0, 0]
+    assert [row.weight for row in rows] == [0.02, 0.05, 0.1, 0.2, 0.4, 0, 0, 0]
     for part in (rows[:5], rows[5:]):
-        assert np.all(np.diff([row["value"] for row in part]) > 0.01)
-    assert rows[5]["gain"] == rows[5]["gain_high"] == 0  # N = 1 is what the others are compared with
+        assert np.all(np.diff([row.value for row in part]) > 0.01)
+    assert rows[5].gain == rows[5].gain_high == 0  # N = 1 is what the others are compared with
     acting, many = policy.guided("qgf", weight=0.2), policy(states(300 * 32), jax.random.fold_in(KEY, 1))
     q = lambda actions: -((np.asarray(actions)[:, 0, 0] - world.best) ** 2)
     before, after, spread = q(policy(states(300), KEY)), q(acting(states(300), KEY)), q(many).reshape(300, 32).std(1)
-    assert_allclose(rows[3]["value"], np.mean(after), rtol=1e-9)
+    assert_allclose(rows[3].value, np.mean(after), rtol=1e-9)
     found = [rows[3][k] for k in ("gain", "gain_low", "gain_high")]
     assert_allclose(found, mean_interval((after - before) / spread), rtol=1e-9)
 
@@ -235,8 +232,8 @@ def test_the_best_of_n_gains_what_order_statistics_say():
         policy = in_world(m, lambda a, k=scale, c=offset: k * a[0] + c, steps=50)
         rows = gradient_as_optimiser(policy, states(2000), KEY, sweep((), samples=(4, 16)), lambda obs, a: -3 * a[0])
         # The spread of 32 samples: 1 / E[1/s] is lower than 1 by 3.9 %, so the ratio is larger by as much.
-        assert_allclose([row["gain"] for row in rows], np.array([1.0294, 1.7660]) * 1.039, atol=0.06)
-        assert_allclose([row["judged_gain"] for row in rows], [-row["gain"] for row in rows], rtol=1e-4)
+        assert_allclose([row.gain for row in rows], np.array([1.0294, 1.7660]) * 1.039, atol=0.06)
+        assert_allclose([row.judged_gain for row in rows], [-row.gain for row in rows], rtol=1e-4)
 
 
 def test_an_exploited_critic_shows_as_a_gap():
@@ -244,11 +241,11 @@ def test_an_exploited_critic_shows_as_a_gap():
     policy = in_world(world.mixture, world.critic, world.steps)
     judge = lambda obs, a: world.true_return(a)
     rows = gradient_as_optimiser(policy, states(300), KEY, weights("qgf", 1.0, 2.0, 3.0), judge)
-    assert np.all(np.diff([row["value"] for row in rows]) > 2)
-    assert np.all(np.diff([row["gain"] for row in rows]) > 0.5)
-    assert np.all(np.diff([row["judged"] for row in rows]) < -1)
-    assert np.all(np.diff([row["judged_gain"] for row in rows]) < -0.2)
-    assert rows[-1]["judged"] < rows[-1]["value"] - 8
+    assert np.all(np.diff([row.value for row in rows]) > 2)
+    assert np.all(np.diff([row.gain for row in rows]) > 0.5)
+    assert np.all(np.diff([row.judged for row in rows]) < -1)
+    assert np.all(np.diff([row.judged_gain for row in rows]) < -0.2)
+    assert rows[-1].judged < rows[-1].value - 8
 
 
 # Distance from the data
@@ -301,13 +298,13 @@ def test_guidance_leaves_the_data_and_the_jacobian_stays_nearer(float64):
     chosen = weights("ood", 0.3, 3.0) + weights("jacobian", 3.0)
     rows = distance_from_data(policy, states(n), KEY, chosen, data, dense=40)
     small, large, kept = rows
-    assert small["distance"] < 0.1 < 1 < large["distance"]
-    assert small["distance"] < kept["distance"] < large["distance"] - 1
-    assert small["log_likelihood"] - 4 > kept["log_likelihood"] > large["log_likelihood"] + 20
+    assert small.distance < 0.1 < 1 < large.distance
+    assert small.distance < kept.distance < large.distance - 1
+    assert small.log_likelihood - 4 > kept.log_likelihood > large.log_likelihood + 20
     a = np.asarray(policy.guided("ood", weight=3.0)(states(n), KEY))[:, 0]
-    assert_allclose(large["distance"], np.mean(nearest_chunk(a, data)), rtol=1e-9)
+    assert_allclose(large.distance, np.mean(nearest_chunk(a, data)), rtol=1e-9)
     exact = [float(m.log_prob(jnp.array(x), jnp.ones(()))) for x in a[:40]]
-    assert_allclose(large["log_likelihood"], np.mean(exact), rtol=1e-2)
+    assert_allclose(large.log_likelihood, np.mean(exact), rtol=1e-2)
 
 
 # A run

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.testing import assert_array_equal
 
 import qgf.environments.vector
@@ -242,7 +243,7 @@ def test_several_environments_have_a_table_and_a_figure_each_and_one_together(tm
     study = read_study(
         write(tmp_path, text + "[train.tiny]\n[method.qgf]\nstrength = 1\n[method.placebo]\nstrength = 1")
     )
-    rows = [row | dict(train="tiny", steps="") for row in ROWS if row["method"] in study.methods]
+    rows = [replace(row, train="tiny") for row in ROWS if row.method in study.methods]
     write_study(write_results(qgf.laboratory.workshop.Workshop(study, tmp_path, tmp_path, print), rows))
     for name in ("aggregate", *(f"aggregate-{env}" for env in ENVS)):
         assert {row["method"] for row in table(tmp_path / "tiny" / f"{name}.csv")} == set(study.methods)

@@ -96,8 +96,8 @@ def test_flops_of_every_guide_by_hand(guide, networks):
 
 def test_cost_measures_every_arm(networks):
     rows = cost(networks, np.zeros((9, OBS), np.float32), KEY, arms(("none", "bptt"), best_of=(1, 4)), calls=3)
-    assert [(row["guide"], row["best_of"]) for row in rows] == [("none", 1), ("bptt", 1), ("none", 4), ("bptt", 4)]
-    assert rows[0]["flop"] == BY_HAND["none"]
-    assert rows[3]["flop"] == 4 * (BY_HAND["bptt"] + CRITIC)
-    assert all(0 < row["milliseconds"] < 1000 for row in rows)
-    assert rows[0]["bytes"] < rows[1]["bytes"] < rows[3]["bytes"]
+    assert [(row.guide, row.best_of) for row in rows] == [("none", 1), ("bptt", 1), ("none", 4), ("bptt", 4)]
+    assert rows[0].flop == BY_HAND["none"]
+    assert rows[3].flop == 4 * (BY_HAND["bptt"] + CRITIC)
+    assert all(0 < row.milliseconds < 1000 for row in rows)
+    assert rows[0].bytes < rows[1].bytes < rows[3].bytes

@@ -26,7 +26,7 @@ from qgf.environments.ogbench.names import parse_name
 from qgf.errors import Caution, UserError
 from qgf.laboratory.analysis import some_states
 from qgf.laboratory.compare import compare
-from qgf.laboratory.measures import neighbours
+from qgf.laboratory.reach import neighbours
 from qgf.laboratory.study import read_study
 from qgf.method.policy import act_jit
 from qgf.networks.blocks import Nets

@@ -104,7 +104,9 @@ def _print_tuned(tuned, ledger):
         low, high = wilson(row.successes, row.episodes)
         p = f"{tuned.p[name]:.2g}" if name in tuned.p else ""
         interval = f"{100 * low:.0f} to {100 * high:.0f} %"
-        reports.append([name, arm.label, f"{100 * row.successes / row.episodes:.0f} %", interval, f"{row.ratio:.2f}", p])
+        reports.append(
+            [name, arm.label, f"{100 * row.successes / row.episodes:.0f} %", interval, f"{row.ratio:.2f}", p]
+        )
     print_table(("held-out episodes", "arm", "success", "95 % interval", "|wg|/|v|", "p (McNemar)"), reports, words=2)
     for note in tuned.cautions:
         console.print(Text("caution:", "yellow").append(f" {note}", "default"))

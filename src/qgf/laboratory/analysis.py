@@ -1,4 +1,4 @@
-"""All measurements of `measures` for a run, with critics of its own to guide and to judge."""
+"""All measurements of what a critic's gradient is worth, for a run, with critics of its own to guide and to judge."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
+import msgspec
 import numpy as np
 
 from qgf.data import Dataset
 from qgf.environments.datasets import dataset_of
 from qgf.errors import UserError
-from qgf.files import locked, write_table
-from qgf.laboratory.cost import cost
-from qgf.laboratory.measures import (
+from qgf.files import locked, write_csv
+from qgf.laboratory.cost import Price, cost
+from qgf.laboratory.noise import Cosine, Jacobian, jacobians, noise_sensitivity
+from qgf.laboratory.reach import (
     SAMPLES,
-    Row,
+    Far,
+    Reached,
     distance_from_data,
     gradient_as_optimiser,
-    jacobians,
     neighbours,
-    noise_sensitivity,
-    runnable,
     sweep,
 )
 from qgf.method.policy import Policy
-from qgf.playing.arm import arms
+from qgf.playing.arm import arms, runnable
 from qgf.training.config import TrainConfig
 from qgf.training.loop import train
 from qgf.training.run import Run
 from qgf.training.trained import load_trained
 
 Tell = Callable[[str, int, int], None]
-
-
-# All of it, for a run
+TABLES: dict[str, type[msgspec.Struct]] = dict(noise=Cosine, jacobian=Jacobian, value=Reached, distance=Far, cost=Price)
+"""What the rows of each analysis/NAME.csv are."""
 
 
 def halves(dataset: Dataset) -> tuple[Dataset, Dataset]:
@@ -125,14 +124,13 @@ def analyse(
         )
         chunks, key = neighbours(dataset, observations, policy.horizon), jax.random.key(seed)
         for name, rows in _tables(policy, first, second.critic, observations, key, guides, samples, chunks, progress):
-            short = [{k: f"{x:.6g}" if isinstance(x, float) else x for k, x in row.items()} for row in rows]
-            write_table(folder / f"{name}.csv", short)
+            write_csv(folder / f"{name}.csv", rows, TABLES[name].__struct_fields__)
     return folder
 
 
 def _tables(
     policy, half, judge, observations, key, guides, samples, chunks, progress
-) -> Iterator[tuple[str, list[Row]]]:
+) -> Iterator[tuple[str, Sequence[msgspec.Struct]]]:
     """Every measurement by the name of its table."""
     chosen = sweep(guides, samples=samples)
     yield "noise", noise_sensitivity(policy, observations, key, guides, progress=partial(progress, "noise"))

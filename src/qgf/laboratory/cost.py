@@ -4,17 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 from jax import Array
 
 from qgf.method.flops import flops
 from qgf.method.policy import Policy
 from qgf.playing.arm import Arm
+from qgf.playing.rows import Measured
+
+
+class Price(msgspec.Struct):
+    """A row of cost.csv."""
+
+    guide: str
+    best_of: int
+    flop: Measured
+    milliseconds: Measured
+    bytes: Measured
 
 
 def cost(
@@ -24,11 +35,10 @@ def cost(
     chosen: Sequence[Arm],
     calls: int = 50,
     progress: Callable[[int, int], None] = lambda done, total: None,
-) -> list[dict[str, Any]]:
+) -> list[Price]:
     """What one action chunk of one state costs: FLOP, milliseconds (median of `calls` compiled calls), peak bytes.
 
-    The memory is that of the compiled program beside its arguments (temporaries and result). Rows: guide, best_of,
-    flop, milliseconds, bytes.
+    The memory is that of the compiled program beside its arguments (temporaries and result).
     """
     obs = jax.tree.map(lambda x: jnp.asarray(x[:1]), observations)
     rows = []
@@ -38,8 +48,8 @@ def cost(
         act = lambda arrays, obs, key, fixed=fixed: eqx.combine(arrays, fixed).act(obs, key)[0]
         compiled = jax.jit(act).lower(arrays, obs, key).compile()
         seconds = [_seconds(lambda: compiled(arrays, obs, key)) for _ in range(calls + 1)][1:]  # noqa: B023
-        row = dict(guide=arm.guide, best_of=arm.best_of, flop=flops(act, arrays, obs, key))
-        rows.append(row | dict(milliseconds=1e3 * float(np.median(seconds)), bytes=memory(compiled)))
+        milliseconds = 1e3 * float(np.median(seconds))
+        rows.append(Price(arm.guide, arm.best_of, flops(act, arrays, obs, key), milliseconds, memory(compiled)))
         progress(i + 1, len(chosen))
     return rows
 

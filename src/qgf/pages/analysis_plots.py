@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Sequence
 from math import ceil
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,31 +12,16 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from qgf.pages.plots import FAINT, INK, MARKERS, _figure, colour
 
-Rows = Sequence[dict]
+Rows = Sequence[Any]  # of a table of the analysis
 REACH = "strength (standard deviations of the reference action)"
 
 
-def read_table(path: Path) -> list[dict]:
-    """The rows of a table, numbers as numbers; none if there is no such file."""
-    if not path.exists():
-        return []
-    with open(path, newline="") as file:
-        return [{key: _number(x) for key, x in row.items()} for row in csv.DictReader(file)]
-
-
-def _number(text: str):
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
 def _column(rows: Rows, name: str) -> np.ndarray:
-    return np.array([row[name] for row in rows], float)
+    return np.array([getattr(row, name) for row in rows], float)
 
 
 def _guides(rows: Rows) -> list[str]:
-    return list(dict.fromkeys(row["guide"] for row in rows if row["guide"] != "none"))
+    return list(dict.fromkeys(row.guide for row in rows if row.guide != "none"))
 
 
 def _line(ax, rows: Rows, x: str, y: str, guide: str) -> None:
@@ -56,11 +40,11 @@ def _legend(figure: Figure, ax) -> None:
 
 def noise(rows: Rows) -> Figure:
     """cos(g(a_t), g(a_t + eps)) against t, one panel per deviation of eps."""
-    deviations = sorted({row["deviation"] for row in rows})
+    deviations = sorted({row.deviation for row in rows})
     figure, axes = _figure(2.9 * len(deviations), 3.2, ncols=len(deviations), sharey=True, squeeze=False)
     for ax, deviation in zip(axes[0], deviations, strict=True):
         for guide in _guides(rows):
-            mine = [row for row in rows if row["guide"] == guide and row["deviation"] == deviation]
+            mine = [row for row in rows if row.guide == guide and row.deviation == deviation]
             _line(ax, mine, "t", "cosine", guide)
         ax.set(title=f"noise of deviation {deviation:g}", xlabel="time t")
         ax.grid(True)
@@ -75,17 +59,18 @@ JUDGES = dict(gain="the critic that guides", judged_gain="a critic of other data
 
 def value(rows: Rows) -> Figure:
     """Q gained over the unguided action against strength, best-of-N as levels; by the guide and by the judge."""
-    judges = {key: title for key, title in JUDGES.items() if key in rows[0]}
+    judges = {key: title for key, title in JUDGES.items() if getattr(rows[0], key) is not None}
     figure, axes = _figure(4.4 * len(judges) + 0.6, 3.6, ncols=len(judges), sharey=True, squeeze=False)
     for ax, (key, title) in zip(axes[0], judges.items(), strict=True):
         for guide in _guides(rows):
-            _line(ax, sorted((r for r in rows if r["guide"] == guide), key=_strength), "strength", key, guide)
-        strengths = sorted({row["strength"] for row in rows if row["strength"] != ""})
+            _line(ax, sorted((r for r in rows if r.guide == guide), key=_strength), "strength", key, guide)
+        strengths = sorted({row.strength for row in rows if row.strength is not None})
         for row in rows:
-            if row["guide"] == "none" and row["best_of"] > 1:
-                ax.axhline(row[key], color=FAINT, ls=":", lw=1.3, zorder=1)
-                label = f"best of {row['best_of']:.0f}"
-                ax.annotate(label, (1, row[key]), xycoords=ax.get_yaxis_transform(), fontsize=8, color=INK, va="center")
+            if row.guide == "none" and row.best_of > 1:
+                ax.axhline(getattr(row, key), color=FAINT, ls=":", lw=1.3, zorder=1)
+                label = f"best of {row.best_of:.0f}"
+                at = dict(xycoords=ax.get_yaxis_transform(), va="center")
+                ax.annotate(label, (1, getattr(row, key)), fontsize=8, color=INK, **at)
         ax.axhline(0, color=colour("none"), lw=1.2, zorder=1)
         ax.set(title=f"judged by {title}", xscale="log", xlabel=REACH)
         ax.set_xticks(strengths, [f"{x:g}" for x in strengths])
@@ -96,13 +81,13 @@ def value(rows: Rows) -> Figure:
     return figure
 
 
-def _strength(row: dict) -> float:
-    return row["strength"]
+def _strength(row) -> float:
+    return row.strength
 
 
 def distance(rows: Rows) -> Figure:
     """Distance from the data, and likelihood, against Q gained: one line per guide, through its strengths."""
-    judges = {key: title for key, title in JUDGES.items() if key in rows[0]}
+    judges = {key: title for key, title in JUDGES.items() if getattr(rows[0], key) is not None}
     axis = dict(
         distance="RMS distance to the\nnearest chunk of the data", log_likelihood="log-likelihood\nunder the flow, nats"
     )
@@ -113,10 +98,10 @@ def distance(rows: Rows) -> Figure:
         for i, (far, label) in enumerate(axis.items()):
             ax = axes[i][j]
             for guide in _guides(rows):
-                mine = sorted((r for r in rows if r["guide"] == guide), key=_strength)
+                mine = sorted((r for r in rows if r.guide == guide), key=_strength)
                 marks = dict(color=colour(guide), marker=MARKERS.get(guide, "P"), label=guide)
                 ax.plot(_column(mine, gain), _column(mine, far), lw=1.5, ms=7 if guide == "qgf" else 4.5, **marks)
-            _best_of(ax, [r for r in rows if r["guide"] == "none"], gain, far)
+            _best_of(ax, [r for r in rows if r.guide == "none"], gain, far)
             ax.grid(True)
             if j == 0:
                 ax.set_ylabel(label)
@@ -127,24 +112,24 @@ def distance(rows: Rows) -> Figure:
 
 
 def _best_of(ax, rows: Rows, x: str, y: str) -> None:
-    rows = sorted(rows, key=lambda r: r["best_of"])
+    rows = sorted(rows, key=lambda r: r.best_of)
     ax.plot(
         _column(rows, x), _column(rows, y), color=colour("none"), marker="o", ls=":", lw=1.3, ms=4, label="best of N"
     )
     for row in rows:
         place = dict(textcoords="offset points", xytext=(4, 4), fontsize=7.5, color=INK)
-        ax.annotate(f"{row['best_of']:.0f}", (row[x], row[y]), **place)
+        ax.annotate(f"{row.best_of:.0f}", (getattr(row, x), getattr(row, y)), **place)
 
 
 def jacobian(rows: Rows) -> Figure:
     """Singular values of J, its asymmetry and the chain's amplification, against t."""
     figure, axes = _figure(10.2, 3.2, ncols=3)
-    pick: Callable[[str], list[dict]] = lambda name: [r for r in rows if r["quantity"] == name]
+    pick: Callable[[str], list[Any]] = lambda name: [r for r in rows if r.quantity == name]
     values = pick("singular value")
-    ranks = sorted({r["rank"] for r in values})
+    ranks = sorted({r.rank for r in values})
     shades = np.linspace(1.0, 0.25, len(ranks))
     for rank, shade in zip(ranks, shades, strict=True):
-        mine = [r for r in values if r["rank"] == rank]
+        mine = [r for r in values if r.rank == rank]
         label = {ranks[0]: "largest", ranks[-1]: "smallest"}.get(rank)
         axes[0].plot(
             _column(mine, "t"), _column(mine, "mean"), color=colour("jacobian"), alpha=shade, lw=1.5, label=label
@@ -169,14 +154,14 @@ def jacobian(rows: Rows) -> Figure:
 
 def cost(rows: Rows) -> Figure:
     """FLOP, latency and memory of one action of every arm, each on a logarithmic scale."""
-    rows = sorted(rows, key=lambda r: (r["best_of"], r["flop"]))
+    rows = sorted(rows, key=lambda r: (r.best_of, r.flop))
     y = np.arange(len(rows))[::-1]
     figure, axes = _figure(10.2, 0.28 * len(rows) + 1.0, ncols=3, sharey=True)
-    labels = [r["guide"] + (f", best of {r['best_of']:.0f}" if r["best_of"] > 1 else "") for r in rows]
+    labels = [r.guide + (f", best of {r.best_of:.0f}" if r.best_of > 1 else "") for r in rows]
     quantities = (("flop", 1e-6, "MFLOP, counted"), ("milliseconds", 1, "ms, one state"), ("bytes", 1e-3, "kB, peak"))
     for ax, (name, unit, title) in zip(axes, quantities, strict=True):
         for at, row in zip(y, rows, strict=True):
-            x, guide = unit * row[name], row["guide"]
+            x, guide = unit * getattr(row, name), row.guide
             ax.plot(x, at, MARKERS.get(guide, "P"), color=colour(guide), ms=9 if guide == "qgf" else 6)
             ax.annotate(
                 f"{x:.3g}" if x < 1000 else f"{x:,.0f}",

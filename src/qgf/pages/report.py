@@ -14,9 +14,10 @@ import jax
 import numpy as np
 
 from qgf.environments.maze import Walks
-from qgf.files import atomic_path, read_json, write_text
+from qgf.files import atomic_path, read_csv, read_json, write_text
+from qgf.laboratory.analysis import TABLES
 from qgf.pages import plots
-from qgf.pages.analysis_plots import SECTIONS, read_table
+from qgf.pages.analysis_plots import SECTIONS
 from qgf.pages.arms import Shown, default, newest
 from qgf.playing.scores import read_scores
 from qgf.playing.tune import Saved
@@ -188,7 +189,7 @@ def _actions(run: Run, rows: Sequence[Shown], figures: Path) -> str:
 
 
 def _analysis(run: Run, figures: Path) -> str:
-    tables = {name: read_table(run.directory / "analysis" / f"{name}.csv") for name in SECTIONS}
+    tables = {name: read_csv(run.directory / "analysis" / f"{name}.csv", TABLES[name]) for name in SECTIONS}
     pictures = [
         _embed(draw(tables[name]), figures / f"analysis-{name}.png", caption)
         for name, (draw, caption) in SECTIONS.items()

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from qgf.errors import UserError
+from qgf.method.guides import GUIDES, WRAPPERS
 from qgf.method.policy import Policy
 from qgf.method.strength import DEFAULT_STRENGTH
 
@@ -67,19 +68,34 @@ def arms(
     ]
 
 
-def possible(policy: Policy, guides: Iterable[str]) -> dict[str, str]:
-    """Which guides this policy can run: name -> "" or what it lacks."""
+def possible(policy: Policy, guides: Iterable[str], observations=None) -> dict[str, str]:
+    """Which guides this policy can run: name -> "" or what it lacks. A policy that was not trained here, and does not
+    know what it observes, is asked with `observations` [B, S].
+    """
     lacks = {}
     for guide in guides:
         try:
-            _shapes(policy.guided(guide))
+            check(policy.guided(guide, weight=0.0), observations)
             lacks[guide] = ""
         except UserError as error:
             lacks[guide] = str(error)
     return lacks
 
 
-def _shapes(policy: Policy) -> None:
-    """Trace the policy without running it, so that what it lacks is known before anything is played."""
-    obs = jax.ShapeDtypeStruct((1, *policy.velocity.mean.shape), np.float32)  # type: ignore[attr-defined]
-    jax.eval_shape(policy.act, obs, jax.random.key(0))
+def runnable(policy: Policy, observations, guides: Iterable[str] = ()) -> list[str]:
+    """The guides named, or without names all that the policy can run; controls and "none" only if they are named.
+
+    Raises UserError for a name that is unknown or asks for a network that the policy does not have.
+    """
+    named = list(guides)
+    lacks = possible(policy, named or [g for g in GUIDES if g != "none" and g not in WRAPPERS], observations)
+    if named and (lack := next(filter(None, lacks.values()), "")):
+        raise UserError(lack)
+    return [guide for guide, lack in lacks.items() if not lack]
+
+
+def check(policy: Policy, observations=None) -> None:
+    """Trace the policy without running it, so that what it lacks is known before anything is played: UserError."""
+    if observations is None:
+        observations = jax.ShapeDtypeStruct((1, *policy.velocity.mean.shape), np.float32)  # type: ignore[attr-defined]
+    jax.eval_shape(policy.act, observations, jax.random.key(0))

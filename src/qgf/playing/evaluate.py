@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from qgf.errors import UserError
-from qgf.playing.arm import Arm, _shapes
+from qgf.playing.arm import Arm, check
 from qgf.playing.episodes import _check_episodes, environments, evaluate
 from qgf.playing.scores import Score
 
@@ -27,7 +27,7 @@ def evaluate_run(run, chosen: list[Arm], env_name: str, episodes: int, seed: int
     policies = [load_trained(folder) for folder in run.policy_dirs()]
     ways = [[arm.of(trained.policy()) for arm in chosen] for trained in policies]  # fails early on a bad option
     for way in ways[0]:
-        _shapes(way)
+        check(way)
     _check_episodes(episodes)
     envs = environments(env_name, policies[0].spec.horizon, episodes)
     scores = []
