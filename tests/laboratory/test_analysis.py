@@ -221,7 +221,7 @@ def test_value_rises_with_the_weight_of_a_concave_critic(float64):
     q = lambda actions: -((np.asarray(actions)[:, 0, 0] - world.best) ** 2)
     before, after, spread = q(policy(states(300), KEY)), q(acting(states(300), KEY)), q(many).reshape(300, 32).std(1)
     assert_allclose(rows[3].value, np.mean(after), rtol=1e-9)
-    found = [rows[3][k] for k in ("gain", "gain_low", "gain_high")]
+    found = [getattr(rows[3], k) for k in ("gain", "gain_low", "gain_high")]
     assert_allclose(found, mean_interval((after - before) / spread), rtol=1e-9)
 
 

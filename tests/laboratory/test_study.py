@@ -1,6 +1,7 @@
 """Study files: what is good is read as it stands, what is wrong is one line that names file, section and key."""
 
 import dataclasses
+import json
 import re
 import sys
 from pathlib import Path
@@ -144,10 +145,24 @@ train = ["base", "edp"]
     assert study.methods["qgf"].candidates(env)[0] == Candidate("base", Arm("qgf", STRENGTHS[0]))
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "docs" / "studies").glob("*.toml")), ids=str)
-def test_the_studies_of_the_documentation_can_be_read(path):
-    study = read_study(path)
-    assert study.name == path.stem and len(study.methods) > 1
+DOCS = Path(__file__).parents[2] / "docs" / "studies"
+
+
+def said(x):
+    """What differs from the defaults, in the words of JSON."""
+    if dataclasses.is_dataclass(x):
+        fields = {f.name: (getattr(x, f.name), f.default) for f in dataclasses.fields(x)}
+        return {"": type(x).__name__} | {name: said(value) for name, (value, usual) in fields.items() if value != usual}
+    if isinstance(x, dict):
+        return {key: said(value) for key, value in x.items()}
+    return [said(value) for value in x] if isinstance(x, (list, tuple)) else x
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_studies_of_the_documentation_say_what_they_always_said(path):
+    """studies.json is what the first reader, whose schema was its own, made of them."""
+    wanted = json.loads(Path(__file__).with_name("studies.json").read_text(encoding="utf-8"))
+    assert said(read_study(path)) == wanted[path.stem]
 
 
 # What is wrong
@@ -155,64 +170,78 @@ def test_the_studies_of_the_documentation_can_be_read(path):
 ENV, TRAIN, METHOD = re.split(r"(?m)^(?=\[(?:train|method))", SMALL)
 TWO = ENV + TRAIN + "[train.other]\n" + METHOD
 WRONG = {  # name: text, what the line must say
-    "broken TOML": ("episodes = \n" + SMALL, ["not a study file", "line 1"]),
+    "broken TOML": ("episodes = \n" + SMALL, ["broken TOML", "line 1"]),
     "no environment": (TRAIN + METHOD, ["no [environment] section"]),
     "no train": (ENV + METHOD, ["no [train] section"]),
     "no method": (ENV + TRAIN, ["no [method] section"]),
     "nothing": ("", ["no [environment] section"]),
     "unknown section": (SMALL + "[methods.x]\n", ["unknown key 'methods'", "did you mean 'method'"]),
     "unknown key": ("episode = 3\n" + SMALL, ["unknown key 'episode'", "did you mean 'episodes'"]),
-    "environment key": (ENV + "task = 3\n" + TRAIN + METHOD, ["[environment]", "'task'", "did you mean 'tasks'"]),
-    "train key": (ENV + TRAIN + "widht = 3\n" + METHOD, ["[train.base]", "'widht'", "did you mean 'width'"]),
-    "seed of a training": (ENV + TRAIN + "seed = 3\n" + METHOD, ["[train.base]", "unknown key 'seed'"]),
-    "method key": (SMALL + "strenght = 1\n", ["[method.qgf]", "'strenght'", "did you mean 'strength'"]),
-    "tuning key": (SMALL + "[tuning]\nrung = [1]\n", ["[tuning]", "'rung'", "did you mean 'rungs'"]),
-    "training method": (ENV + TRAIN + 'method = "bcc"\n' + METHOD, ["[train.base]", "did you mean 'bc'"]),
-    "guide": (SMALL + 'guide = "qfg"\nstrength = 1\n', ["[method.qgf]", "did you mean 'qgf'"]),
-    "guide among good ones": (SMALL + 'guide = ["ood", "bppt"]\n', ["[method.qgf]", "did you mean 'bptt'"]),
-    "schedule": (SMALL + 'schedule = "lineer"\n', ["[method.qgf]", "did you mean 'linear'"]),
-    "way to tune": (SMALL + 'tune = "halve"\n', ["[method.qgf]", "did you mean 'halving'"]),
-    "training of a method": (SMALL + 'train = "bass"\n', ["[method.qgf]", "did you mean 'base'"]),
-    "training of an environment": (ENV + 'train = "bass"\n' + TRAIN + METHOD, ["[environment]", "did you mean 'base'"]),
-    "lender": (ENV + TRAIN + 'flow = "bass"\n' + METHOD, ["[train.base] flow", "unknown training 'bass'"]),
-    "lender of critics": (ENV + TRAIN + 'critic_from = "b"\n' + METHOD, ["[train.base] critic_from", "'b'"]),
+    "environment key": (ENV + "task = 3\n" + TRAIN + METHOD, ["at environment", "'task'", "did you mean 'tasks'"]),
+    "train key": (ENV + TRAIN + "widht = 3\n" + METHOD, ["at train.base", "'widht'", "did you mean 'width'"]),
+    "seed of a training": (ENV + TRAIN + "seed = 3\n" + METHOD, ["at train.base", "unknown key 'seed'"]),
+    "method key": (SMALL + "strenght = 1\n", ["at method.qgf", "'strenght'", "did you mean 'strength'"]),
+    "tuning key": (SMALL + "[tuning]\nrung = [1]\n", ["at tuning", "'rung'", "did you mean 'rungs'"]),
+    "training method": (ENV + TRAIN + 'method = "bcc"\n' + METHOD, ["at train.base", "did you mean 'bc'"]),
+    "guide": (SMALL + 'guide = "qfg"\nstrength = 1\n', ["at method.qgf", "did you mean 'qgf'"]),
+    "guide among good ones": (SMALL + 'guide = ["ood", "bppt"]\n', ["at method.qgf", "did you mean 'bptt'"]),
+    "schedule": (SMALL + 'schedule = "lineer"\n', ["at method.qgf", "did you mean 'linear'"]),
+    "way to tune": (
+        SMALL + 'tune = "halve"\n', ['at method.qgf.tune: expected one of "halving", "never", "offline", got "halve"'],
+    ),
+    "training of a method": (SMALL + 'train = "bass"\n', ["at method.qgf", "did you mean 'base'"]),
+    "training of an environment": (
+        ENV + 'train = "bass"\n' + TRAIN + METHOD, ["at environment", "did you mean 'base'"],
+    ),
+    "lender": (ENV + TRAIN + 'flow = "bass"\n' + METHOD, ["at train.base.flow", "unknown training 'bass'"]),
+    "lender of critics": (ENV + TRAIN + 'critic_from = "b"\n' + METHOD, ["at train.base.critic_from", "'b'"]),
     "lent to itself": (ENV + TRAIN + 'critic_from = "base"\n' + METHOD, ["borrow from one another", "base -> base"]),
     "circle": (
         ENV + TRAIN + 'flow = "other"\n[train.other]\ncritic_from = "base"\n' + METHOD,
         ["borrow from one another", "base", "other"],
     ),
-    "two scales": (SMALL + "strength = [1, 2]\nweight = 0.1\n", ["[method.qgf]", "strengths or weights, not both"]),
-    "several arms": (SMALL + 'tune = "never"\n', ["[method.qgf]", "6 arms and nothing to choose by"]),
+    "two scales": (SMALL + "strength = [1, 2]\nweight = 0.1\n", ["at method.qgf", "strengths or weights, not both"]),
+    "several arms": (
+        SMALL + 'tune = "never"\n', ["at method.qgf", "6 arms and nothing to choose by", "write each = true"],
+    ),
     "several trainings": (
         TWO + 'guide = "none"\ntrain = ["base", "other"]\ntune = "never"\n',
-        ["[method.qgf]", "2 arms and nothing to choose by", "one train"],
+        ["at method.qgf", "2 arms and nothing to choose by", "write each = true"],
     ),
-    "unknown among trainings": (SMALL + 'train = ["base", "bass"]\n', ["[method.qgf]", "unknown training 'bass'"]),
+    "unknown among trainings": (SMALL + 'train = ["base", "bass"]\n', ["at method.qgf", "unknown training 'bass'"]),
     "offline trainings": (
         TWO + 'strength = [1, 2]\ntrain = ["base", "other"]\ntune = "offline"\n',
-        ["[method.qgf]", "offline chooses among", "train"],
+        ["at method.qgf", "offline chooses among", "train"],
     ),
-    "empty list of trainings": (ENV + TRAIN + "steps = []\n" + METHOD, ["[train.base]", "steps is an empty list"]),
-    "wrong in a list": (ENV + TRAIN + "steps = [10, 0.5]\n" + METHOD, ["[train.base]", "steps must be a whole number"]),
+    "empty list of trainings": (ENV + TRAIN + "steps = []\n" + METHOD, ["at train.base.steps: an empty list"]),
+    "wrong in a list": (
+        ENV + TRAIN + "steps = [10, 0.5]\n" + METHOD, ["at train.base.steps: expected a whole number >= 1, got 0.5"],
+    ),
     "a training twice": (
-        ENV + TRAIN + "[train.a]\nsteps = [1, 2]\n[train.a-steps-2]\n" + METHOD, ["[train.a-steps-2]", "rename"],
+        ENV + TRAIN + "[train.a]\nsteps = [1, 2]\n[train.a-steps-2]\n" + METHOD, ["at train.a-steps-2", "rename"],
     ),
-    "offline weights": (SMALL + 'weight = [1, 2]\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
-    "offline guides": (SMALL + 'guide = ["qgf", "ood"]\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
-    "offline samples": (SMALL + 'best_of = [1, 2]\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
-    "offline without guide": (SMALL + 'guide = "none"\ntune = "offline"\n', ["[method.qgf]", "offline chooses among"]),
+    "offline weights": (SMALL + 'weight = [1, 2]\ntune = "offline"\n', ["at method.qgf", "offline chooses among"]),
+    "offline guides": (
+        SMALL + 'guide = ["qgf", "ood"]\ntune = "offline"\n', ["at method.qgf", "offline chooses among"],
+    ),
+    "offline samples": (SMALL + 'best_of = [1, 2]\ntune = "offline"\n', ["at method.qgf", "offline chooses among"]),
+    "offline without guide": (SMALL + 'guide = "none"\ntune = "offline"\n', ["at method.qgf", "offline chooses among"]),
     "equal seeds": ("seed = 1\n" + SMALL, ["seed and the tuning seed are both 1"]),
     "equal seeds by tuning": (SMALL + "[tuning]\nseed = 0\n", ["seed and the tuning seed are both 0"]),
-    "environment twice": (ENV + SMALL, ["[environment]", "one name twice"]),
-    "environment without name": ("[[environment]]\ntasks = [1]\n" + TRAIN + METHOD, ["[environment]", "'name'"]),
-    "environment without tasks": (ENV.replace("tasks = [1, 2]", "") + TRAIN + METHOD, ["[environment]", "'tasks'"]),
+    "environment twice": (ENV + SMALL, ["at environment", "pointmaze-medium-navigate is there twice"]),
+    "environment without name": ("[[environment]]\ntasks = [1]\n" + TRAIN + METHOD, ["at environment", "'name'"]),
+    "environment without tasks": (ENV.replace("tasks = [1, 2]", "") + TRAIN + METHOD, ["at environment", "'tasks'"]),
     "unknown environment": (
         SMALL.replace("medium", "medum"),
-        ["[environment] pointmaze-medum-navigate, task 1", "did you mean 'pointmaze-medium-navigate-singletask"],
+        ["at environment[0]: pointmaze-medum-navigate, task 1", "did you mean 'pointmaze-medium-navigate-singletask"],
     ),
     "unknown task": (SMALL.replace("[1, 2]", "[1, 9]"), ["task 9", "unknown environment"]),
-    "training settings": (ENV + TRAIN + "discount = 1.5\n" + METHOD, ["[train.base]", "between 0 and 1"]),
-    "training without steps": (ENV + TRAIN + "steps = 0\n" + METHOD, ["[train.base]", "steps must be at least 1"]),
+    "training settings": (
+        ENV + TRAIN + "discount = 1.5\n" + METHOD, ["at train.base.discount: expected a number > 0 < 1, got 1.5"],
+    ),
+    "training without steps": (
+        ENV + TRAIN + "steps = 0\n" + METHOD, ["at train.base.steps: expected a whole number >= 1, got 0"],
+    ),
 }  # fmt: skip
 
 
@@ -261,39 +290,104 @@ TYPES = {  # section: key: values of wrong types
 )
 def test_wrong_types_are_told_and_not_tracebacks(tmp_path, section, key, value):
     line = message(tmp_path, study(**{section: f"{key} = {value}\n"}))
-    where = dict(top="mine.toml", environment="[environment]", train="[train.base]", method="[method.qgf]")
-    assert where.get(section, f"[{section}]") in line and key in line
+    where = dict(top="", environment="environment[0].", train="train.base.", method="method.qgf.", tuning="tuning.")
+    twice = f"mine.toml: at environment[0]: {key}: no number may stand there twice"
+    assert f"mine.toml: at {where[section]}{key}" in line or twice in line
 
 
 @pytest.mark.parametrize("value", ["1", "[]", '"all"', '["one"]', "[1.5]", "[1, 1]", "[0]"])
 def test_tasks_of_wrong_types(tmp_path, value):
-    assert "[environment]: tasks must be a list" in message(tmp_path, SMALL.replace("[1, 2]", value))
+    line = message(tmp_path, SMALL.replace("[1, 2]", value))
+    assert re.search(
+        r"at environment\[0\]\.tasks.* expected .*, got|environment\[0\]: tasks: no number .* twice", line
+    ), line
 
 
 @pytest.mark.parametrize(
     "text, said",
     [
-        (SMALL.replace("[[environment]]", "[environment]"), "[[environment]]"),
-        ("environment = 3\n" + TRAIN + METHOD, "environment must be tables"),
-        ("environment = [3]\n" + TRAIN + METHOD, "environment must be tables"),
-        ("train = 3\n" + ENV + METHOD, "train must be a table"),
-        ("method = [1]\n" + ENV + TRAIN, "method must be a table"),
-        ("tuning = 3\n" + SMALL, "tuning must be a table"),
-        (ENV + "[train]\nsteps = 300\n" + METHOD, "[train.steps] must be a table"),
-        (ENV + TRAIN + '[method]\nguide = "qgf"\n', "[method.guide] must be a table"),
-        (SMALL.replace('"pointmaze-medium-navigate"', "7"), "name must be text"),
+        (SMALL.replace("[[environment]]", "[environment]"), "at environment: expected a list, got {"),
+        ("environment = 3\n" + TRAIN + METHOD, "at environment: expected a list, got 3"),
+        ("environment = [3]\n" + TRAIN + METHOD, "at environment[0]: expected a table, got 3"),
+        ("train = 3\n" + ENV + METHOD, "at train: expected a table, got 3"),
+        ("method = [1]\n" + ENV + TRAIN, "at method: expected a table, got [1]"),
+        ("tuning = 3\n" + SMALL, "at tuning: expected a table, got 3"),
+        (ENV + "[train]\nsteps = 300\n" + METHOD, "at train.steps: expected a table, got 300"),
+        (ENV + TRAIN + '[method]\nguide = "qgf"\n', 'at method.guide: expected a table, got "qgf"'),
+        (SMALL.replace('"pointmaze-medium-navigate"', "7"), "at environment[0].name: expected text, got 7"),
     ],
 )
 def test_sections_that_are_none(tmp_path, text, said):
-    assert said in message(tmp_path, text)
+    assert f"mine.toml: {said}" in message(tmp_path, text)
+
+
+def test_a_message_says_all_that_was_expected(tmp_path):
+    text = SMALL + "strength = [0.5, 'x']\n"
+    assert message(tmp_path, text).endswith('mine.toml: at method.qgf.strength[1]: expected a number, got "x"')
+    text = SMALL + "strength = 'x'\n"
+    assert message(tmp_path, text).endswith(
+        'at method.qgf.strength: expected a number or a list, each a number, at least one, got "x"'
+    )
+    text = SMALL.replace("[method.qgf]", '[method."my way"]') + "best_of = 0\n"
+    assert message(tmp_path, text).endswith(
+        'at method."my way".best_of: expected a whole number >= 1 or a list, each a whole number >= 1, at least one, '
+        "got 0"
+    )
+
+
+# A row of results for each
+
+
+def test_each_value_is_a_method_of_its_own(tmp_path):
+    study = read(tmp_path, SMALL + "strength = [0.5, 2]\neach = true\n")
+    assert study.methods == {
+        "none": Method((Arm("none"),), "never"),
+        "qgf 0.5": Method((Arm("qgf", 0.5),), "never"),
+        "qgf 2": Method((Arm("qgf", 2),), "never"),
+    }
+
+
+def test_all_that_is_in_a_list_is_in_the_name(tmp_path):
+    text = (
+        ENV
+        + "[train.a]\nwidth = [8, 16]\n[method.all]\n"
+        + """
+guide = ["ood", "qgf"]
+strength = 1
+best_of = [1, 4]
+schedule = "score"
+train = "a"
+each = true
+"""
+    )
+    methods = read(tmp_path, text).methods
+    assert len(methods) == 1 + 2 * 2 * 2
+    wanted = Method((Arm("qgf", 1, best_of=4, schedule="score"),), "never", ("a-width-16",))
+    assert methods["all qgf best-of-4 a-width-16"] == wanted
+    weights = read(tmp_path, SMALL + "weight = [0.1, 3]\neach = true\n").methods
+    assert list(weights) == ["none", "qgf w=0.1", "qgf w=3"]
+    assert list(read(tmp_path, SMALL + "strength = 1\neach = true\n").methods) == ["none", "qgf"]
+
+
+@pytest.mark.parametrize(
+    "more, said",
+    [
+        ('each = true\ntune = "halving"\n', "at method.qgf: each reports all that is in the lists"),
+        ('strength = [1, 2]\neach = true\n[method."qgf 2"]\nstrength = 2\n', "qgf 2 is another section, too"),
+        ("strength = [1, 1.0000001]\neach = true\n", "at method.qgf: two of its rows would be called qgf 1"),
+        ("each = 1\n", "at method.qgf.each: expected true or false, got 1"),
+    ],
+)
+def test_each_that_cannot_be(tmp_path, more, said):
+    assert said in message(tmp_path, SMALL + more)
 
 
 def test_files_that_cannot_be_read(tmp_path):
     path = tmp_path / "mine.toml"
     for prepare, said in (
         (lambda: None, "no such file"),
-        (path.mkdir, "not a study file"),
-        (lambda: (path.rmdir(), path.write_bytes(b"\xff\xfe\x00name")), "not a study file"),
+        (path.mkdir, "cannot be read"),
+        (lambda: (path.rmdir(), path.write_bytes(b"\xff\xfe\x00name")), "is not text in UTF-8"),
     ):
         prepare()
         with pytest.raises(UserError, match=said) as caught:

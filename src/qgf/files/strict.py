@@ -11,6 +11,7 @@ import dataclasses
 import json
 import re
 import stat
+import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +27,8 @@ MOST = 2**53
 """Whole numbers up to here are exact in every language that may read the file."""
 Count = Annotated[int, Meta(ge=1, le=MOST)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-Finite = Annotated[float, Meta(ge=-1.7976931348623157e308, le=1.7976931348623157e308)]
+FINITE = sys.float_info.max
+Finite = Annotated[float, Meta(ge=-FINITE, le=FINITE)]
 LARGEST = 64 * 2**20
 """Bytes of a file; what is larger is no table or configuration of ours."""
 
@@ -38,6 +40,7 @@ def read_json(path: str | Path, type: type[T], what: str = "") -> T:
         raise UserError(f"{path.parent}: not {what} (no {path.name})")
     try:
         content = msgspec.json.decode(read_text(path))
+        _check_numbers(path, content, "")
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: broken JSON ({_words(error)})") from None
     return convert(path, content, type)
@@ -47,9 +50,20 @@ def read_toml(path: str | Path, type: type[T]) -> T:
     """The content of a TOML file."""
     try:
         content = tomllib.loads(read_text(path))
+        _check_numbers(path, content, "")
     except (ValueError, RecursionError) as error:  # a TOMLDecodeError is a ValueError, and so is a number too long
         raise UserError(f"{path}: broken TOML ({_words(error)})") from None
     return convert(path, content, type)
+
+
+def _check_numbers(path: Path | str, content: Any, at: str) -> None:
+    """No number is infinite, none, or too large to be exact."""
+    if isinstance(content, (dict, list)):
+        for key, x in content.items() if isinstance(content, dict) else enumerate(content):
+            inside = f"{at}[{key}]" if isinstance(content, list) else f"{at}.{quoted(key)}" if at else quoted(key)
+            _check_numbers(path, x, inside)
+    elif isinstance(content, (int, float)) and not abs(content) <= (MOST if isinstance(content, int) else FINITE):
+        raise UserError(f"{_place(path, at)}: expected a finite number of usual size, got {shown(content)}")
 
 
 def read_text(path: str | Path) -> str:
@@ -127,12 +141,12 @@ def _step(name: str, value, kind) -> tuple[Any, Any, Any]:
     if name == "...":  # msgspec hides the keys of a table
         inner = next((k.value_type for k in kinds if isinstance(k, inspect.DictType)), None)
         key = next((key for key, x in value.items() if inner is not None and not _fits(x, inner)), "...")
-        return _quoted(key), value.get(key), inner
+        return quoted(key), value.get(key), inner
     if name.isdecimal() and isinstance(value, (list, tuple)):
         inner = next((k.item_type for k in kinds if hasattr(k, "item_type")), None)
         return name, value[int(name)], inner
     fields = {f.encode_name: f.type for k in kinds for f in getattr(k, "fields", ())}
-    return _quoted(name), value.get(name) if isinstance(value, Mapping) else None, fields.get(name)
+    return quoted(name), value.get(name) if isinstance(value, Mapping) else None, fields.get(name)
 
 
 def _kinds(kind) -> list:
@@ -193,7 +207,7 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _quoted(key: Any) -> str:
+def quoted(key: Any) -> str:
     return str(key) if re.fullmatch(r"[\w-]+", str(key)) else json.dumps(str(key), ensure_ascii=False)
 
 

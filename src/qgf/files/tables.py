@@ -41,9 +41,10 @@ def read_csv(path: str | Path, row: type[R], columns: Sequence[str] = ()) -> lis
     needed = columns or [name for name, field in fields.items() if field.required]
     if missing := [name for name in needed if name not in names]:
         raise UserError(f"{path}: column {missing[0]} is missing")
+    blank = {name: None for name, field in fields.items() if type(None) in get_args(field.type)}
     made = []
     for line, cells in lines:
-        known = {name: x for name, x in zip(names, cells, strict=True) if name in fields}
+        known = {name: x or blank.get(name, x) for name, x in zip(names, cells, strict=True) if name in fields}
         given = {name: x for name, x in known.items() if x or fields[name].required}
         made.append(convert(path, given, row, f"line {line}", lax=True))
     return made

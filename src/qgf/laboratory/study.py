@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
 from itertools import product
-from math import isfinite
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from qgf.environments import family_of
 from qgf.environments.simulators import Missing
 from qgf.errors import UserError, unknown
+from qgf.files import convert, quoted, read_toml
+from qgf.laboratory.study_file import SHARED, File, Tasks, Tuning, Way, options_of, several
 from qgf.playing.arm import Arm
 from qgf.playing.tune import TUNING_SEED, Candidate, candidates
 from qgf.training.config import TrainConfig
-from qgf.training.options import make_method, options
+from qgf.training.options import make_method
 
 
 @dataclass(frozen=True)
@@ -82,171 +82,95 @@ class Study:
     use: tuple[Path, ...] = field(default=())  # files of one's own estimators and methods
 
 
-class Kind(NamedTuple):
-    """What a key of the file may hold."""
-
-    words: str
-    holds: Callable[[Any], bool]
-
-
-def several(kind: Kind, distinct: bool = False) -> Kind:
-    """A list of at least one."""
-    single = lambda x: not distinct or len(set(x)) == len(x)
-    holds = lambda x: isinstance(x, list) and len(x) > 0 and all(map(kind.holds, x)) and single(x)
-    return Kind(f"a list, each {kind.words}{', none twice' if distinct else ''}", holds)
-
-
-def grid(kind: Kind) -> Kind:
-    """One, or a list to choose from."""
-    return Kind(f"{kind.words}, or a list", lambda x: kind.holds(x) or several(kind).holds(x))
-
-
-SEED = Kind("a whole number from 0", lambda x: type(x) is int and x >= 0)
-COUNT = Kind("a whole number from 1", lambda x: type(x) is int and x >= 1)
-WHOLE = Kind("a whole number", lambda x: type(x) is int)
-NUMBER = Kind("a number", lambda x: type(x) in (int, float) and isfinite(x))
-TEXT = Kind("text", lambda x: isinstance(x, str))
-FLAG = Kind("true or false", lambda x: isinstance(x, bool))
-TABLE = Kind("a table", lambda x: isinstance(x, dict))
-TABLES = Kind("tables, [[environment]]", lambda x: isinstance(x, list) and all(map(TABLE.holds, x)))
-TYPES = {int: WHOLE, float: NUMBER, str: TEXT, bool: FLAG}
-
-ARM = dict(guide=grid(TEXT), strength=grid(NUMBER), weight=grid(NUMBER), best_of=grid(COUNT), schedule=grid(TEXT))
-STUDY = dict(
-    environment=TABLES, train=TABLE, method=TABLE, tuning=TABLE, episodes=COUNT, seed=SEED, use=several(TEXT)
-)  # fmt: skip
-ENVIRONMENT = dict(
-    name=TEXT, tasks=several(COUNT, distinct=True), seeds=several(SEED, distinct=True), transitions=COUNT, train=TEXT
-)  # fmt: skip
-SHARED = dict(method=TEXT, flow=TEXT, critic_from=TEXT)  # keys of every training
-TUNING = dict(rungs=several(COUNT), seed=SEED, tasks=COUNT)
-METHOD = ARM | dict(steps=COUNT, tune=TEXT, train=grid(TEXT))
-
-
 def read_study(path: str | Path) -> Study:
-    """Read a study file (TOML). Raises UserError naming the section and key that is wrong.
+    """Read a study file (TOML). Raises UserError naming the place in it that is wrong.
 
     Files named by `use` are imported first, so that what they add can be named here.
     """
     from qgf.plugins import use as import_file
 
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UserError(f"{path}: not a study file ({error})") from error
-    _check(f"{path}", content, STUDY)
-    files = tuple(path.parent / name for name in content.get("use", ()))
+    content = read_toml(path, File)
+    files = tuple(path.parent / name for name in content.use or ())
     for file in files:
         import_file(file)
     for name in ("environment", "train", "method"):
-        if not content.get(name):
+        if not getattr(content, name):
             raise UserError(f"{path}: no [{name}] section, a study needs at least one")
-    tuning = content.get("tuning", {})
-    _check(f"{path}, [tuning]", tuning, TUNING)
-    grids = {name: _trainings(f"{path}, [train.{name}]", name, x) for name, x in content["train"].items()}
+    tuning = convert(path, content.tuning, Tuning, "tuning")
+    grids = {name: _trainings(path, name, fields) for name, fields in content.train.items()}
     trainings = {name: training for grid in grids.values() for name, training in grid.items()}
-    if twice := [name for name, n in Counter(name for grid in grids.values() for name in grid).items() if n > 1]:
-        raise UserError(f"{path}: [train.{twice[0]}] is what a list makes of another section too; rename one")
+    if twice := _first_of_two(name for grid in grids.values() for name in grid):
+        raise UserError(f"{path}: at train.{quoted(twice)}: a list makes this of another section, too; rename one")
     _check_donors(path, trainings)
-    environments = tuple(_environment(f"{path}, [environment]", x, trainings) for x in content["environment"])
-    if len({env.name for env in environments}) < len(environments):
-        raise UserError(f"{path}, [environment]: one name twice; put its tasks and seeds together")
-    methods = {name: _method(f"{path}, [method.{name}]", x, grids) for name, x in content["method"].items()}
+    parts = [convert(path, x, Tasks, f"environment[{k}]") for k, x in enumerate(content.environment)]
+    environments = tuple(_environment(path, f"environment[{k}]", x, trainings) for k, x in enumerate(parts))
+    if twice := _first_of_two(env.name for env in environments):
+        raise UserError(f"{path}: at environment: {twice} is there twice; put its tasks and seeds together")
+    methods = _methods(path, content.method, grids)
     study = Study(
         name=path.stem,
         environments=environments,
         trainings=trainings,
         methods={"none": Method((Arm("none"),), "never")} | methods,  # none is what everything is compared with
+        episodes=content.episodes,
+        seed=content.seed,
+        tuning_seed=TUNING_SEED if tuning.seed is None else tuning.seed,
+        tuning_tasks=tuning.tasks,
         use=files,
-        **{name: content[name] for name in ("episodes", "seed") if name in content},
     )
-    fields = dict(seed="tuning_seed", tasks="tuning_tasks", rungs="rungs")
-    study = replace(study, **{fields[k]: _tuple(x) for k, x in tuning.items()})
+    study = study if tuning.rungs is None else replace(study, rungs=tuple(tuning.rungs))
     if study.seed == study.tuning_seed:
         raise UserError(f"{path}: seed and the tuning seed are both {study.seed}; results must be on other episodes")
     return study
 
 
-def _check(where: str, fields: Any, kinds: Mapping[str, Kind]) -> None:
-    """Raises UserError unless `fields` is a table of known keys, each of its kind."""
-    for key, x in _table(where, fields).items():
-        if key not in kinds:
-            raise UserError(f"{where}: {unknown('key', key, kinds)}")
-        if not kinds[key].holds(x):
-            raise UserError(f"{where}: {key} must be {kinds[key].words}, got {x!r}")
+def _first_of_two(names: Iterable[str]) -> str:
+    """A name that is there twice, or none."""
+    return next((name for name, n in Counter(names).items() if n > 1), "")
 
 
-def _table(where: str, fields: Any) -> dict:
-    if not TABLE.holds(fields):
-        raise UserError(f"{where} must be a table, got {fields!r}")
-    return fields
-
-
-def _tuple(x):
-    return tuple(x) if isinstance(x, list) else x
-
-
-def _environment(where: str, fields: dict, trainings: Mapping[str, Training]) -> Environment:
-    _check(where, fields, ENVIRONMENT)
-    if missing := [name for name in ("name", "tasks") if name not in fields]:
-        raise UserError(f"{where}: key {missing[0]!r} is missing")
-    env = Environment(**{k: _tuple(x) for k, x in fields.items()})
-    train = env.train or next(iter(trainings))
+def _environment(path: Path, at: str, part: Tasks, trainings: Mapping[str, Training]) -> Environment:
+    train = part.train or next(iter(trainings))
     if train not in trainings:
-        raise UserError(f"{where} {env.name}: {unknown('training', train, trainings)}")
+        raise UserError(f"{path}: at {at}.train: {unknown('training', train, trainings)}")
+    env = Environment(part.name, tuple(part.tasks), tuple(part.seeds), part.transitions, train)
     for task in env.tasks:
         try:
             family_of(env.name).check(env.full(task))
         except Missing:  # no simulators here, but what was played can be read
             break
         except UserError as error:
-            raise UserError(f"{where} {env.name}, task {task}: {error}") from None
-    return replace(env, train=train)
+            raise UserError(f"{path}: at {at}: {env.name}, task {task}: {error}") from None
+    return env
 
 
-def _trainings(where: str, name: str, fields: Any) -> dict[str, Training]:
+def _trainings(path: Path, name: str, fields: Any) -> dict[str, Training]:
     """[train.NAME]: NAME, or of options that are lists every combination, NAME-alpha-3, NAME-alpha-10."""
-    many = {key: x for key, x in _table(where, fields).items() if isinstance(x, list) and key not in SHARED}
+    at = f"train.{quoted(name)}"
+    table = convert(path, fields, dict[str, Any], at)
+    many = {key: x for key, x in table.items() if isinstance(x, list) and (key not in SHARED or key == "critic")}
     for key, x in many.items():
         if not x:
-            raise UserError(f"{where}: {key} is an empty list; give one value, or several to choose from")
+            raise UserError(f"{path}: at {at}.{key}: an empty list; give one value, or several to choose from")
     made = {}
     for values in product(*many.values()):
         one = dict(zip(many, values, strict=True))
-        made["-".join([name, *(f"{key}-{x}" for key, x in one.items())])] = _training(where, fields | one)
+        made["-".join([name, *(f"{key}-{x}" for key, x in one.items())])] = _training(path, at, table | one)
     return made
 
 
-def _training(where: str, fields: dict) -> Training:
-    """The options of `qgf train` and of its method, and `flow` and `critic_from`."""
-    names = {key: str(x) for key, x in _table(where, fields).items() if key in ("method", "critic")}
+def _training(path: Path, at: str, fields: Any) -> Training:
+    """The options of `qgf train`, of its method and its critic, and `flow` and `critic_from`."""
+    known, general = options_of(path, at, fields), set(TrainConfig.__dataclass_fields__)
+    shared = {key: known.pop(key) for key in SHARED if key in known}
+    names = {key: shared[key] for key in ("method", "critic") if key in shared}
     try:
-        own = {name: _kind(hint) for name, hint in options(**names).items()}
+        method = make_method(**names, **{key: x for key, x in known.items() if key not in general})
+        config = TrainConfig(method=method, **{key: x for key, x in known.items() if key in general})
     except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    general = {name: _kind(hint) for name, hint in get_type_hints(TrainConfig).items()}
-    for key in ("method", "seed", "seeds"):
-        del general[key]
-    _check(where, fields, general | own | SHARED | dict(critic=TEXT))
-    given = {k: x for k, x in fields.items() if k not in SHARED and k != "critic"}
-    try:
-        method = make_method(**names, **{k: x for k, x in given.items() if k in own})
-        config = TrainConfig(method=method, **{k: x for k, x in given.items() if k not in own})
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    return Training(config, fields.get("flow", ""), fields.get("critic_from", ""))
-
-
-def _kind(hint: Any) -> Kind:
-    """What an option may hold, by its annotation."""
-    if get_origin(hint) is Literal:
-        return Kind(f"one of {', '.join(map(str, get_args(hint)))}", lambda x: x in get_args(hint))
-    if get_origin(hint) is Union:  # Optional: None is said by leaving the key out
-        (hint,) = set(get_args(hint)) - {type(None)}
-    return TYPES.get(hint, Kind("anything", lambda x: True))
+        raise UserError(f"{path}: at {at}: {error}") from None
+    return Training(config, shared.get("flow", ""), shared.get("critic_from", ""))
 
 
 def _check_donors(path: Path, trainings: Mapping[str, Training]) -> None:
@@ -256,7 +180,7 @@ def _check_donors(path: Path, trainings: Mapping[str, Training]) -> None:
         for key in ("flow", "critic_from"):
             lender = getattr(training, key)
             if lender and lender not in trainings:
-                raise UserError(f"{path}, [train.{name}] {key}: {unknown('training', lender, trainings)}")
+                raise UserError(f"{path}: at train.{quoted(name)}.{key}: {unknown('training', lender, trainings)}")
         waits[name] = {training.flow, training.critic_from} - {""}
     try:
         TopologicalSorter(waits).prepare()
@@ -264,32 +188,64 @@ def _check_donors(path: Path, trainings: Mapping[str, Training]) -> None:
         raise UserError(f"{path}: trainings borrow from one another: {' -> '.join(error.args[1])}") from None
 
 
-def _method(where: str, fields: dict, grids: Mapping[str, Mapping[str, Training]]) -> Method:
-    """[method.NAME]: lists of guide, strength or weight, best_of, schedule and train are grids to choose from, and so
-    is a [train.NAME] with lists.
+Grids = Mapping[str, Mapping[str, Training]]
+
+
+def _methods(path: Path, sections: Mapping[str, Any], grids: Grids) -> dict[str, Method]:
+    """[method.NAME]: one method, or with `each` a method of every arm and training, NAME 0.5, NAME 1."""
+    made: dict[str, Method] = {}
+    for name, fields in sections.items():
+        at = f"method.{quoted(name)}"
+        way = convert(path, fields, Way, at)
+        method = _method(path, at, way, grids)
+        rows = _each(path, name, method) if way.each else {name: method}
+        if twice := [row for row in rows if row in made or (row != name and row in sections)]:
+            raise UserError(f"{path}: at {at}: {twice[0]} is another section, too; rename one")
+        made |= rows
+    return made
+
+
+def _method(path: Path, at: str, way: Way, grids: Grids) -> Method:
+    """Lists of guide, strength or weight, best_of, schedule and train are grids to choose from, and so is a
+    [train.NAME] with lists.
     """
-    _check(where, fields, METHOD)
-    many = {k: x if isinstance(x, list) else [x] for k, x in fields.items() if k in ARM or k == "train"}
-    for name in many.get("train", ()):
+    for name in several(way.train):
         if name not in grids:
-            raise UserError(f"{where}: {unknown('training', name, grids)}")
-    trains = tuple(dict.fromkeys(train for name in many.get("train", ()) for train in grids[name]))
+            raise UserError(f"{path}: at {at}.train: {unknown('training', name, grids)}")
+    trains = tuple(dict.fromkeys(train for name in several(way.train) for train in grids[name]))
     try:
         arms = candidates(
-            many.get("guide", ["qgf"]), many.get("strength", ()), many.get("weight", ()),
-            many.get("best_of", (1,)), many.get("schedule", ("constant",)),
-        )  # fmt: skip
+            several(way.guide), several(way.strength), several(way.weight), several(way.best_of), several(way.schedule)
+        )
     except UserError as error:
-        raise UserError(f"{where}: {error}") from None
+        raise UserError(f"{path}: at {at}: {error}") from None
     choices = len(arms) * max(1, len(trains))
-    tune = fields.get("tune", "halving" if choices > 1 else "never")
-    if tune not in (ways := ("halving", "offline", "never")):
-        raise UserError(f"{where}: {unknown('tune', tune, ways)}")
-    if tune == "never" and choices > 1:
-        raise UserError(f"{where}: {choices} arms and nothing to choose by; give one strength and one train")
+    tune = way.tune or ("halving" if choices > 1 and not way.each else "never")
+    if way.each and way.tune not in (None, "never"):
+        raise UserError(f"{path}: at {at}: each reports all that is in the lists, nothing is chosen; leave tune out")
+    if tune == "never" and choices > 1 and not way.each:
+        raise UserError(
+            f"{path}: at {at}: {choices} arms and nothing to choose by; for a row of results of each write each = true"
+        )
     same = {replace(arm, strength=None) for arm in arms}
     if tune == "offline" and (len(same) > 1 or arms[0].strength is None or len(trains) > 1):
         raise UserError(
-            f"{where}: offline chooses among strengths; give one guide, best_of, schedule and train, and no weight"
+            f"{path}: at {at}: offline chooses among strengths; give one guide, best_of, schedule and train, and no "
+            "weight"
         )
-    return Method(tuple(replace(arm, steps=fields.get("steps")) for arm in arms), tune, trains)
+    return Method(tuple(replace(arm, steps=way.steps) for arm in arms), tune, trains)
+
+
+def _each(path: Path, name: str, method: Method) -> dict[str, Method]:
+    """A method of everything in the lists, under a name that says what is in more than one way."""
+    differ = lambda key: len({getattr(arm, key) for arm in method.arms}) > 1
+    words = dict(guide="{}", schedule="{}", strength="{:g}", weight="w={:g}", best_of="best-of-{}")
+    shown = {key: word for key, word in words.items() if differ(key)}
+    rows: dict[str, Method] = {}
+    for train, arm in product(method.trains or ("",), method.arms):
+        told = [word.format(x) for key, word in shown.items() if (x := getattr(arm, key)) is not None]
+        row = " ".join([name, *told, *([train] if len(method.trains) > 1 else [])])
+        if row in rows:
+            raise UserError(f"{path}: at method.{quoted(name)}: two of its rows would be called {row}; write two")
+        rows[row] = Method((arm,), "never", (train,) if train else ())
+    return rows

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
+from msgspec import Meta
 
 from qgf.errors import UserError, unknown
+from qgf.files import Count, Seed
 from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC
 from qgf.training.options import method_from_json, method_to_json
@@ -18,25 +20,25 @@ from qgf.training.options import method_from_json, method_to_json
 class TrainConfig:
     """How to train. Defaults fit a laptop's CPU; the paper's values are in brackets."""
 
-    steps: int = 20_000
+    steps: Count = 20_000
     """Number of updates of every loss (500k)."""
-    batch_size: int = 256
+    batch_size: Count = 256
     """Number of action chunks per update (1024)."""
     learning_rate: float = 3e-4
     """Adam's step size (3e-4)."""
-    horizon: int = 5
+    horizon: Count = 5
     """Number of actions per chunk, which are executed open loop (5)."""
-    discount: float = 0.99
+    discount: Annotated[float, Meta(gt=0, lt=1)] = 0.99
     """Discount of later rewards, per environment step (0.999)."""
-    seed: int = 0
+    seed: Seed = 0
     """Seed of networks, batches and noise."""
-    seeds: int = 1
+    seeds: Count = 1
     """Number of independent policies that are trained side by side in one program."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the hidden layers' products while training; bfloat16 is faster on GPUs and on CPUs with AMX."""
-    log_every: int = 500
+    log_every: Count = 500
     """Number of updates per row of metrics.csv, and per compiled call."""
-    checkpoint_every: int = 2_000
+    checkpoint_every: Count = 2_000
     """Number of updates between two exact checkpoints."""
     method: tyro.conf.Suppress[Any] = field(default_factory=BC)
     """The training method with its own options (on the command line: --method)."""
