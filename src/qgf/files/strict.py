@@ -13,7 +13,8 @@ import re
 import stat
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -26,6 +27,7 @@ T = TypeVar("T")
 MOST = 2**53
 """Whole numbers up to here are exact in every language that may read the file."""
 Count = Annotated[int, Meta(ge=1, le=MOST)]
+Number = Annotated[int, Meta(ge=0, le=MOST)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 FINITE = sys.float_info.max
 Finite = Annotated[float, Meta(ge=-FINITE, le=FINITE)]
@@ -97,6 +99,21 @@ def convert(where: str | Path, content: Any, type: Any, at: str = "", lax: bool 
         raise UserError(f"{_place(where, at)}: nested too deeply") from None
     _check_keys(where, content, made, at)
     return made
+
+
+@contextmanager
+def placed(where: str | Path, at: str) -> Iterator[None]:
+    """Whatever UserError the block raises says where: the file and the place in it."""
+    try:
+        yield
+    except UserError as error:
+        told = str(error)
+        raise UserError(told if told.startswith(f"{where}: ") else f"{_place(where, at)}: {told}") from None
+
+
+def table_of(types: Mapping[str, Any]) -> type[msgspec.Struct]:
+    """The type of a table that has no keys but these, each of its type and none needed."""
+    return msgspec.defstruct("Table", [(name, x, None) for name, x in types.items()], forbid_unknown_fields=True)
 
 
 def _check_keys(where, content, made, at: str) -> None:

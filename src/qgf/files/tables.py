@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from qgf.errors import UserError
-from qgf.files.strict import convert, read_text
+from qgf.files.strict import Number, convert, read_text
 from qgf.files.whole import atomic_path
 
 R = TypeVar("R", bound=msgspec.Struct)
@@ -64,6 +64,20 @@ def read_cells(path: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]
         if len(cells) != len(names):
             raise UserError(f"{path}: at line {number}: has {len(cells)} cells, the header {len(names)}")
     return names, lines
+
+
+def read_numbers(path: str | Path, whole: Collection[str] = ()) -> dict[str, list[float]]:
+    """The columns of a CSV file that has nothing but numbers in it, some of them whole; {} if there is no such file or
+    nothing in it.
+    """
+    if not Path(path).exists():
+        return {}
+    names, lines = read_cells(path)
+    columns: dict[str, list[float]] = {name: [] for name in names} if lines else {}
+    for line, cells in lines:
+        for name, x in zip(names, cells, strict=True):
+            columns[name].append(convert(path, x, Number if name in whole else float, f"line {line}, {name}", lax=True))
+    return columns
 
 
 def write_csv(path: Path, rows: Iterable[msgspec.Struct], columns: Sequence[str]) -> None:

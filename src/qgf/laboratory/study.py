@@ -13,7 +13,7 @@ from typing import Any, Literal
 from qgf.environments import family_of
 from qgf.environments.simulators import Missing
 from qgf.errors import UserError, unknown
-from qgf.files import convert, quoted, read_toml
+from qgf.files import convert, placed, quoted, read_toml
 from qgf.laboratory.study_file import SHARED, File, Tasks, Tuning, Way, options_of, several
 from qgf.playing.arm import Arm
 from qgf.playing.tune import TUNING_SEED, Candidate, candidates
@@ -137,11 +137,10 @@ def _environment(path: Path, at: str, part: Tasks, trainings: Mapping[str, Train
     env = Environment(part.name, tuple(part.tasks), tuple(part.seeds), part.transitions, train)
     for task in env.tasks:
         try:
-            family_of(env.name).check(env.full(task))
+            with placed(path, f"{at}: {env.name}, task {task}"):
+                family_of(env.name).check(env.full(task))
         except Missing:  # no simulators here, but what was played can be read
             break
-        except UserError as error:
-            raise UserError(f"{path}: at {at}: {env.name}, task {task}: {error}") from None
     return env
 
 
@@ -165,11 +164,9 @@ def _training(path: Path, at: str, fields: Any) -> Training:
     known, general = options_of(path, at, fields), set(TrainConfig.__dataclass_fields__)
     shared = {key: known.pop(key) for key in SHARED if key in known}
     names = {key: shared[key] for key in ("method", "critic") if key in shared}
-    try:
+    with placed(path, at):
         method = make_method(**names, **{key: x for key, x in known.items() if key not in general})
         config = TrainConfig(method=method, **{key: x for key, x in known.items() if key in general})
-    except UserError as error:
-        raise UserError(f"{path}: at {at}: {error}") from None
     return Training(config, shared.get("flow", ""), shared.get("critic_from", ""))
 
 
@@ -213,12 +210,10 @@ def _method(path: Path, at: str, way: Way, grids: Grids) -> Method:
         if name not in grids:
             raise UserError(f"{path}: at {at}.train: {unknown('training', name, grids)}")
     trains = tuple(dict.fromkeys(train for name in several(way.train) for train in grids[name]))
-    try:
+    with placed(path, at):
         arms = candidates(
             several(way.guide), several(way.strength), several(way.weight), several(way.best_of), several(way.schedule)
         )
-    except UserError as error:
-        raise UserError(f"{path}: at {at}: {error}") from None
     choices = len(arms) * max(1, len(trains))
     tune = way.tune or ("halving" if choices > 1 and not way.each else "never")
     if way.each and way.tune not in (None, "never"):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
-from qgf.errors import UserError
-from qgf.files import Count, Finite, Seed, convert
+from qgf.files import Count, Finite, Seed, convert, placed, table_of
 from qgf.training.config import TrainConfig
 from qgf.training.options import options
 
@@ -80,20 +78,13 @@ def options_of(where: str | Path, at: str, fields: Any) -> dict[str, Any]:
     names = convert(where, fields, dict[str, Any], at)
     names = {key: names[key] for key in ("method", "critic") if key in names}
     names = convert(where, names, dict[str, str], at)
-    try:
+    with placed(where, at):
         known = options(**names)
-    except UserError as error:
-        raise UserError(f"{where}: at {at}: {error}") from None
     general = get_type_hints(TrainConfig, include_extras=True)
     known |= {name: hint for name, hint in general.items() if name not in ("method", "seed", "seeds")}
     known |= dict.fromkeys(SHARED, str)
-    convert(where, fields, section_of(known), at)
+    convert(where, fields, table_of(known), at)
     return fields
-
-
-def section_of(known: Mapping[str, Any]) -> type[msgspec.Struct]:
-    """A section with these keys, each of its type and none needed."""
-    return msgspec.defstruct("Options", [(name, hint, None) for name, hint in known.items()], bases=(Section,))
 
 
 def several(x: X | list[X]) -> list[X]:

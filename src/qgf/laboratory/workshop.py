@@ -29,7 +29,7 @@ from qgf.training.config import TrainConfig
 from qgf.training.folder import FREE
 from qgf.training.loop import train
 from qgf.training.run import Run
-from qgf.training.trained import load_trained
+from qgf.training.trained import Record, load_trained
 
 Progress = Callable[[str, int, int, str], None]
 
@@ -177,7 +177,7 @@ def finished(directory: Path, config: TrainConfig) -> bool:
     if not (directory / "policy" / "config.json").exists():
         return False
     there = Run(directory).config
-    updates = read_json(directory / "policy" / "config.json", dict[str, Any])["updates"]
+    updates = read_json(directory / "policy" / "config.json", Record).updates
     same = replace(there, **{name: getattr(config, name) for name in FREE}) == config
     if not same or updates > config.steps:
         raise UserError(

@@ -10,11 +10,11 @@ from typing import Annotated, Any
 import msgspec
 
 from qgf.errors import UserError
-from qgf.files import Digits, as_written, read_csv, write_csv
+from qgf.files import Digits, Number, as_written, read_csv, write_csv
 from qgf.method.policy import Policy
 from qgf.playing.arm import Arm
 from qgf.playing.episodes import evaluate
-from qgf.playing.rows import KEY, VALUES, Measured, Number, Row, exact
+from qgf.playing.rows import KEY, VALUES, Measured, Row, exact
 from qgf.playing.scores import Score
 
 

@@ -7,13 +7,12 @@ from typing import Annotated, Any
 import msgspec
 import numpy as np
 
-from qgf.files import Digits
+from qgf.files import Count, Digits, Number
 from qgf.playing.arm import Arm
 
 Exact = Annotated[float, Digits(".12g")]  # 1 and 1.0 are the same strength
 Mean = Annotated[float, Digits(".4f")]
 Measured = Annotated[float, Digits(".6g")]
-Number = Annotated[int, msgspec.Meta(ge=0)]
 
 ARM = ("guide", "strength", "weight", "best_of", "steps", "schedule")
 VALUES = (
@@ -32,12 +31,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     guide: str
     strength: Exact | None = None
     weight: Exact | None = None  # asked for instead of a strength
-    best_of: Annotated[int, msgspec.Meta(ge=1)]
-    steps: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    best_of: Count
+    steps: Count | None = None
     schedule: str = "constant"
     seed: Number
     first: Number = 0  # number of the first episode
-    episodes: Annotated[int, msgspec.Meta(ge=1)]
+    episodes: Count
     raw_weight: Measured | None = None  # in force; old tables have it as `weight`
     successes: Number
     success: Mean  # fraction, with Wilson's interval

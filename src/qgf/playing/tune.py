@@ -13,13 +13,13 @@ import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import Count, write_json
+from qgf.files import Count, Number, write_json
 from qgf.method.guides import GUIDES, find
 from qgf.method.schedules import schedule as find_schedule
 from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.playing.arm import Arm, arms
 from qgf.playing.ledger import Player
-from qgf.playing.rows import ARM, Number, Row
+from qgf.playing.rows import ARM, Row
 from qgf.statistics import mcnemar
 
 STRENGTHS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
 
+import msgspec
 import tyro
 from msgspec import Meta
 
 from qgf.errors import UserError, unknown
-from qgf.files import Count, Seed
+from qgf.files import Count, Seed, convert, placed, table_of
 from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC
 from qgf.training.options import method_from_json, method_to_json
@@ -64,5 +67,21 @@ def to_json(config: TrainConfig) -> dict[str, Any]:
     return fields | dict(method=method_to_json(config.method))
 
 
-def from_json(fields: dict[str, Any]) -> TrainConfig:
-    return TrainConfig(**fields | dict(method=method_from_json(fields["method"])))
+class Record(msgspec.Struct, forbid_unknown_fields=True):
+    """A run's config.json."""
+
+    dataset: str
+    train: dict[str, Any]  # see `to_json`
+    flow: str | None = None  # the runs that lent it their networks
+    critic_from: str | None = None
+    use: list[dict[str, str]] = []  # the user's files and packages it was made with
+
+
+def from_json(fields: Mapping[str, Any], where: str | Path = "settings", at: str = "train") -> TrainConfig:
+    """The settings of their JSON; what it does not say is today's default. `where` and `at` are file and place in it,
+    for the message. Raises UserError for what is wrong.
+    """
+    hints = get_type_hints(TrainConfig, include_extras=True)
+    convert(where, fields, table_of(hints), at)
+    with placed(where, at):
+        return TrainConfig(**dict(fields) | dict(method=method_from_json(fields.get("method"), where, f"{at}.method")))

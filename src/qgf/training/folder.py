@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from qgf.errors import UserError
 from qgf.files import LOCK, read_json, write_json
-from qgf.training.config import from_json, to_json
+from qgf.training.config import Record, from_json, to_json
 
 FREE = ("steps", "log_every", "checkpoint_every")  # may change when a run is resumed
 
@@ -17,11 +18,10 @@ def _claim(directory: Path, record: dict) -> None:
     """Write config.json, or make sure that the run that is there was made with the same settings."""
     path = directory / "config.json"
     if path.exists():
-        old = read_json(path, dict[str, Any], "a run directory")
-        if "train" in old:
-            old["train"] = to_json(from_json(old["train"]))  # with today's defaults for settings it does not know
+        old = msgspec.to_builtins(read_json(path, Record, "a run directory"))
+        old["train"] = to_json(from_json(old["train"], path))  # with today's defaults for settings it does not know
         others = ("dataset", "flow", "critic_from")
-        flat = [{**r.get("train", {}), **{name: r.get(name) for name in others}} for r in (old, record)]
+        flat = [{**r["train"], **{name: r.get(name) for name in others}} for r in (old, record)]
         changed = [k for k in flat[1] if k not in FREE and flat[0].get(k) != flat[1][k]]
         if changed:
             differences = ", ".join(f"{k}={flat[0].get(k)} there, {flat[1][k]} now" for k in changed)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import write_text
+from qgf.files import Number, convert, read_text, write_text
 
 
 class Metrics:
@@ -18,9 +18,9 @@ class Metrics:
         self.path, self.columns = path, None
         if not path.exists():
             return
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith("\n")]
-        kept = whole[:1] + [line for line in whole[1:] if int(line.split(",", 1)[0]) <= keep]
+        whole = [line for line in read_text(path).splitlines(keepends=True) if line.endswith("\n")]
+        step = lambda number, line: convert(path, line.split(",", 1)[0], Number, f"line {number}, step", lax=True)
+        kept = whole[:1] + [line for number, line in enumerate(whole[1:], 2) if step(number, line) <= keep]
         if len(kept) > 1:
             self.columns = kept[0].strip().split(",")[2:]
         write_text(path, "".join(kept) if self.columns else "")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, get_type_hints
+
+import msgspec
 
 from qgf.critics import CRITICS, Critic, critic_of
 from qgf.errors import UserError, unknown
+from qgf.files import convert, placed, table_of
 from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC
 
@@ -46,7 +50,7 @@ def make_method(method: str = "bc", critic: str | None = None, **values) -> BC:
 
 
 def _fields(cls: type) -> dict[str, Any]:
-    hints = get_type_hints(cls)
+    hints = get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in dataclasses.fields(cls) if field.init}
 
 
@@ -55,12 +59,30 @@ def method_to_json(method) -> dict[str, Any]:
     return dict(name=method.name) | dataclasses.asdict(method) | dict(critic=critic)
 
 
-def method_from_json(fields: Mapping[str, Any]) -> BC:
-    """The method of its JSON, of this version or the one before. Raises UserError for an unknown method or critic."""
-    own = _nested(fields)
-    critic = dict(own.pop("critic"))
-    kind = CRITICS.find(critic.pop("name"))
-    return METHODS.find(own.pop("name"))(**own, critic=kind(**critic))
+def method_from_json(fields: Any, where: str | Path = "settings", at: str = "method") -> BC:
+    """The method of its JSON, of this version or the one before. `where` and `at` are file and place in it, for the
+    message. Raises UserError for an unknown method or critic, or an option that is wrong.
+    """
+    with placed(where, at):
+        made = METHODS.find(convert(where, fields, Named, at).name)
+        own = {key: x for key, x in _nested(fields).items() if key != "name"}
+        with placed(where, f"{at}.critic"):
+            kind = CRITICS.find(convert(where, own["critic"], Named, f"{at}.critic").name)
+            critic = {key: x for key, x in own["critic"].items() if key != "name"}
+            own["critic"] = kind(**_checked(where, f"{at}.critic", critic, kind))
+        return made(**_checked(where, at, own, made))
+
+
+def _checked(where: str | Path, at: str, given: dict[str, Any], kind: type) -> dict[str, Any]:
+    """The options of a method or a critic, each known and of its type."""
+    convert(where, given, table_of(_fields(kind)), at)
+    return given
+
+
+class Named(msgspec.Struct):
+    """What a method's or a critic's JSON has beside its options."""
+
+    name: str
 
 
 FLAT = ("critics", "expectile", "candidates", "rho", "bins", "value_low", "value_high", "polyak")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import read_json
+from qgf.files import read_json, read_numbers
 from qgf.method.policy import Policy
 from qgf.plugins import trained_with
-from qgf.training.config import TrainConfig, from_json
+from qgf.training.config import Record, TrainConfig, from_json
 from qgf.training.trained import load_trained
 
 
@@ -27,11 +27,12 @@ class Run:
     @property
     def config(self) -> TrainConfig:
         with trained_with(self.record.get("use")):
-            return from_json(self.record["train"])
+            return from_json(self.record["train"], self.directory / "config.json")
 
     @property
-    def record(self) -> dict:
-        return read_json(self.directory / "config.json", dict[str, Any], "a run directory")
+    def record(self) -> dict[str, Any]:
+        """What config.json holds, see `config.Record`."""
+        return msgspec.to_builtins(read_json(self.directory / "config.json", Record, "a run directory"))
 
     def policy_dirs(self) -> list[Path]:
         """One folder per seed: policy/, or policy/seed0/ ... when several were trained together.
@@ -55,6 +56,4 @@ class Run:
 
     def metrics(self) -> dict[str, np.ndarray]:
         """The columns of metrics.csv."""
-        with open(self.directory / "metrics.csv", newline="") as file:
-            rows = list(csv.DictReader(file))
-        return {key: np.array([float(row[key]) for row in rows]) for key in rows[0]} if rows else {}
+        return {name: np.array(x) for name, x in read_numbers(self.directory / "metrics.csv").items()}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import atomic_path, read_json, write_json
+from qgf.files import Finite, Number, atomic_path, convert, read_json, write_json
 from qgf.method.policy import Policy
 from qgf.plugins import USED, trained_with
 from qgf.training.options import method_from_json, method_to_json
@@ -39,6 +40,42 @@ class Normalised(eqx.Module):
     def around(self, f) -> Normalised:
         """What the network can do besides (`types.ability`), for raw observations too."""
         return Normalised(f, self.mean, self.std)
+
+
+Size = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
+
+
+class Sizes(msgspec.Struct, forbid_unknown_fields=True):
+    """`Spec` as a policy's config.json has it."""
+
+    obs_dim: Size
+    action_dim: Size
+    horizon: Size
+    goal_dim: Annotated[int, msgspec.Meta(ge=0, le=10**6)] = 0
+
+
+class Scales(msgspec.Struct, forbid_unknown_fields=True):
+    """`Calibration` likewise."""
+
+    sigma: Finite
+    grad_norm: Finite
+
+
+class Format(msgspec.Struct):
+    """What every version's config.json has."""
+
+    format: int
+
+
+class Record(Format, forbid_unknown_fields=True):
+    """A policy's config.json."""
+
+    method: dict[str, Any]
+    spec: Sizes
+    updates: Number
+    dataset: str
+    calibration: Scales | None = None
+    use: list[dict[str, str]] = []  # the user's files and packages it was made with
 
 
 class Trained(eqx.Module):
@@ -101,17 +138,16 @@ def load_trained(directory: str | Path) -> Trained:
     """
     directory = Path(directory)
     directory = directory / "policy" if (directory / "policy").is_dir() else directory
-    config = read_json(directory / "config.json", dict[str, Any], "a policy")
-    try:
-        if config["format"] not in READABLE:
-            raise UserError(f"{directory}: policy format {config['format']}, this version reads up to {FORMAT}")
-        with trained_with(config.get("use")):
-            method = method_from_json(config["method"])
-        spec = Spec(**config["spec"])
-        calibration = config["calibration"] and Calibration(**config["calibration"])
-        updates, dataset = config["updates"], config["dataset"]
-    except (KeyError, TypeError) as error:
-        raise UserError(f"{directory / 'config.json'}: not a policy's config ({error})") from error
+    path = directory / "config.json"
+    content = read_json(path, dict[str, Any], "a policy")
+    if convert(path, content, Format).format not in READABLE:
+        raise UserError(f"{directory}: policy format {content['format']}, this version reads up to {FORMAT}")
+    record = convert(path, content, Record)
+    with trained_with(record.use):
+        method = method_from_json(record.method, path)
+    spec = Spec(**msgspec.structs.asdict(record.spec))
+    calibration = record.calibration and Calibration(**msgspec.structs.asdict(record.calibration))
+    updates, dataset = record.updates, record.dataset
     nets = eqx.filter_eval_shape(method.init, spec, jax.random.key(0))
     scale = jax.ShapeDtypeStruct((spec.obs_dim,), np.float32)
     skeleton = Trained(nets, scale, scale, method, spec, updates, dataset, calibration)  # type: ignore[arg-type]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qgf.errors import UserError
-from qgf.files import write_table
+from qgf.files import read_numbers, write_table
 from qgf.method.policy import Policy
 from qgf.training.config import TrainConfig
 from qgf.training.setup import policy_folders
@@ -90,11 +89,10 @@ def _rank(row: Mapping[str, float]) -> tuple[float, ...]:
 
 
 def _read(path: Path) -> list[dict[str, float]]:
-    if not path.exists():
-        return []
     try:
-        with open(path, newline="") as file:
-            rows = [{name: float(x) for name, x in row.items()} for row in csv.DictReader(file)]
-        return [row | dict(step=int(row["step"]), seed=int(row["seed"])) for row in rows]
-    except (ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(f"{path}: damaged ({error}); move the file away to go on without it") from error
+        columns = read_numbers(path, whole=("step", "seed"))
+        if columns and list(columns)[:2] != ["step", "seed"]:
+            raise UserError(f"{path}: does not begin with the columns step and seed")
+    except UserError as error:
+        raise UserError(f"{error}; move the file away to go on without it") from None
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]

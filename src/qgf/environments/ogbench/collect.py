@@ -25,7 +25,7 @@ from qgf.environments.family import Counted
 from qgf.environments.ogbench.names import KINDS, EnvName, parse_name
 from qgf.environments.simulators import quiet, simulator
 from qgf.errors import UserError, unknown
-from qgf.files import atomic_path, write_text
+from qgf.files import atomic_path, read_json, write_text
 from qgf.processes import FORK, cores, end_with_parent, start
 
 COLLECTABLE = ("pointmaze", "cube", "scene", "puzzle")
@@ -106,7 +106,7 @@ def _claim(partial: Path, plan: dict) -> None:
     except OSError as error:
         raise UserError(f"{partial}: cannot be created ({error.strerror})") from error
     path = partial / "plan.json"
-    if path.exists() and (found := json.loads(path.read_text(encoding="utf-8"))) != plan:
+    if path.exists() and (found := read_json(path, dict)) != plan:
         raise UserError(f"{partial} holds a collection with other settings ({found}); delete it or use its seed")
     write_text(path, json.dumps(plan))
 
