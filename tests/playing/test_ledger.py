@@ -279,7 +279,7 @@ def test_the_operations_of_the_cloned_policy_are_those_counted_by_hand(tiny_run)
     shape = (spec.obs_dim,)
     flow = by_hand(spec, method)
     critic = [spec.obs_dim + spec.d, *[method.width] * method.depth, 1]
-    critic = method.ensemble_size * sum(2 * m * n for m, n in itertools.pairwise(critic)) / 1e9
+    critic = method.critic.critics * sum(2 * m * n for m, n in itertools.pairwise(critic)) / 1e9
     count = lambda arm: gflop_per_action(arm.of(trained.policy()), shape)
     assert count(Arm("none")) == pytest.approx(flow, rel=1e-12)
     assert count(Arm("none", steps=5)) == pytest.approx(flow / 2, rel=1e-12)

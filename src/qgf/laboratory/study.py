@@ -137,10 +137,11 @@ def _environment(path: Path, at: str, part: Tasks, trainings: Mapping[str, Train
     env = Environment(part.name, tuple(part.tasks), tuple(part.seeds), part.transitions, train)
     for task in env.tasks:
         try:
-            with placed(path, f"{at}: {env.name}, task {task}"):
-                family_of(env.name).check(env.full(task))
+            family_of(env.name).check(env.full(task))
         except Missing:  # no simulators here, but what was played can be read
             break
+        except UserError as error:
+            raise UserError(f"{path}: at {at}: {env.name}, task {task}: {error}") from None
     return env
 
 

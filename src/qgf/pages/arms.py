@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import nan
 
 import numpy as np
 
+from qgf.environments.family import find_family
 from qgf.method.guides import GUIDES
 from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.playing.arm import Arm
@@ -49,7 +49,8 @@ class Shown:
 
 def place(env: str) -> str:
     """The environment that a row counts for: a policy for several goals is shown over all of them."""
-    return re.sub(r"-task\d+(?=-v0$)", "", env) if "-oraclerep-" in env else env
+    family = find_family(env)
+    return family.trained(env) if family and family.goal(env) else env
 
 
 def newest(rows: Iterable[Row]) -> dict[str, list[Shown]]:

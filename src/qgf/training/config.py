@@ -67,11 +67,19 @@ def to_json(config: TrainConfig) -> dict[str, Any]:
     return fields | dict(method=method_to_json(config.method))
 
 
+class Source(msgspec.Struct, forbid_unknown_fields=True):
+    """Where a run's data were, and which these are (`data.fingerprint`)."""
+
+    path: str | None
+    fingerprint: str
+
+
 class Record(msgspec.Struct, forbid_unknown_fields=True):
     """A run's config.json."""
 
     dataset: str
     train: dict[str, Any]  # see `to_json`
+    data: Source | None = None
     flow: str | None = None  # the runs that lent it their networks
     critic_from: str | None = None
     use: list[dict[str, str]] = []  # the user's files and packages it was made with
