@@ -34,7 +34,8 @@ from qgf.training.loop import train
 from qgf.training.run import Run
 from qgf.training.trained import load_trained
 
-Tell = Callable[[str, int, int], None]
+Named = Callable[[str, int, int], None]
+"""(name of the measurement, done, total)."""
 TABLES: dict[str, type[msgspec.Struct]] = dict(noise=Cosine, jacobian=Jacobian, value=Reached, distance=Far, cost=Price)
 """What the rows of each analysis/NAME.csv are."""
 
@@ -100,7 +101,7 @@ def analyse(
     samples: Sequence[int] = SAMPLES,
     data_dir: str | Path | None = None,
     seed: int = 0,
-    progress: Tell = lambda name, done, total: None,
+    progress: Named = lambda name, done, total: None,
 ) -> Path:
     """Measure a run's guides (default: all that it can run) at `states` held-out states; returns its analysis/ folder.
 

@@ -18,7 +18,7 @@ from qgf.files import Finite, as_written, locked, read_json, write_csv, write_js
 from qgf.laboratory.analysis import some_states
 from qgf.laboratory.study import Environment, Method, Study
 from qgf.laboratory.tables import Line, aggregate_table, per_task_table
-from qgf.laboratory.workshop import Job, Progress, Workshop
+from qgf.laboratory.workshop import Job, Noted, Workshop
 from qgf.playing.ledger import Ledger
 from qgf.playing.offline import offline
 from qgf.playing.rows import KEY, VALUES, Row
@@ -42,7 +42,7 @@ def compare(
     study: Study,
     out: str | Path = "runs/studies",
     data: str | Path | None = None,
-    progress: Progress = lambda name, done, total, note: None,
+    progress: Noted = lambda name, done, total, note: None,
     jobs: int | None = None,
 ) -> Results:
     """Run `study` into OUT/NAME: episodes.csv (all that was played), results.csv (tidy) and tables as CSV; its runs go

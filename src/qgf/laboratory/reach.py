@@ -25,7 +25,8 @@ from qgf.playing.arm import Arm, arms
 from qgf.playing.rows import Measured
 from qgf.types import StateValue
 
-STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0)
+SWEPT = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Strengths."""
 SAMPLES = (1, 4, 16, 64)
 
 
@@ -60,7 +61,7 @@ class Far(Reached, kw_only=True):
     log_likelihood_high: Measured
 
 
-def sweep(guides: Iterable[str], strengths: Sequence[float] = STRENGTHS, samples: Sequence[int] = SAMPLES) -> list[Arm]:
+def sweep(guides: Iterable[str], strengths: Sequence[float] = SWEPT, samples: Sequence[int] = SAMPLES) -> list[Arm]:
     """Every guide at every strength, and the unguided best of N."""
     return arms(guides, strengths) + [Arm("none", weight=0.0, best_of=n) for n in samples]
 

@@ -31,7 +31,8 @@ from qgf.training.loop import train
 from qgf.training.run import Run
 from qgf.training.trained import Record, load_trained
 
-Progress = Callable[[str, int, int, str], None]
+Noted = Callable[[str, int, int, str], None]
+"""(name of the work, done, total, a word on it)."""
 
 
 class Job(NamedTuple):
@@ -48,7 +49,7 @@ class Workshop:
     study: Study
     out: Path
     data: Path
-    progress: Progress
+    progress: Noted
     jobs: int | None = None  # runs trained at a time
     policies: dict[Path, Policy] = field(default_factory=dict)
 

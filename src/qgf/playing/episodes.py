@@ -18,7 +18,8 @@ from qgf.errors import UserError
 from qgf.method.policy import Policy, act_jit, with_fields
 from qgf.playing.scores import Score
 
-Progress = Callable[[int, int, int], None]
+Played = Callable[[int, int, int], None]
+"""(done, solved, total), episodes."""
 
 
 def episode_seeds(seed: int, episodes: int) -> list[int]:
@@ -32,7 +33,7 @@ def evaluate(
     episodes: int = 50,
     seed: int = 0,
     envs=None,
-    progress: Progress = lambda done, successes, total: None,
+    progress: Played = lambda done, successes, total: None,
     first: int = 0,
 ) -> Score:
     """Play `episodes` episodes, chunks open loop. Episode k has its own seed and its own noise for every decision,
@@ -98,7 +99,7 @@ def _check_fit(policy: Policy, envs, env_name: str) -> float:
         raise UserError(f"{env_name} has observations {list(obs_shape)}, the policy was made for others") from error
 
 
-def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Progress, first: int) -> Score:
+def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Played, first: int) -> Score:
     lanes = envs.num_envs
     seeds = episode_seeds(seed, first + episodes)[first:]
     base = jax.random.key(seed)

@@ -12,9 +12,8 @@ from qgf.data import Dataset
 from qgf.environments.datasets import environment_of, load_dataset
 from qgf.errors import UserError
 from qgf.method.policy import Policy
-from qgf.playing.episodes import Progress as Played
+from qgf.playing.episodes import Played, on_demand
 from qgf.playing.episodes import evaluate as play
-from qgf.playing.episodes import on_demand
 from qgf.playing.tune import TUNING_SEED
 from qgf.training import loop
 from qgf.training.checkpoint import KEEP
