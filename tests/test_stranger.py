@@ -104,13 +104,13 @@ def test_a_package_of_a_stranger_works_in_every_command_and_in_workers(tmp_path)
     told = run(tmp_path, install(tmp_path))
     assert "csv" in told and "hill" in told
 
-    record = read_json(tmp_path / "run" / "config.json", "")
+    record = read_json(tmp_path / "run" / "config.json", dict)
     method = record["train"]["method"]
     assert (method["name"], method["critic"]["name"], method["network"]) == ("smooth", "returns", "waves")
     assert (tmp_path / "run" / "log.jsonl").exists()
     (played,) = csv.DictReader((tmp_path / "run" / "evaluation.csv").open())
     assert (played["env"], played["guide"], played["schedule"]) == ("hill-20-v0", "late", "cosine")
-    assert read_json(tmp_path / "run" / "tuning" / "tuned.json", "")
+    assert read_json(tmp_path / "run" / "tuning" / "tuned.json", dict)
     values = list(csv.DictReader((tmp_path / "run" / "analysis" / "value.csv").open()))
     assert {row["guide"] for row in values} == {"late", "none"}
     results = list(csv.DictReader((tmp_path / "studies" / "study" / "results.csv").open()))
@@ -119,7 +119,7 @@ def test_a_package_of_a_stranger_works_in_every_command_and_in_workers(tmp_path)
     trained = [tmp_path / "run", *(tmp_path / "studies" / "runs").iterdir()]
     assert len(trained) == 3  # the last two in processes of their own
     for directory in trained:
-        assert read_json(directory / "config.json", "")["use"] == [dict(package="strange", version="1.5")]
+        assert read_json(directory / "config.json", dict)["use"] == [dict(package="strange", version="1.5")]
         with pytest.raises(
             UserError, match=r"unknown critic 'returns'.*it was trained with package strange 1\.5: add it$"
         ):

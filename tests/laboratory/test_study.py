@@ -421,7 +421,7 @@ def test_the_options_of_every_method_can_be_written_down(tmp_path):
     assert [x.config.method for x in each.trainings.values()] == [BC(critic="td"), BC()]
 
 
-def test_files_of_ones_own_are_imported_first(tmp_path):
+def test_files_of_ones_own_are_imported_first(tmp_path, forget):
     from qgf.method.guidance import ESTIMATORS
 
     (tmp_path / "more.py").write_text(

@@ -77,7 +77,7 @@ def test_a_run_written_before_acts_as_it_did_and_is_continued(tiny_run, tmp_path
     shutil.copytree(tiny_run.directory, tmp_path / "run")
     flat = FLAT | dict(name="bc", width=32, depth=1, critic="iql")
     for path, key in ((tmp_path / "run" / "config.json", "train"), (tmp_path / "run" / "policy" / "config.json", "")):
-        content = read_json(path, "")
+        content = read_json(path, dict)
         if key:
             content[key]["method"] = flat
         else:
@@ -100,7 +100,9 @@ def test_an_unknown_critic_in_a_run_is_one_line():
 
 def test_the_command_line_offers_the_options_of_the_method_and_the_critic_named(monkeypatch, capsys):
     made, run = [], SimpleNamespace(directory="run", record=dict(dataset="x.npz"))
-    monkeypatch.setattr(qgf.cli.train, "run_training", lambda data, config, *rest: made.append(config.method) or run)
+    monkeypatch.setattr(
+        qgf.cli.train, "run_training", lambda data, config, *rest, **more: made.append(config.method) or run
+    )
     monkeypatch.setattr(qgf.environments.datasets, "load_dataset", lambda *where: SimpleNamespace(name="x"))
     for name, *given in (("td", "--candidates", "7"), ("hl-gauss", "--bins", "51", "--value-low", "-2")):
         main(["train", "x.npz", "--method", "qam", "--critic", name, "--chain", "3", *given])

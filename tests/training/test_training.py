@@ -549,8 +549,8 @@ def broken_policy(tiny_run, tmp_path, kind):
         "other depth": "belongs to another policy",
         "other format": "policy format 99",
         "other method": "unknown method 'bcc'",
-        "no spec": "not a policy's config",
-        "strange option": "not a policy's config",
+        "no spec": "config.json: at spec: key 'action_dim' is missing",
+        "strange option": "config.json: at method: unknown key 'colour'",
     }.items(),
 )
 def test_a_broken_policy_is_one_clear_line(tiny_run, tmp_path, kind, said):
