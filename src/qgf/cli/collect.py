@@ -30,10 +30,10 @@ def collect(
     """
     from qgf.environments import family_of
 
+    family = family_of(env)
     with bar("collecting", "transitions") as tell:
-        path = family_of(env).collect(
+        path = family.collect(
             env, transitions, seed, workers, data_dir, overwrite, lambda done, total: tell(done, total)
         )
-    kind = path.stem.rsplit("-", 1)[0]
     where = ("--data-dir", data_dir) if data_dir else ()
-    closing(f"wrote {path}", "train", f"{kind}-singletask-task1-v0", *where)
+    closing(f"wrote {path}", "train", family.task(env, 1), *where)
