@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from qgf.errors import UserError as UserError
     from qgf.method import guidance as guidance
     from qgf.method import toy as toy
+    from qgf.method.guided import best_of as best_of
+    from qgf.method.guided import calibrate as calibrate
+    from qgf.method.guided import guided_flow as guided_flow
+    from qgf.method.guided import refine as refine
     from qgf.method.policy import Policy as Policy
-    from qgf.method.policy import best_of as best_of
-    from qgf.method.policy import calibrate as calibrate
-    from qgf.method.policy import guided_flow as guided_flow
-    from qgf.method.policy import refine as refine
     from qgf.method.sampling import sample as sample
     from qgf.playing.episodes import evaluate as evaluate
     from qgf.playing.train import train as train
@@ -39,11 +39,11 @@ _HOME = {
     "load_dataset": "environments.datasets",
     "UserError": "errors",
     "evaluate": "playing.episodes",
-    "Policy": "training.trained",  # which adds Policy.load
-    "best_of": "method.policy",
-    "calibrate": "method.policy",
-    "guided_flow": "method.policy",
-    "refine": "method.policy",
+    "Policy": "training.saved",  # which adds Policy.save and Policy.load
+    "best_of": "method.guided",
+    "calibrate": "method.guided",
+    "guided_flow": "training.saved",
+    "refine": "method.guided",
     "sample": "method.sampling",
     "Run": "training.run",
     "train": "playing.train",

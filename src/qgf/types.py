@@ -104,6 +104,8 @@ class Info(NamedTuple):
     value: Array  # [B] critic's value of the action returned
     ratio: Array  # [B] mean over the steps of |w g| / |v|
     skipped: Array  # [B] steps left unguided because the gradient was not finite
+    finite: Array  # [B] whether the action asked for is finite; where not, a fallback (if the policy has one) acts
+    discarded: Array  # [B] samples that could not be chosen: action or value were not finite
 
 
 class Calibration(NamedTuple):

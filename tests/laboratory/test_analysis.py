@@ -27,7 +27,7 @@ from qgf.laboratory.reach import (
     neighbours,
     sweep,
 )  # fmt: skip
-from qgf.method.policy import guided_flow
+from qgf.method.guided import guided_flow
 from qgf.pages.report import report
 from qgf.playing.arm import Arm, runnable
 from qgf.training.run import Run

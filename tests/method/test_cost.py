@@ -9,7 +9,7 @@ from qgf.critics.losses import Pessimistic
 from qgf.errors import UserError
 from qgf.laboratory.cost import cost
 from qgf.method.flops import flops
-from qgf.method.policy import guided_flow
+from qgf.method.guided import guided_flow
 from qgf.networks.critic import CriticEnsemble
 from qgf.networks.velocity import VelocityField
 from qgf.playing.arm import arms

@@ -17,8 +17,9 @@ from qgf.critics.losses import lowest
 from qgf.errors import UserError
 from qgf.method.flow import Flow
 from qgf.method.guidance import ESTIMATORS
+from qgf.method.guided import guided_flow, refine
 from qgf.method.guides import GUIDES, WRAPPERS, agreement, find, need, zero
-from qgf.method.policy import act_jit, guided_flow, refine
+from qgf.method.policy import act_jit
 from qgf.method.sampling import At, sample
 from qgf.method.schedules import SCHEDULES, schedule
 from qgf.method.strength import raw_weight

@@ -11,7 +11,8 @@ from qgf.critics.losses import lowest
 from qgf.errors import UserError
 from qgf.method.flow import Flow
 from qgf.method.guidance import ESTIMATORS, placebo
-from qgf.method.policy import Policy, act_jit, best_of, calibrate, guided_flow, refine
+from qgf.method.guided import best_of, calibrate, guided_flow, refine
+from qgf.method.policy import Policy, act_jit
 from qgf.method.sampling import sample
 from qgf.method.strength import raw_weight
 from qgf.method.toy import Mixture
@@ -290,7 +291,8 @@ def recorder(log, shape=(2, 1)):
 
     def act(obs, keys):
         actions = jax.vmap(lambda k: jax.random.uniform(k, shape, minval=-1))(keys)
-        info = Info(jnp.arange(len(keys)) * 1.0, jnp.zeros(len(keys)), jnp.zeros(len(keys), int))
+        none = jnp.zeros(len(keys), int)
+        info = Info(jnp.arange(len(keys)) * 1.0, jnp.zeros(len(keys)), none, none == 0, none)
         log.append((obs, keys, actions))
         return actions, info
 
@@ -315,7 +317,7 @@ def test_best_of_returns_the_best_of_its_own_samples(keys):
 def test_best_of_one_keeps_the_only_sample_and_more_samples_never_lose():
     values = [np.asarray(act_jit(policy(guide="none", best_of=n), OBS, KEYS)[1].value).mean() for n in (1, 4, 16)]
     assert values == sorted(values) and values[2] > values[0]
-    act = lambda obs, keys: (jnp.ones((len(obs), 1, 2)), Info(*jnp.zeros((3, len(obs)))))
+    act = lambda obs, keys: (jnp.ones((len(obs), 1, 2)), Info(*jnp.zeros((5, len(obs)))))
     assert_array_equal(best_of(act, 1, state_critic)(OBS, KEYS)[0], np.ones((7, 1, 2)))
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 
 import gymnasium
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from qgf.environments import family_of
 from qgf.environments.chunk import ChunkEnv, seed_globals
 from qgf.environments.vector import make_vector_env
 from qgf.errors import UserError
-from qgf.method.policy import guided_flow, with_fields
+from qgf.method.guided import guided_flow
+from qgf.method.policy import act_jit, with_fields
 from qgf.playing.arm import Arm, arms
-from qgf.playing.episodes import episode_seeds, evaluate
+from qgf.playing.episodes import decision_keys, episode_seeds, evaluate
 from qgf.playing.evaluate import evaluate_run
 from qgf.playing.scores import Score, read_scores, write_scores
 from qgf.statistics import wilson
@@ -281,7 +283,29 @@ def test_a_guide_that_a_run_cannot_take_is_refused_before_anything_is_played(tin
         evaluate_run(tiny_run, [Arm("gate")], TASK, episodes=1, seed=0)
 
 
+def test_receding_horizon_plays_the_first_actions_of_every_chunk():
+    lanes, policy = Lanes(2), walker()
+    score = evaluate(policy, TASK, 3, seed=3, envs=lanes, execute=2)
+    for k, seed in enumerate(episode_seeds(3, 3)):
+        chunks = np.stack(lanes.chunks[seed])
+        total, steps, success, path = replay(chunks, seed)
+        assert (score.lengths[k], score.success[k]) == (steps, success)
+        assert_allclose(score.returns[k], total, rtol=1e-6)
+        assert chunks.shape == (-(-steps // 2), 2, 1)
+        keys = decision_keys(jax.random.key(3), np.stack([np.full(len(chunks), k), np.arange(len(chunks))]))
+        assert_allclose(chunks, act_jit(policy, path[:-1], keys)[0][:, :2], rtol=1e-4, atol=1e-5)
+    whole = evaluate(policy, TASK, 3, seed=3, envs=Lanes(2))
+    same(evaluate(policy, TASK, 3, seed=3, envs=Lanes(2), execute=HORIZON), whole)
+    assert not np.array_equal(score.returns, whole.returns)
+
+
 # Refused
+
+
+@pytest.mark.parametrize("execute", [0, -1, HORIZON + 1])
+def test_more_or_fewer_actions_than_a_chunk_has_are_refused(execute):
+    with pytest.raises(UserError, match=f"execute must lie between 1 and the 4 actions of a chunk, got {execute}"):
+        evaluate(walker(), TASK, 2, envs=Lanes(2), execute=execute)
 
 
 def test_no_episodes_are_refused():

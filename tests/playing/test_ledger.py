@@ -12,7 +12,7 @@ from numpy.testing import assert_array_equal
 
 import qgf.playing.ledger
 from qgf.errors import UserError
-from qgf.method.policy import guided_flow
+from qgf.method.guided import guided_flow
 from qgf.playing.arm import Arm
 from qgf.playing.episodes import gflop_per_action
 from qgf.playing.ledger import Ledger, Player

@@ -12,7 +12,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from qgf.errors import UserError
 from qgf.files import read_json
-from qgf.method.policy import act_jit, guided_flow
+from qgf.method.guided import guided_flow
+from qgf.method.policy import act_jit
 from qgf.method.toy import Mixture
 from qgf.playing.arm import Arm
 from qgf.playing.offline import offline

@@ -19,7 +19,7 @@ import qgf.cli.main
 from qgf.critics import CRITICS, Ensemble, HLGauss
 from qgf.errors import UserError
 from qgf.files import write_json
-from qgf.method.policy import best_of
+from qgf.method.guided import best_of
 from qgf.method.toy import Mixture
 from qgf.networks.blocks import Nets
 from qgf.training.config import TrainConfig, from_json, to_json

@@ -24,8 +24,9 @@ from qgf.training.learner import Learner
 from qgf.training.loop import train
 from qgf.training.methods.bc import BC
 from qgf.training.run import Run
+from qgf.training.saved import load_policy
 from qgf.training.setup import initial_state
-from qgf.training.trained import load_policy, load_trained, save_trained
+from qgf.training.trained import load_trained, save_trained
 from qgf.types import Spec
 
 OBS = np.random.default_rng(0).uniform(0, 20, (5, 2)).astype(np.float32)

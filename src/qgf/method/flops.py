@@ -13,6 +13,10 @@ from jax.extend import core
 from qgf.errors import UserError
 
 
+class Uncountable(UserError):
+    """The operations of a program depend on its data."""
+
+
 class _Op:
     """A value that depends on the arguments: the FLOP spent on it, and what it was computed from."""
 
@@ -24,7 +28,7 @@ def flops(f, *args) -> int:
     """Floating-point operations of f(*args): 2 M N K for every matrix product that the result depends on.
 
     Follows the program step by step: a scan runs its length, a cond takes the one branch that is executed (both, where
-    the choice depends on the arguments' values). Raises UserError for a while loop, whose length cannot be known.
+    the choice depends on the arguments' values). Raises Uncountable for a while loop, whose length cannot be known.
     """
     program = jax.make_jaxpr(f)(*args)
     todo = [x for x in _follow(program, [_Op() for _ in program.in_avals]) if isinstance(x, _Op)]
@@ -55,7 +59,7 @@ def _step(eqn, inputs: list[Any]) -> list[Any]:
             return _follow(params["branches"][int(index)], rest)
         return [_Op(0, ends) for ends in zip(*(_follow(b, rest) for b in params["branches"]), strict=True)]
     if name == "while":
-        raise UserError("a while loop's FLOP cannot be counted, its length depends on the data")
+        raise Uncountable("a while loop's FLOP cannot be counted, its length depends on the data")
     inner = params.get("jaxpr") or params.get("call_jaxpr")
     if inner is not None and name != "reduce":
         return _follow(inner if hasattr(inner, "consts") else core.ClosedJaxpr(inner, ()), inputs)

@@ -4,82 +4,52 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from qgf.errors import UserError
+from qgf.errors import UserError, unknown
+from qgf.method.checks import check_functions
+from qgf.method.choosing import FALLBACKS, best, fall_back
 from qgf.method.flow import STEPS
 from qgf.method.guides import find
-from qgf.method.sampling import At, climb, denoise, finish
+from qgf.method.observations import ObsSpec, as_key, chunks, one_of, padded, per_sample, read
+from qgf.method.sampling import At, Grid, denoise, finish, grid
 from qgf.method.schedules import Schedule
 from qgf.method.schedules import schedule as find_schedule
 from qgf.method.strength import raw_weight
-from qgf.types import Act, Calibration, Estimator, Info, StateValue, StateVelocity, Trace
+from qgf.types import Calibration, Estimator, Info, StateValue, StateVelocity, Trace
 
 
-def per_sample(key: Array, batch: int) -> Array:
-    """One key per sample, [batch]; keys that are one per sample already are passed through."""
-    return key if key.ndim else jax.random.split(key, batch)
+class Origin:
+    """How trained networks are made again (their method and sizes): carried along for whoever saves a policy.
 
-
-def _act_and_critic(policy: Policy | Act, critic: StateValue | None) -> tuple[Act, StateValue]:
-    if isinstance(policy, Policy):
-        return policy.act, critic or policy.critic
-    if critic is None:
-        raise UserError("a plain act function has no critic of its own: pass critic=")
-    return policy, critic
-
-
-def best_of(policy: Policy | Act, n: int, critic: StateValue | None = None) -> Act:
-    """Sample n actions per observation and keep the one the critic values highest.
-
-    `policy` is a `Policy`, or any act(obs[B, S], key) -> (actions[B, H, A], Info) together with its `critic`.
+    All are equal: it is no part of a program, and policies that differ in it alone share their programs.
     """
-    act, critic = _act_and_critic(policy, critic)
 
-    def best(obs, key):
-        many = jax.tree.map(lambda x: jnp.repeat(x, n, axis=0), obs)
-        keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
-        actions, info = act(many, jax.vmap(lambda k: jax.random.split(k, n))(keys).reshape(-1))
-        value = jax.vmap(critic)(many, actions.reshape(len(actions), -1)).reshape(-1, n)
-        pick = jnp.argmax(value, axis=1) + n * jnp.arange(len(value))
-        return actions[pick], jax.tree.map(lambda x: x[pick], info)
+    def __init__(self, method, spec):
+        self.method, self.spec = method, spec
 
-    return best
+    def __eq__(self, other):
+        return isinstance(other, Origin)
+
+    def __hash__(self):
+        return 0
 
 
-def refine(
-    policy: Policy | Act,
-    steps: int,
-    step_size: float,
-    critic: StateValue | None = None,
-    low: ArrayLike = -1.0,
-    high: ArrayLike = 1.0,
-) -> Act:
-    """Climb Q from the finished action, a <- clip(a + step_size grad Q(a), low, high), `steps` times (GradStep)."""
-    act, critic = _act_and_critic(policy, critic)
-
-    def refined(obs, key):
-        actions, info = act(obs, key)
-
-        def one(o, a):
-            a = climb(lambda x: critic(o, x), a, steps, step_size, low, high)
-            return a, critic(o, a)
-
-        flat, value = jax.vmap(one)(obs, actions.reshape(len(actions), -1))
-        return flat.reshape(actions.shape), info._replace(value=value)
-
-    return refined
+def _numbers(calibration: Calibration | None) -> Calibration | None:
+    """As arrays, so that programs do not depend on their values; in double precision, as weights are computed."""
+    number: Callable[[Any], Any] = lambda x: x if isinstance(x, jax.Array) else np.float64(x)
+    return calibration and Calibration(*map(number, calibration))
 
 
 class Policy(eqx.Module):
-    """A flow policy steered by a critic: policy(obs[B, S], key) -> actions[B, H, A].
+    """A flow policy steered by a critic: policy(obs, key) -> actions, of one observation or a batch.
 
     Any pair of functions velocity(obs[S], a[d], t[]) -> [d] and critic(obs[S], a[d]) -> [] makes one (`guided_flow`);
     if they are pytrees (Equinox modules, `jax.tree_util.Partial`) their arrays are arguments of the compiled
@@ -96,44 +66,113 @@ class Policy(eqx.Module):
     guide: str | Estimator = eqx.field(static=True, default="qgf")
     steps: int = eqx.field(static=True, default=STEPS)
     samples: int = eqx.field(static=True, default=1)
-    calibration: Calibration | None = eqx.field(static=True, default=None)
+    calibration: Calibration | None = eqx.field(default=None, converter=_numbers)
     schedule: str | Schedule = eqx.field(static=True, default="constant")
-    load: ClassVar[Callable[[str | Path], Policy]]  # set by `training.trained`, which reads files
+    obs_spec: ObsSpec | None = eqx.field(static=True, default=None, converter=lambda s: s and ObsSpec.of(s))
+    fallback: str | None = eqx.field(static=True, default=None)
+    origin: Origin | None = eqx.field(static=True, default=None)
+    save: ClassVar[Callable[..., None]]  # set by `training.saved`, which writes and reads files
+    load: ClassVar[Callable[..., Policy]]
+
+    def __post_init__(self):
+        for name in ("steps", "samples", "horizon", "action_dim"):
+            if not isinstance(n := getattr(self, name), (int, np.integer)):
+                raise UserError(f"{name} must be a whole number, got {n!r}")
+            if n < 1:
+                raise UserError(f"{name} must be at least 1, got {n}")
+        self.low = _bound("low", self.low, self.horizon, self.action_dim)
+        self.high = _bound("high", self.high, self.horizon, self.action_dim)
 
     def __check_init__(self):
         find(self.guide)
         find_schedule(self.schedule)
-        for name in ("steps", "samples", "horizon", "action_dim"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.fallback not in (None, *FALLBACKS):
+            raise unknown("fallback", str(self.fallback), FALLBACKS)
+        if any(isinstance(x, jax.core.Tracer) for x in (self.weight, self.low, self.high)):
+            return
+        if np.shape(self.weight) != () or not np.isfinite(self.weight):
+            raise UserError(f"weight must be one finite number, got {np.asarray(self.weight)}")
+        low, high = np.broadcast_arrays(np.atleast_1d(self.low), self.high)
+        for i in np.flatnonzero(~(low <= high)):
+            raise UserError(f"low must not be above high, got {low[i]:g} and {high[i]:g}")
 
-    def __call__(self, obs, key: Array) -> Array:
-        """Actions [B, H, A] for obs [B, S]; `key` is one PRNG key, or one per observation."""
-        return _actions(self, obs, key)
+    def __call__(self, obs, key, info: bool = False, a0=None, t0: float = 0.0, last=None):
+        """The actions [H, A] of one observation [S], or [B, H, A] of a batch [B, S]; compiled.
 
-    def act(self, obs, key: Array) -> tuple[Array, Info]:
-        """The actions[B, H, A] and what happened on the way. Compiled by `act_jit`."""
-        act = self._denoise if self.samples == 1 else best_of(self._denoise, self.samples, self.critic)
-        return act(obs, key)
+        A single observation is known as such by `obs_spec`; without one the first axis of every leaf is the batch.
+        `key` is a JAX key, an integer, or one key per observation. With info=True returns (actions, `Info`).
+        Batches are padded to powers of two, so that few programs are compiled; inside jax.jit they are not.
 
-    def _denoise(self, obs, key: Array) -> tuple[Array, Info]:
+        `a0` [.., H, A] or [.., d] is where denoising starts, at time `t0`; by default a0 ~ N(0, I) at 0. Warm start
+        from the last chunk, shifted by what has been executed: a0 = (1 - t0) noise + t0 shifted.
+
+        Raises UserError if obs, key or a0 do not fit, and if an action is not finite and nobody would know: with
+        info=True `Info.finite` says so, and with fallback="unguided" the unguided action from the same noise takes its
+        place or, where that is not finite either, `last` [.., H, A] (by default zeros), clipped to the action range.
+        """
+        obs, batch = read(obs, self.obs_spec)
+        rows, n, key = dict(obs=obs) | self._chunks(a0, t0, last, batch), batch or 1, as_key(key, batch or 1)
+        whole, rows = (dict(key=key), rows) if key.ndim == 0 else ({}, rows | dict(key=key))
+        path = grid(self.steps, t0)
+        actions, told = padded(lambda rows: _acted(self, rows | whole, path, info, batch is None), rows, n)
+        if info:
+            return actions, told
+        if not self.fallback and not isinstance(told.finite, jax.core.Tracer):
+            _refuse_what_is_not_finite(np.asarray(told.finite))
+        return actions
+
+    def _chunks(self, a0, t0, last, batch: int | None) -> dict[str, Any]:
+        """The chunks that a call gives, one a row."""
+        if a0 is None and t0 != 0:
+            raise UserError(f"t0={t0} needs a0, the point at that time")
+        if a0 is not None and self.samples > 1:
+            raise UserError(f"a0 is where one sample starts, and this policy takes the best of {self.samples}")
+        if last is not None and not self.fallback:
+            raise UserError("last is what acts in need: give the policy fallback='unguided'")
+        given = dict(a0=a0, last=last).items()
+        return {k: chunks(x, k, batch, self.horizon, self.action_dim) for k, x in given if x is not None}
+
+    def act(self, obs, key: Array, a0: Array | None = None, path: Grid | None = None, last: Array | None = None):
+        """(actions[B, H, A], Info) of obs[B, S], to be compiled by the caller (op by op it takes seconds); see
+        `__call__`. a0[B, d] at the first time of `path`; last[B, d].
+        """
+        check_functions(self.velocity, self.critic, one_of(obs), self.horizon, self.action_dim)
+        keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
+        actions, info = self._sampled(obs, keys, a0, path)
+        if self.fallback is None:
+            return actions, info
+        plain = with_fields(self, guide="none", weight=0.0, fallback=None)
+        last = jnp.zeros(actions.shape) if last is None else jnp.nan_to_num(last, nan=0.0)
+        last = jnp.clip(last.reshape(len(actions), -1), self.low, self.high).reshape(actions.shape)
+        return fall_back(actions, info, lambda: plain._sampled(obs, keys, a0, path), self.critic, obs, last)
+
+    def _sampled(self, obs, keys, a0, path) -> tuple[Array, Info]:
+        if self.samples == 1:
+            return self._denoise(obs, keys, a0, path)
+        return best(self._denoise, self.samples, self.critic)(obs, keys)
+
+    def _denoise(self, obs, key: Array, a0: Array | None = None, path: Grid | None = None) -> tuple[Array, Info]:
         keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
 
-        def one(o, key):
-            a0 = jax.random.normal(key, (self.horizon * self.action_dim,))
-            path = self.trace(o, a0)
-            a = finish(At(self.critic, o), path, self.guide, self.weight, self.low, self.high)
-            pushed, drifted = (jnp.linalg.norm(x, axis=-1) for x in (path.w[:, None] * path.g, path.v))
+        def one(o, key, a0):
+            a0 = jax.random.normal(key, (self.horizon * self.action_dim,)) if a0 is None else a0
+            steps = self._path(o, a0, path)
+            a = finish(At(self.critic, o), steps, self.guide, self.weight, self.low, self.high)
+            pushed, drifted = (jnp.linalg.norm(x, axis=-1) for x in (steps.w[:, None] * steps.g, steps.v))
             ratio = jnp.mean(pushed / jnp.maximum(drifted, 1e-12))
-            return a, Info(self.critic(o, a), ratio, jnp.sum(path.skipped))
+            value, finite = self.critic(o, a), jnp.all(jnp.isfinite(a))
+            return a, Info(value, ratio, jnp.sum(steps.skipped), finite, (~(finite & jnp.isfinite(value))).astype(int))
 
-        flat, info = jax.vmap(one)(obs, keys)
+        flat, info = jax.vmap(one)(obs, keys, a0)
         return flat.reshape(len(keys), self.horizon, self.action_dim), info
 
-    def trace(self, obs, a0: Array) -> Trace:
-        """The denoising path of one observation obs[S] from the noise a0[d]."""
+    def trace(self, obs, a0: Array, t0: float = 0.0) -> Trace:
+        """The denoising path of one observation obs[S] from the noise a0[d], or from the point a0 at time t0."""
+        return self._path(obs, a0, grid(self.steps, t0))
+
+    def _path(self, obs, a0: Array, path: Grid | None) -> Trace:
         v, q = At(self.velocity, obs), At(self.critic, obs)
-        return denoise(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high, self.schedule)
+        return denoise(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high, self.schedule, path)
 
     def guided(
         self,
@@ -143,9 +182,10 @@ class Policy(eqx.Module):
         best_of: int | None = None,
         steps: int | None = None,
         schedule: str | Schedule = "constant",
+        fallback: str | None = None,
     ) -> Policy:
-        """The same networks under another guide; best_of and steps stay as they are if not given. Give `strength`
-        (default 1) or the raw `weight`, not both.
+        """The same networks under another guide; best_of, steps and fallback stay as they are if not given. Give
+        `strength` (default 1) or the raw `weight`, not both.
 
         w = strength * sigma_a * sqrt(d) / E|g| with the policy's calibration. Raises UserError if both are given, or
         if a strength is given and the policy was never calibrated.
@@ -153,7 +193,26 @@ class Policy(eqx.Module):
         weight = raw_weight(strength, weight, self.calibration, self.horizon * self.action_dim, guide)
         own = lambda x, mine: mine if x is None else x
         fields = dict(guide=guide, steps=own(steps, self.steps), samples=own(best_of, self.samples), schedule=schedule)
-        return with_fields(self, weight=jnp.asarray(weight, float), **fields)
+        return with_fields(self, weight=jnp.asarray(weight, float), fallback=own(fallback, self.fallback), **fields)
+
+
+def _bound(name: str, x, horizon: int, action_dim: int):
+    """A bound as one number or [d]; per dimension [A] it holds for every action of the chunk."""
+    d = horizon * action_dim
+    if np.shape(x) in ((), (d,)):
+        return x
+    if np.shape(x) in ((action_dim,), (horizon, action_dim)):
+        return jnp.broadcast_to(jnp.asarray(x), (horizon, action_dim)).reshape(d)
+    wanted = f"a number, [{action_dim}], [{horizon}, {action_dim}] or [{d}]"
+    raise UserError(f"{name} has shape {list(np.shape(x))}, expected {wanted}")
+
+
+def _refuse_what_is_not_finite(finite: np.ndarray) -> None:
+    if not finite.all():
+        raise UserError(
+            f"{finite.size - finite.sum()} of {finite.size} actions are not finite: NaN in the observation, the "
+            "velocity or what the guide adds; info=True tells which, fallback='unguided' acts all the same"
+        )
 
 
 @eqx.filter_jit
@@ -163,57 +222,15 @@ def act_jit(policy: Policy, obs, key: Array) -> tuple[Array, Info]:
 
 
 @eqx.filter_jit
-def _actions(policy: Policy, obs, key: Array) -> Array:
-    return policy.act(obs, key)[0]
+def _acted(policy: Policy, rows: dict[str, Any], path: Grid | None, whole: bool, single: bool) -> tuple[Array, Info]:
+    """`policy.act` of the rows, or of a single one; of the info only what is needed, unless the whole is asked for."""
+    obs = jax.tree.map(lambda x: x[None], rows["obs"]) if single else rows["obs"]
+    actions, info = policy.act(obs, rows["key"], rows.get("a0"), path, rows.get("last"))
+    info = info if whole else Info(None, None, None, info.finite, None)  # type: ignore[arg-type]
+    return jax.tree.map(lambda x: x[0], (actions, info)) if single else (actions, info)
 
 
 def with_fields(policy: Policy, **changes) -> Policy:
     """The policy with some fields replaced."""
     fields = {field.name: getattr(policy, field.name) for field in dataclasses.fields(policy)}
     return type(policy)(**(fields | changes))
-
-
-def guided_flow(
-    velocity: StateVelocity,
-    critic: StateValue,
-    action_dim: int,
-    guide: str | Estimator = "qgf",
-    weight: float | None = None,
-    strength: float | None = None,
-    steps: int = STEPS,
-    best_of: int = 1,
-    horizon: int = 1,
-    low: ArrayLike = -1.0,
-    high: ArrayLike = 1.0,
-    calibration: Calibration | None = None,
-    schedule: str | Schedule = "constant",
-) -> Policy:
-    """Guide anybody's flow with anybody's critic: two functions of one observation are enough.
-
-    velocity(obs[S], a[d], t[]) -> [d] and critic(obs[S], a[d]) -> [], d = horizon * action_dim. Give the raw `weight`,
-    or a `strength` with a `calibration` (see `calibrate`). Returns policy(obs[B, S], key) -> actions[B, H, A].
-    """
-    weight = raw_weight(strength, weight, calibration, horizon * action_dim, guide)
-    return Policy(
-        velocity, critic, weight, low, high, action_dim, horizon, guide, steps, best_of, calibration, schedule
-    )
-
-
-@eqx.filter_jit
-def _scales(policy: Policy, observations, key: Array, actions: int) -> tuple[Array, Array]:
-    states = len(jax.tree.leaves(observations)[0])
-    many = jax.tree.map(lambda x: jnp.repeat(x, actions, axis=0), observations)
-    a = policy._denoise(many, key)[0].reshape(states * actions, -1)
-    g = jax.vmap(jax.grad(policy.critic, argnums=1))(many, a)
-    return jnp.mean(jnp.std(a.reshape(states, actions, -1), axis=1)), jnp.mean(jnp.linalg.norm(g, axis=-1))
-
-
-def calibrate(policy: Policy, observations, key: Array, actions: int = 32) -> Policy:
-    """The policy with its strength scale measured over `observations` [N, S] (a few hundred dataset states).
-
-    sigma_a is the mean over states and dimensions of the standard deviation of `actions` unguided samples, and
-    E|g| the mean norm of grad Q at those samples.
-    """
-    plain = with_fields(policy, guide="none", samples=1, schedule="constant")
-    sigma, grad_norm = _scales(plain, observations, key, actions)
-    return with_fields(policy, calibration=Calibration(float(sigma), float(grad_norm)))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -28,6 +31,27 @@ class At:
         return At(f, self.obs)
 
 
+class Grid(NamedTuple):
+    """The Euler steps of a path that does not start at time 0."""
+
+    starts: ArrayLike  # [n] t_0, then the grid's own points k / T behind it
+    lengths: ArrayLike  # [n]
+
+
+def grid(steps: int, t0: float) -> Grid | None:
+    """From t0 to the next of the points k / T, then from point to point; None where t0 = 0, the whole grid.
+
+    A t0 less than a thousandth of a step before a point counts as being there. Raises UserError unless 0 <= t0 < 1.
+    """
+    if not 0 <= t0 < 1:
+        raise UserError(f"t0 must lie in [0, 1), where 0 is noise and 1 an action; got {t0}")
+    if t0 == 0:
+        return None
+    n = max(int(np.ceil((1 - t0) * steps - 1e-3)), 1)
+    starts = np.append(t0, np.arange(steps - n + 1, steps) / steps)
+    return Grid(starts, np.diff(starts, append=1.0))
+
+
 def sample(
     v: Velocity,
     q: Value,
@@ -39,33 +63,44 @@ def sample(
     high: ArrayLike = 1.0,
     schedule: str | Schedule = "constant",
     trace: bool = False,
+    t0: float = 0.0,
 ) -> Array | Trace:
     """Denoise one action with guidance (paper, algorithm 1): a <- a + (v(a, t) + w g) / T, t = 0, 1/T, ..., 1 - 1/T.
 
     v(a[d], t[]) -> [d], q(a[d]) -> [], a0[d] ~ N(0, I). Returns clip(a_T, low, high), [d], or the whole `Trace`.
     A direction that is not finite leaves its step unguided. Constant w is nominally 1/beta, but the samples are not
     exactly prop. to pi exp(Q / beta): adding grad Q / beta to the score would add ((1 - t)/t) grad Q / beta to v.
+
+    With `t0` the path starts at that time, from the point a0 = a_t0; the first step ends at the next k/T. To start from
+    an action a known in advance: a0 = (1 - t0) noise + t0 a.
     """
-    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule)
+    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule, grid(steps, t0))
     return path if trace else finish(q, path, guide, weight, low, high)
 
 
-def denoise(v, q, a0, guide, weight, steps, low, high, schedule="constant") -> Trace:
+def denoise(v, q, a0, guide, weight, steps, low, high, schedule="constant", grid: Grid | None = None) -> Trace:
     """The path of `sample`."""
     if steps < 1:
         raise UserError(f"steps must be at least 1, got {steps}")
     ask, factor = find(guide), find_schedule(schedule)
     v = need(v, ask.reference) if hasattr(ask, "reference") else v
 
-    def step(a, t):
+    def step(a, at):
+        t, *length = at
         flow = Flow(v, steps, low, high, at=(a, t))
         g = ask(flow, q, a, t)
+        if jnp.shape(g) != a.shape:
+            name = getattr(ask, "__name__", ask)
+            raise UserError(f"guide {name} returns {list(jnp.shape(g))}, expected a direction {list(a.shape)}")
         finite = jnp.all(jnp.isfinite(g))
         g = jnp.where(finite, g, 0)
         drift, w = flow(a, t), weight * factor(t)
-        return a + (drift + w * g) / steps, (t, a, drift, clean(flow, a, t), g, ~finite, w)
+        move = (drift + w * g) * length[0] if length else (drift + w * g) / steps
+        return a + move, (t, a, drift, clean(flow, a, t), g, ~finite, w)
 
-    end, (t, a, *rest) = jax.lax.scan(step, a0, jnp.arange(steps, dtype=a0.dtype) / steps)
+    whole = (jnp.arange(steps, dtype=a0.dtype) / steps,)
+    times = whole if grid is None else tuple(jnp.asarray(x, a0.dtype) for x in grid)
+    end, (t, a, *rest) = jax.lax.scan(step, a0, times)
     return Trace(t, jnp.concatenate([a, end[None]]), *rest)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import jax
+import numpy as np
+
 from qgf.errors import UserError
 from qgf.method.guides import find
 from qgf.types import Calibration, Estimator
@@ -19,10 +22,14 @@ def raw_weight(
 ) -> float:
     """The raw guidance weight of a strength, w = strength * sigma_a * sqrt(d) / E|g|, or `weight` as given.
 
-    A guide whose weight has no scale (CFGRL's) takes the strength as its weight.
+    A guide whose weight has no scale (CFGRL's) takes the strength as its weight. Raises UserError if both are given, if
+    one is not finite, and for a strength where the calibration is missing or not finite.
     """
     if strength is not None and weight is not None:
         raise UserError(f"give strength or weight, not both (got strength={strength} and weight={weight})")
+    for name, x in (("strength", strength), ("weight", weight)):
+        if x is not None and not isinstance(x, jax.core.Tracer) and not np.all(np.isfinite(x)):
+            raise UserError(f"{name} must be finite, got {x}")
     if weight is not None:
         return weight
     strength = DEFAULT_STRENGTH if strength is None else strength
@@ -32,4 +39,10 @@ def raw_weight(
         if strength == 0:
             return 0.0
         raise UserError("strength needs a calibrated policy: pass weight, or calibrate it with qgf.calibrate first")
-    return strength * calibration.sigma * d**0.5 / max(calibration.grad_norm, 1e-12)
+    w = strength * calibration.sigma * d**0.5 / max(calibration.grad_norm, 1e-12)
+    if not isinstance(w, jax.core.Tracer) and not np.isfinite(w):
+        if guide == "none":
+            return 0.0
+        scales = f"sigma {calibration.sigma:g}, |grad Q| {calibration.grad_norm:g}"
+        raise UserError(f"this policy's calibration is not finite ({scales}): its flow or its critic has diverged")
+    return w

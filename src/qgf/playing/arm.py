@@ -97,5 +97,6 @@ def runnable(policy: Policy, observations, guides: Iterable[str] = ()) -> list[s
 def check(policy: Policy, observations=None) -> None:
     """Trace the policy without running it, so that what it lacks is known before anything is played: UserError."""
     if observations is None:
-        observations = jax.ShapeDtypeStruct((1, *policy.velocity.mean.shape), np.float32)  # type: ignore[attr-defined]
+        assert policy.obs_spec is not None, "trained policies know their observation"
+        observations = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), policy.obs_spec.one)
     jax.eval_shape(policy.act, observations, jax.random.key(0))

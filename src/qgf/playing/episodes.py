@@ -15,7 +15,8 @@ import numpy as np
 
 from qgf.environments import family_of, vector
 from qgf.errors import UserError
-from qgf.method.policy import Policy, act_jit, with_fields
+from qgf.method.checks import check_functions
+from qgf.method.policy import Policy, act_jit
 from qgf.playing.scores import Score
 
 Played = Callable[[int, int, int], None]
@@ -35,21 +36,21 @@ def evaluate(
     envs=None,
     progress: Played = lambda done, successes, total: None,
     first: int = 0,
+    execute: int | None = None,
 ) -> Score:
-    """Play `episodes` episodes, chunks open loop. Episode k has its own seed and its own noise for every decision,
-    so that any two policies meet the same episodes, however many run at a time. `first` is the number of the first.
+    """Play `episodes` episodes, chunks open loop: whole, or (receding horizon) their first `execute` actions.
 
-    `envs` may be shared between calls (`environments`). `progress(done, successes, total)`.
+    Episode k has its own seed and its own noise for every decision, so that any two policies meet the same episodes,
+    however many run at a time. `first` is the number of the first. `envs` may be shared between calls
+    (`environments`). `progress(done, successes, total)`.
     """
     _check_episodes(episodes)
+    _check_execute(execute, policy.horizon)
     own = envs is None
     envs = envs or environments(env_name, policy.horizon, episodes)
     try:
-        policy = with_fields(
-            policy, calibration=None
-        )  # its numbers are part of the program: other runs can share it now
         gflop = _check_fit(policy, envs, env_name)
-        return replace(_play(policy, env_name, envs, episodes, seed, progress, first), gflop=gflop)
+        return replace(_play(policy, env_name, envs, episodes, seed, progress, first, execute), gflop=gflop)
     finally:
         if own:
             envs.close()
@@ -85,6 +86,11 @@ def _check_episodes(episodes: int) -> None:
         raise UserError(f"episodes must be at least 1, got {episodes}")
 
 
+def _check_execute(execute: int | None, horizon: int) -> None:
+    if execute is not None and not 1 <= execute <= horizon:
+        raise UserError(f"execute must lie between 1 and the {horizon} actions of a chunk, got {execute}")
+
+
 def _check_fit(policy: Policy, envs, env_name: str) -> float:
     """What an action of this policy costs here (`gflop_per_action`). Raises UserError if it was made for others."""
     wanted = (policy.horizon, policy.action_dim)
@@ -93,13 +99,23 @@ def _check_fit(policy: Policy, envs, env_name: str) -> float:
             f"{env_name} takes actions {list(envs.single_action_space.shape)}, the policy gives {list(wanted)}"
         )
     obs_shape = envs.single_observation_space.shape
+    if policy.obs_spec is not None and [x.shape for x in policy.obs_spec.leaves] != [obs_shape]:
+        raise UserError(f"{env_name} has observations {list(obs_shape)}, the policy was made for others")
     try:
         return gflop_per_action(policy, obs_shape)
-    except TypeError as error:
-        raise UserError(f"{env_name} has observations {list(obs_shape)}, the policy was made for others") from error
+    except UserError:
+        try:
+            obs = jax.ShapeDtypeStruct(obs_shape, np.float32)
+            check_functions(policy.velocity, policy.critic, obs, policy.horizon, policy.action_dim)
+        except UserError as error:
+            made = f"{env_name} has observations {list(obs_shape)}, the policy was made for others"
+            raise UserError(f"{made}: {error}") from error
+        raise
 
 
-def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Played, first: int) -> Score:
+def _play(
+    policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Played, first: int, execute: int | None
+) -> Score:
     lanes = envs.num_envs
     seeds = episode_seeds(seed, first + episodes)[first:]
     base = jax.random.key(seed)
@@ -132,7 +148,7 @@ def _play(policy: Policy, env_name: str, envs, episodes: int, seed: int, progres
         thinking, calls = thinking + perf_counter() - clock, calls + 1
         for lane in active:
             paths[playing[lane]].append(obs[lane].copy())
-        obs, rewards, terminated, truncated, infos = envs.step(actions)
+        obs, rewards, terminated, truncated, infos = envs.step(actions[:, :execute])
         _check_known(infos, active, env_name)
         k = playing[active]
         returns[k] += rewards[active]
@@ -166,7 +182,7 @@ def _check_known(infos: dict, active: np.ndarray, env_name: str) -> None:
 
 def gflop_per_action(policy: Policy, obs_shape: tuple[int, ...]) -> float:
     """Counted on the policy's program for one observation; nan where it has a loop of unknown length."""
-    arrays, fixed = eqx.partition(policy, lambda x: isinstance(x, (jax.Array, np.ndarray)))
+    arrays, fixed = eqx.partition(policy, eqx.is_array)
     (given, structure), (rest, whole) = jax.tree.flatten(arrays), jax.tree.flatten(fixed)
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in given)
     return _gflop(structure, shapes, whole, tuple(rest), tuple(obs_shape))
@@ -177,13 +193,13 @@ def _gflop(structure, shapes, whole, rest, obs_shape) -> float:
     """Of a policy given by its arrays' structure and shapes and by all that is not an array: counted once for all
     weights, strengths and parameters.
     """
-    from qgf.method.flops import flops
+    from qgf.method.flops import Uncountable, flops
 
     fixed, arrays = jax.tree.unflatten(whole, rest), jax.tree.unflatten(structure, shapes)
     act = lambda arrays, obs, key: eqx.combine(arrays, fixed).act(obs, key)[0]
     try:
         return flops(act, arrays, jax.ShapeDtypeStruct((1, *obs_shape), np.float32), jax.random.key(0)) / 1e9
-    except UserError:
+    except Uncountable:
         return float("nan")
 
 

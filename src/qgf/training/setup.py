@@ -11,7 +11,7 @@ import numpy as np
 
 from qgf.data import Dataset
 from qgf.errors import UserError
-from qgf.method.policy import calibrate
+from qgf.method.guided import calibrate
 from qgf.training.config import TrainConfig
 from qgf.training.device import Data
 from qgf.training.learner import Learner, State

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import Finite, Number, atomic_path, convert, read_json, write_json
-from qgf.method.policy import Policy
+from qgf.files import Finite, Number, convert, read_json, write_json
+from qgf.method.observations import ObsSpec
+from qgf.method.policy import Origin, Policy
 from qgf.plugins import USED, trained_with
 from qgf.training.options import method_from_json, method_to_json
+from qgf.training.weights import WEIGHTS, read_weights, write_weights
 from qgf.types import Calibration, Spec
 
 FORMAT = 2
@@ -88,7 +90,9 @@ class Trained(eqx.Module):
     spec: Spec = eqx.field(static=True)
     updates: int = eqx.field(static=True, default=0)
     dataset: str = eqx.field(static=True, default="")
-    calibration: Calibration | None = eqx.field(static=True, default=None)
+    calibration: Calibration | None = eqx.field(
+        static=True, default=None, converter=lambda c: c and Calibration(*map(float, c))
+    )
 
     def policy(self) -> Policy:
         """What was trained to act, with its critic, unguided."""
@@ -105,21 +109,14 @@ class Trained(eqx.Module):
             steps=self.method.steps,
             samples=self.method.best_of,
             calibration=self.calibration,
+            obs_spec=ObsSpec.of(self.spec.obs_dim),
+            origin=Origin(self.method, self.spec),
         )
-
-
-def _named(tree) -> dict[str, Any]:
-    """Arrays of a pytree by their path, `nets.flow.net.weights.0`."""
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_array_like))
-    return {jax.tree_util.keystr(path, simple=True, separator="."): x for path, x in leaves}
 
 
 def save_trained(trained: Trained, directory: Path) -> None:
     """Write config.json and model.safetensors; the weights first, so that a folder with a config is complete."""
-    from safetensors.numpy import save_file
-
-    with atomic_path(directory / "model.safetensors") as temporary:
-        save_file({name: np.asarray(x) for name, x in _named(trained).items()}, temporary)
+    write_weights(directory / WEIGHTS, trained)
     config = dict(
         format=FORMAT,
         method=method_to_json(trained.method),
@@ -129,6 +126,13 @@ def save_trained(trained: Trained, directory: Path) -> None:
         calibration=trained.calibration and trained.calibration._asdict(),
     ) | (dict(use=USED) if USED else {})
     write_json(directory / "config.json", config)
+
+
+def skeleton_of(method, spec: Spec) -> Trained:
+    """The structure of what a method ends with, shapes in the place of arrays."""
+    nets = eqx.filter_eval_shape(method.init, spec, jax.random.key(0))
+    scale = jax.ShapeDtypeStruct((spec.obs_dim,), np.float32)
+    return Trained(nets, scale, scale, method, spec)  # type: ignore[arg-type]
 
 
 def load_trained(directory: str | Path) -> Trained:
@@ -148,40 +152,5 @@ def load_trained(directory: str | Path) -> Trained:
     spec = Spec(**msgspec.structs.asdict(record.spec))
     calibration = record.calibration and Calibration(**msgspec.structs.asdict(record.calibration))
     updates, dataset = record.updates, record.dataset
-    nets = eqx.filter_eval_shape(method.init, spec, jax.random.key(0))
-    scale = jax.ShapeDtypeStruct((spec.obs_dim,), np.float32)
-    skeleton = Trained(nets, scale, scale, method, spec, updates, dataset, calibration)  # type: ignore[arg-type]
-    return _fill(skeleton, directory / "model.safetensors")
-
-
-def _fill(skeleton, path: Path):
-    """The skeleton with its arrays read from a safetensors file."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        arrays = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: truncated or not a safetensors file ({error})") from error
-    leaves, structure = jax.tree_util.tree_flatten_with_path(skeleton)
-    names = {jax.tree_util.keystr(place, simple=True, separator=".") for place, _ in leaves}
-    if extra := sorted(set(arrays) - names):
-        raise UserError(f"{path}: belongs to another policy, {extra[0]} is not in its config.json")
-    filled = []
-    for place, leaf in leaves:
-        name = jax.tree_util.keystr(place, simple=True, separator=".")
-        if name not in arrays or arrays[name].shape != leaf.shape:
-            found = list(arrays[name].shape) if name in arrays else "nothing"
-            raise UserError(f"{path}: belongs to another policy, {name} should be {list(leaf.shape)}, found {found}")
-        filled.append(jnp.asarray(arrays[name]))
-    return jax.tree_util.tree_unflatten(structure, filled)
-
-
-def load_policy(directory: str | Path) -> Policy:
-    """The policy of a run, guided by QGF at the default strength."""
-    return load_trained(directory).policy().guided()
-
-
-Policy.load = load_policy
+    skeleton = replace(skeleton_of(method, spec), updates=updates, dataset=dataset, calibration=calibration)
+    return read_weights(skeleton, directory / WEIGHTS)

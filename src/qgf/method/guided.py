@@ -1,0 +1,137 @@
+"""Policies of anybody's networks, and what can be done with any policy: calibrate it, best of several, refine."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from qgf.errors import UserError
+from qgf.method.checks import check_functions
+from qgf.method.choosing import best
+from qgf.method.flow import STEPS
+from qgf.method.observations import ObsSpec, one_of, read
+from qgf.method.policy import Policy, with_fields
+from qgf.method.sampling import climb
+from qgf.method.schedules import Schedule
+from qgf.method.strength import raw_weight
+from qgf.types import Act, Calibration, Estimator, StateValue, StateVelocity
+
+
+def guided_flow(
+    velocity: StateVelocity,
+    critic: StateValue,
+    action_dim: int,
+    guide: str | Estimator = "qgf",
+    weight: float | None = None,
+    strength: float | None = None,
+    steps: int = STEPS,
+    best_of: int = 1,
+    horizon: int = 1,
+    low: ArrayLike = -1.0,
+    high: ArrayLike = 1.0,
+    calibration: Calibration | None = None,
+    schedule: str | Schedule = "constant",
+    obs_spec=None,
+    fallback: str | None = None,
+) -> Policy:
+    """Guide anybody's flow with anybody's critic: two functions of one observation are enough.
+
+    velocity(obs[S], a[d], t[]) -> [d] and critic(obs[S], a[d]) -> [], d = horizon * action_dim; obs may be any pytree.
+    Returns policy(obs[B, S], key) -> actions[B, H, A] (see `Policy.__call__`). Give the raw `weight`, or a `strength`
+    with a `calibration` (see `calibrate`). `low`, `high`: one number, [A], [H, A] or [d].
+
+    Weights: jax.tree_util.Partial(velocity, weights) or an Equinox module. What a function closes over is compiled in.
+
+    `obs_spec`: an example of one observation, or its shapes ((28,), {"image": (64, 64, 3), "state": 7}). With it the
+    functions are tried at once, wrong observations are refused, and a single one [S] gives [H, A].
+    `fallback`: "unguided" acts where the guided action is not finite (see `Policy.__call__`).
+
+    Some guides ask for more, as a method of your class or an attribute of your function: gate for
+    critic.members(obs, a) -> [m], one value per member of an ensemble; robustq for critic.noisy(obs, a, t) -> [], the
+    value of a noisy action; cfgrl for velocity.labelled(obs, a, t) -> [d] with .better, the same given a good action.
+
+    Raises UserError, one line, for options that make no sense and for functions that return anything else.
+    """
+    weight = raw_weight(strength, weight, calibration, horizon * action_dim, guide)
+    policy = Policy(
+        velocity, critic, weight, low, high, action_dim, horizon, guide, steps, best_of, calibration, schedule,
+        None if obs_spec is None else ObsSpec.of(obs_spec), fallback,
+    )  # fmt: skip
+    if policy.obs_spec is not None:
+        one = policy.obs_spec.one
+        check_functions(velocity, critic, one, horizon, action_dim)
+        eqx.filter_eval_shape(policy.trace, one, jax.ShapeDtypeStruct((horizon * action_dim,), float))  # the guide
+    return policy
+
+
+@eqx.filter_jit
+def _scales(policy: Policy, observations, key: Array, actions: int) -> tuple[Array, Array]:
+    states = len(jax.tree.leaves(observations)[0])
+    many = jax.tree.map(lambda x: jnp.repeat(x, actions, axis=0), observations)
+    a = policy._denoise(many, key)[0].reshape(states * actions, -1)
+    g = jax.vmap(jax.grad(policy.critic, argnums=1))(many, a)
+    return jnp.mean(jnp.std(a.reshape(states, actions, -1), axis=1)), jnp.mean(jnp.linalg.norm(g, axis=-1))
+
+
+def calibrate(policy: Policy, observations, key: Array, actions: int = 32) -> Policy:
+    """The policy with its strength scale measured over `observations` [N, S] (a few hundred dataset states).
+
+    sigma_a is the mean over states and dimensions of the standard deviation of `actions` unguided samples, and
+    E|g| the mean norm of grad Q at those samples.
+    """
+    observations, states = read(observations, policy.obs_spec)
+    if states is None:
+        raise UserError("calibrate takes a batch of observations [N, S], got one")
+    check_functions(policy.velocity, policy.critic, one_of(observations), policy.horizon, policy.action_dim)
+    plain = with_fields(policy, guide="none", samples=1, schedule="constant", calibration=None)
+    sigma, grad_norm = _scales(plain, observations, key, actions)
+    return with_fields(policy, calibration=Calibration(np.float64(sigma), np.float64(grad_norm)))
+
+
+def _act_and_critic(policy: Policy | Act, critic: StateValue | None) -> tuple[Act, StateValue]:
+    if isinstance(policy, Policy):
+        return policy.act, critic or policy.critic
+    if critic is None:
+        raise UserError("a plain act function has no critic of its own: pass critic=")
+    return policy, critic
+
+
+def best_of(policy: Policy | Act, n: int, critic: StateValue | None = None) -> Act:
+    """Sample n actions per observation and keep the one the critic values highest, never one that is not finite.
+
+    `policy` is a `Policy`, or any act(obs[B, S], key) -> (actions[B, H, A], Info) together with its `critic`.
+    """
+    act, critic = _act_and_critic(policy, critic)
+    return best(act, n, critic)
+
+
+def refine(
+    policy: Policy | Act,
+    steps: int,
+    step_size: float,
+    critic: StateValue | None = None,
+    low: ArrayLike = -1.0,
+    high: ArrayLike = 1.0,
+) -> Act:
+    """Climb Q from the finished action, a <- clip(a + step_size grad Q(a), low, high), `steps` times (GradStep).
+
+    Around any act function; the guide "gradstep" is the same climb (`sampling.climb`), with K = 3 steps of w / K, at
+    the end of a policy's own path.
+    """
+    act, critic = _act_and_critic(policy, critic)
+
+    def refined(obs, key):
+        actions, info = act(obs, key)
+
+        def one(o, a):
+            a = climb(lambda x: critic(o, x), a, steps, step_size, low, high)
+            return a, critic(o, a)
+
+        flat, value = jax.vmap(one)(obs, actions.reshape(len(actions), -1))
+        return flat.reshape(actions.shape), info._replace(value=value, finite=jnp.all(jnp.isfinite(flat), axis=1))
+
+    return refined

@@ -1,0 +1,159 @@
+"""Any policy as a folder: config.json, how it acts, and model.safetensors, its arrays. No code, no pickle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+import equinox as eqx
+import jax
+import msgspec
+import numpy as np
+
+from qgf.errors import UserError
+from qgf.files import Count, convert, placed, read_json, write_json
+from qgf.method.guided import guided_flow as guided_flow  # public together with the `save` of what it makes
+from qgf.method.guides import GUIDES
+from qgf.method.policy import Policy, with_fields
+from qgf.method.schedules import SCHEDULES
+from qgf.plugins import USED, trained_with
+from qgf.training.options import method_from_json, method_to_json
+from qgf.training.trained import Scales, Sizes, load_trained, skeleton_of
+from qgf.training.weights import WEIGHTS, named, read_weights, write_weights
+from qgf.types import Calibration, Spec
+
+FORMAT = 1
+
+
+class Made(msgspec.Struct, forbid_unknown_fields=True):
+    """What makes trained networks again."""
+
+    method: dict[str, Any]
+    spec: Sizes
+
+
+class Format(msgspec.Struct):
+    """What every version's config.json has."""
+
+    policy_format: int
+
+
+class Record(Format, forbid_unknown_fields=True):
+    """The config.json of a policy that was saved."""
+
+    action_dim: Count
+    horizon: Count
+    guide: str
+    steps: Count
+    best_of: Count
+    schedule: str
+    fallback: str | None
+    calibration: Scales | None
+    trained: Made | None
+    use: list[dict[str, str]] = []  # the user's files and packages it was made with
+
+
+def save_policy(policy: Policy, directory: str | Path) -> None:
+    """Write the policy as it acts, guide and weight included, into a folder that `Policy.load` reads.
+
+    Its velocity and critic are stored as their arrays: of a trained policy all that is needed, of any other what
+    `Policy.load(directory, like=policy)` fills into a policy of the same make. Raises UserError, and writes nothing,
+    for a guide or a schedule that has no name, and for a function that closes over arrays.
+    """
+    directory = Path(directory)
+    for name in ("velocity", "critic"):
+        _refuse_closures(name, getattr(policy, name))
+    config = dict(
+        policy_format=FORMAT,
+        action_dim=policy.action_dim,
+        horizon=policy.horizon,
+        guide=_name("guide", policy.guide, GUIDES),
+        steps=policy.steps,
+        best_of=policy.samples,
+        schedule=_name("schedule", policy.schedule, SCHEDULES),
+        fallback=policy.fallback,
+        calibration=policy.calibration and {k: float(x) for k, x in policy.calibration._asdict().items()},
+        trained=_trained(policy),
+    ) | (dict(use=USED) if USED else {})
+    write_weights(directory / WEIGHTS, _stored(policy))
+    write_json(directory / "config.json", config)
+
+
+def _stored(policy: Policy) -> dict[str, Any]:
+    """The arrays of a policy; the calibration is in its config, in full precision."""
+    return {name: getattr(policy, name) for name in ("velocity", "critic", "weight", "low", "high")}
+
+
+def _refuse_closures(name: str, f) -> None:
+    for part in jax.tree.leaves(f, is_leaf=lambda x: isinstance(x, FunctionType)):
+        cells = getattr(part, "__closure__", None) or ()
+        if any(eqx.is_array(x) for cell in cells for x in jax.tree.leaves(cell.cell_contents)):
+            raise UserError(
+                f"{name} closes over its weights, which cannot be saved from there: "
+                f"jax.tree_util.Partial({name}, weights) or an Equinox module can"
+            )
+
+
+def _name(kind: str, x, known) -> str:
+    if isinstance(x, str):
+        return x
+    names = [name for name, f in known.items() if f is x]
+    if not names:
+        raise UserError(
+            f"{kind} {getattr(x, '__name__', x)} has no name in the registry: add it there to save the policy"
+        )
+    return names[0]
+
+
+def _trained(policy: Policy) -> dict[str, Any] | None:
+    """Method and sizes of a policy that a training method made, if that is what its networks are."""
+    if policy.origin is None:
+        return None
+    shapes = lambda p: {name: np.shape(x) for name, x in named((p.velocity, p.critic)).items()}
+    method, spec = policy.origin.method, policy.origin.spec
+    if shapes(_structure(method, spec)) != shapes(policy):
+        return None
+    return dict(method=method_to_json(method), spec=spec._asdict())
+
+
+def _structure(method, spec: Spec) -> Policy:
+    """The policy that a method ends with, shapes in the place of arrays."""
+    return eqx.filter_eval_shape(lambda trained: trained.policy(), skeleton_of(method, spec))
+
+
+def load_policy(directory: str | Path, like: Policy | None = None) -> Policy:
+    """The policy that `Policy.save` wrote, as it was; or that of a run, guided by QGF at the default strength.
+
+    `like` is a policy of the same make, which gives velocity and critic their structure: needed unless they come from
+    training. Raises UserError if the folder is damaged, is no policy or one of another make.
+    """
+    directory, path = Path(directory), Path(directory) / "config.json"
+    content = read_json(path, dict[str, Any], "a policy") if path.is_file() else {}
+    if "policy_format" not in content:
+        return load_trained(directory).policy().guided()
+    if convert(path, content, Format).policy_format != FORMAT:
+        raise UserError(f"{path}: policy format {content['policy_format']}, this version reads {FORMAT}")
+    record = convert(path, content, Record)
+    like = like or _made(directory, record)
+    for name in ("action_dim", "horizon"):
+        if (size := getattr(record, name)) != getattr(like, name):
+            raise UserError(f"{path}: belongs to another policy, {name} is {size}, not {getattr(like, name)}")
+    filled = read_weights(_stored(like), directory / WEIGHTS, any_shape=("low", "high"))
+    acting = {name: getattr(record, name) for name in ("guide", "steps", "schedule", "fallback")}
+    calibration = record.calibration and Calibration(**msgspec.structs.asdict(record.calibration))
+    with placed(path, ""):
+        return with_fields(like, **filled, samples=record.best_of, calibration=calibration, **acting)
+
+
+def _made(directory: Path, record: Record) -> Policy:
+    """The structure of a policy that training made."""
+    if record.trained is None:
+        raise UserError(f"{directory}: its networks are no trained ones: Policy.load(directory, like=policy)")
+    with trained_with(record.use):
+        method = method_from_json(record.trained.method, directory / "config.json")
+    return _structure(method, Spec(**msgspec.structs.asdict(record.trained.spec)))
+
+
+Policy.save = save_policy
+Policy.load = staticmethod(load_policy)

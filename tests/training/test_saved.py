@@ -1,0 +1,184 @@
+"""Policies as folders: what is written is what is read, and what is damaged, foreign or code is refused."""
+
+import json
+import shutil
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import qgf
+from qgf.errors import UserError
+from qgf.method.guidance import ESTIMATORS
+from qgf.method.policy import Policy, with_fields
+from qgf.training.saved import load_policy
+from qgf.types import Calibration
+
+OBS = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+KEY = jax.random.key(0)
+
+
+class Pull(eqx.Module):
+    """A velocity of somebody else's: arrays, a number, and a static word."""
+
+    weight: jax.Array
+    halves: tuple[jax.Array, ...]
+    gain: float
+    name: str = eqx.field(static=True)
+
+    def __call__(self, obs, a, t):
+        return self.gain * (self.weight.astype(jnp.float32) @ obs - a) + sum(self.halves) * t
+
+
+def bowl(centre, obs, a):
+    return -jnp.sum((a - centre) ** 2)
+
+
+def own(seed=0, **changes):
+    rng = np.random.default_rng(seed)
+    halves = tuple(jnp.array(rng.normal(size=4), jnp.float32) for _ in range(2))
+    v = Pull(jnp.array(rng.normal(size=(4, 2)), jnp.bfloat16), halves, float(rng.uniform(0.5, 1)), "pull")
+    q = jax.tree_util.Partial(bowl, jnp.array(rng.normal(size=4), jnp.float32))
+    fields = dict(action_dim=2, horizon=2, weight=rng.uniform(0.1, 1), obs_spec=2, low=[-0.9, -0.8], high=0.7)
+    return qgf.guided_flow(v, q, **(fields | changes))
+
+
+def same(a: Policy, b: Policy):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
+        assert_array_equal(x, y)
+        assert np.asarray(x).dtype == np.asarray(y).dtype
+    assert_array_equal(a(OBS, KEY), b(OBS, KEY))
+
+
+def refused(call) -> str:
+    with pytest.raises(UserError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_policy_of_pytrees_comes_back_into_one_of_the_same_make(tmp_path):
+    changes = dict(guide="gradstep", schedule="linear", best_of=3, steps=4, fallback="unguided")
+    pi = own(calibration=Calibration(0.1 + 0.2, 1 / 3), **changes)
+    pi.save(tmp_path / "mine")
+    same(qgf.Policy.load(tmp_path / "mine", like=own(seed=1)), pi)
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["config.json", "model.safetensors"]
+    bare = own(calibration=None)
+    bare.save(str(tmp_path / "mine"))  # over the one that is there
+    same(qgf.Policy.load(str(tmp_path / "mine"), like=pi), bare)
+
+
+def test_a_trained_policy_needs_no_template(tiny_run, tmp_path):
+    pi = tiny_run.policy(guide="ood", strength=0.7, best_of=2, steps=6, schedule="score", fallback="unguided")
+    pi.save(tmp_path / "pi")
+    again = qgf.Policy.load(tmp_path / "pi")
+    same(again, pi)
+    assert (again.calibration, again.obs_spec) == (pi.calibration, pi.obs_spec)
+    same(again.guided("jacobian", strength=2.0), pi.guided("jacobian", strength=2.0))
+    again.save(tmp_path / "copy")
+    for name in ("config.json", "model.safetensors"):
+        assert (tmp_path / "copy" / name).read_bytes() == (tmp_path / "pi" / name).read_bytes()
+
+
+def test_a_trained_policy_with_another_critic_needs_a_template(tiny_run, tmp_path):
+    q = jax.tree_util.Partial(bowl, jnp.zeros(10))
+    pi = with_fields(tiny_run.policy(weight=0.1), critic=q)
+    pi.save(tmp_path)
+    assert "no trained ones: Policy.load(directory, like=policy)" in refused(lambda: load_policy(tmp_path))
+    same(load_policy(tmp_path, like=pi), pi)
+
+
+def test_a_run_is_loaded_as_before(tiny_run):
+    pi = qgf.Policy.load(tiny_run.directory)
+    same(pi, tiny_run.policy())
+    same(qgf.Policy.load(tiny_run.directory / "policy"), pi)
+
+
+def test_functions_are_stored_by_their_registered_name_or_not_at_all(tmp_path):
+    own(guide=ESTIMATORS["jacobian"]).save(tmp_path / "named")
+    assert load_policy(tmp_path / "named", like=own()).guide == "jacobian"
+
+    def sideways(v, q, a, t):
+        return ESTIMATORS["qgf"](v, q, a, t)[::-1]
+
+    said = refused(lambda: own(guide=sideways).save(tmp_path / "no"))
+    assert said == "guide sideways has no name in the registry: add it there to save the policy"
+    said = refused(lambda: own(schedule=lambda t: t).save(tmp_path / "no"))
+    assert "schedule <lambda> has no name in the registry" in said
+    assert not (tmp_path / "no").exists()
+    ESTIMATORS["sideways"] = sideways
+    try:
+        own(guide=sideways).save(tmp_path / "yes")
+        same(load_policy(tmp_path / "yes", like=own()), own(guide="sideways"))
+    finally:
+        del ESTIMATORS["sideways"]
+    assert "unknown guide 'sideways'" in refused(lambda: load_policy(tmp_path / "yes", like=own()))
+
+
+def test_weights_inside_a_closure_are_refused(tmp_path):
+    matrix = jnp.ones((4, 2))
+    pi = qgf.guided_flow(lambda o, a, t: matrix @ o - a, lambda o, a: jnp.sum(a), 2, horizon=2, weight=0.1)
+    said = refused(lambda: pi.save(tmp_path / "pi"))
+    assert said.startswith("velocity closes over its weights, which cannot be saved from there")
+    assert not (tmp_path / "pi").exists()
+    code = qgf.guided_flow(lambda o, a, t: -a, lambda o, a: jnp.sum(a), 2, horizon=2, weight=0.25)
+    code.save(tmp_path / "code")
+    same(load_policy(tmp_path / "code", like=code.guided(weight=9.0)), code)
+
+
+def test_a_random_key_among_the_weights_is_refused(tmp_path):
+    noisy = jax.tree_util.Partial(lambda key, o, a, t: -a + jax.random.normal(key, a.shape), jax.random.key(0))
+    pi = qgf.guided_flow(noisy, lambda o, a: jnp.sum(a), 2, horizon=2, weight=0.1)
+    assert "is a random key and cannot be saved" in refused(lambda: pi.save(tmp_path / "pi"))
+    assert not (tmp_path / "pi" / "config.json").exists()
+
+
+def test_a_policy_of_another_make_is_refused(tmp_path, tiny_run):
+    own().save(tmp_path)
+    assert "belongs to another policy, horizon is 2, not 5" in refused(lambda: load_policy(tmp_path, tiny_run.policy()))
+    other = with_fields(own(), critic=jax.tree_util.Partial(bowl, (jnp.zeros(2), jnp.zeros(2))))
+    assert "belongs to another policy" in refused(lambda: load_policy(tmp_path, like=other))
+    other = with_fields(own(), critic=jax.tree_util.Partial(bowl, jnp.zeros((4, 1))))
+    assert "should be [4, 1], found [4]" in refused(lambda: load_policy(tmp_path, like=other))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(policy_format=99), dict(guide=5), dict(guide="qfg"), dict(guide=[]), dict(steps="ten"), dict(steps=0),
+        dict(steps=2.5), dict(best_of=None), dict(schedule={}), dict(calibration=3), dict(calibration=dict(sigma=1)),
+        dict(calibration=dict(sigma="x", grad_norm=1)), dict(trained=dict(method={}, spec={})), dict(trained=7),
+        dict(trained=dict(method=dict(name="bc"), spec=dict(obs_dim="x", action_dim=2, horizon=5))),
+        dict(fallback="never"), dict(horizon=3), "horizon", "guide", "trained",
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_damaged_config_is_one_line(tiny_run, tmp_path, change):
+    tiny_run.policy().save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    if isinstance(change, str):
+        del config[change]
+    else:
+        config |= change
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    refused(lambda: load_policy(tmp_path))
+
+
+def test_damaged_files_are_one_line(tiny_run, tmp_path):
+    tiny_run.policy().save(tmp_path / "pi")
+    weights, config = (tmp_path / "pi" / name for name in ("model.safetensors", "config.json"))
+    whole = weights.read_bytes()
+    for content in (whole[:100], whole[: len(whole) // 2], b"", b"\0" * 64):
+        weights.write_bytes(content)
+        assert "truncated or not a safetensors file" in refused(lambda: load_policy(tmp_path / "pi"))
+    weights.unlink()
+    assert "no such file" in refused(lambda: load_policy(tmp_path / "pi"))
+    for text in ("", "{", "[]", "5", "null"):
+        config.write_text(text)
+        refused(lambda: load_policy(tmp_path / "pi"))
+    shutil.rmtree(tmp_path / "pi")
+    assert "not a policy" in refused(lambda: load_policy(tmp_path / "pi"))
