@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import equinox as eqx
+import jax
 import msgspec
 import numpy as np
+from jax import Array
 
 from qgf.errors import UserError
 from qgf.files import read_json, read_numbers
+from qgf.method.observations import chunks, padded, read
 from qgf.method.policy import Policy
 from qgf.plugins import trained_with
+from qgf.training import saved as saved  # gives every policy its `save`
 from qgf.training.config import Record, TrainConfig, from_json
-from qgf.training.trained import load_trained
+from qgf.training.trained import Normalised, Trained, load_trained
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,9 @@ class Run:
     """A run directory: config.json, metrics.csv, checkpoints/, policy/, and what evaluate and report add."""
 
     directory: Path
+
+    def __post_init__(self):
+        object.__setattr__(self, "directory", Path(self.directory))
 
     @property
     def config(self) -> TrainConfig:
@@ -47,13 +56,68 @@ class Run:
             )
         return sorted(policy.glob("seed*"), key=lambda p: int(p.name[4:])) or [policy]
 
-    def policy(self, seed: int = 0, **guidance) -> Policy:
-        """The trained policy under `Policy.guided(**guidance)`: guide, strength or weight, best_of, steps."""
+    def trained(self, seed: int = 0) -> Trained:
+        """What training ended with: its networks by name, method and sizes."""
         folders = self.policy_dirs()
         if not 0 <= seed < len(folders):
             raise UserError(f"{self.directory}: no policy of seed {seed}, it has {len(folders)}")
-        return load_trained(folders[seed]).policy().guided(**guidance)
+        return load_trained(folders[seed])
+
+    def policy(self, seed: int = 0, **guidance) -> Policy:
+        """The trained policy under `Policy.guided(**guidance)`: guide, strength or weight, best_of, steps, fallback."""
+        return self.trained(seed).policy().guided(**guidance)
+
+    def q(self, obs, a, seed: int = 0) -> Array:
+        """Q(obs[S], a) -> [], or Q(obs[B, S], a) -> [B], of the critic that guidance asks, for raw observations.
+
+        a is a chunk [H, A] or [d], or one per observation [B, H, A] or [B, d]. Raises UserError for other shapes.
+        """
+        trained = self._kept(seed)
+        policy = trained.policy()
+        obs, batch = read(obs, policy.obs_spec)
+        a = chunks(a, "a", batch, policy.horizon, policy.action_dim)
+        return _each(policy.critic, obs, batch, a if batch is not None else a[0])
+
+    def v(self, obs, seed: int = 0) -> Array:
+        """V(obs[S]) -> [], or V(obs[B, S]) -> [B], of the value net, for raw observations.
+
+        Raises UserError where the critic is of a kind that has none, and for other shapes.
+        """
+        trained = self._kept(seed)
+        value = vars(trained.nets).get("value")
+        if value is None:
+            raise UserError(f"{self.directory}: this run's critic learns no V(s), only Q(s, a); iql and hl-gauss do")
+        obs, batch = read(obs, trained.policy().obs_spec)
+        return _each(Normalised(value, trained.mean, trained.std), obs, batch)
+
+    def _kept(self, seed: int) -> Trained:
+        """`trained`, read once as long as its files stay the same."""
+        folders = self.policy_dirs()
+        files = folders[seed].glob("*") if 0 <= seed < len(folders) else ()
+        return _read(self, seed, tuple(sorted((path.name, path.stat().st_mtime_ns) for path in files)))
 
     def metrics(self) -> dict[str, np.ndarray]:
         """The columns of metrics.csv."""
         return {name: np.array(x) for name, x in read_numbers(self.directory / "metrics.csv").items()}
+
+
+@lru_cache(maxsize=4)
+def _read(run: Run, seed: int, files: tuple) -> Trained:
+    return run.trained(seed)
+
+
+def _each(f, obs, batch: int | None, *rest) -> Array:
+    """f of one observation, or of every one of a batch."""
+    if batch is None:
+        return _one(f, obs, *rest)
+    return padded(lambda rows: _all(f, *rows), (obs, *rest), batch)
+
+
+@eqx.filter_jit
+def _one(f, *arguments) -> Array:
+    return f(*arguments)
+
+
+@eqx.filter_jit
+def _all(f, *rows) -> Array:
+    return jax.vmap(f)(*rows)
