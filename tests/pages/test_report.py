@@ -1,9 +1,12 @@
 """What a report makes of the rows of evaluation.csv."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from qgf.pages.arms import default, newest
+from qgf.pages.report import report
 from qgf.playing.arm import Arm
 from qgf.playing.scores import Score, read_scores, write_scores
 from qgf.statistics import wilson
@@ -99,3 +102,20 @@ def test_the_goals_of_one_maze_are():
     assert (env, pooled.successes, pooled.episodes) == ("pointmaze-medium-navigate-oraclerep-v0", 15, 50)
     tasks = [row(Arm("none"), k, env=f"pointmaze-medium-navigate-singletask-task{k}-v0") for k in (1, 2)]
     assert len(newest(tasks)) == 2
+
+
+def test_the_page_counts_once_and_has_a_section_per_environment(tiny_run, tmp_path):
+    shutil.copytree(tiny_run.directory, tmp_path / "run")
+    home = tiny_run.record["dataset"]
+    arms = [Arm("none"), Arm("qgf", 1.0)]
+    for env, counts in (("other-maze", (50,)), (home, (50, 4, 2))):
+        for n in counts:
+            scores = [score(arm, wins, n, env=env) for arm, wins in zip(arms, (0, n), strict=True)]
+            write_scores(tmp_path / "run" / "evaluation.csv", scores)
+    page = report(tmp_path / "run").read_text()
+    low, high = (round(100 * x) for x in wilson(0, 50))
+    assert f"0 of 50, 95 % interval {low} to {high} %" in page and "50 of 50, 95 %" in page
+    assert [part for part in ("54", "56", "104", "106") if f" of {part}" in page] == []
+    assert page.count("<h2>Success in ") == 2 and f"<h2>Success in {home}</h2>" in page
+    pictures = {path.name for path in (tmp_path / "run" / "figures").glob("success*")}
+    assert pictures == {"success.png", "success-1.png"}
