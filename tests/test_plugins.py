@@ -20,6 +20,7 @@ from qgf.networks import NETWORKS
 from qgf.plugins import USED, use
 from qgf.registry import REGISTRIES
 from qgf.training.config import TrainConfig
+from qgf.training.loggers import LOGGERS, make_logger
 from qgf.training.loop import train
 from qgf.training.methods import METHODS
 from qgf.training.options import make_method
@@ -110,6 +111,16 @@ def test_packages_are_looked_into_when_a_name_is_not_known_and_broken_ones_are_a
     ]
 
 
+def test_a_logger_says_which_package_it_needs(tmp_path):
+    @LOGGERS
+    def paper(directory, config):
+        """Never made."""
+
+    paper.package = "nothing_of_that_name"
+    with pytest.raises(UserError, match=r"^logger paper needs the package nothing_of_that_name: pip install"):
+        make_logger(("paper",), tmp_path, {})
+
+
 def test_a_method_may_be_given_by_its_name():
     assert TrainConfig(method="edp") == TrainConfig(method=qgf.METHODS["edp"]())
     with pytest.raises(UserError, match="unknown method 'epd': did you mean 'edp'"):
@@ -145,6 +156,7 @@ import jax.numpy as jnp
 from qgf.critics import CRITICS, Critic
 from qgf.networks import NETWORKS
 from qgf.training.config import TrainConfig
+from qgf.training.loggers import LOGGERS, make_logger
 from qgf.training.loop import train
 from qgf.training.methods import METHODS
 from qgf.training.options import make_method

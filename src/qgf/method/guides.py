@@ -40,7 +40,9 @@ def need(f, protocol: type):
 def lacking(protocol: type, more: str = "") -> UserError:
     """What this guide needs and, if there is one, the method that trains it."""
     what = (protocol.__doc__ or protocol.__name__).splitlines()[0].rstrip(".")
-    makers = [name for known in PROVIDERS for name, maker in known.items() if protocol in maker.provides]
+    makers = [
+        name for known in PROVIDERS for name, maker in known.items() if protocol in getattr(maker, "provides", ())
+    ]
     how = f": train with --method {' or '.join(makers)}" if makers else ""
     return UserError(f"this guide needs {what[0].lower()}{what[1:]}{more}{how}")
 
