@@ -41,6 +41,7 @@ for command in (
 
 STUDY = """
 episodes = 2
+log = ["lines"]
 [[environment]]
 name = "hill-20-v0"
 tasks = [1]
@@ -107,7 +108,6 @@ def test_a_package_of_a_stranger_works_in_every_command_and_in_workers(tmp_path)
     record = read_json(tmp_path / "run" / "config.json", dict)
     method = record["train"]["method"]
     assert (method["name"], method["critic"]["name"], method["network"]) == ("smooth", "returns", "waves")
-    assert (tmp_path / "run" / "log.jsonl").exists()
     (played,) = csv.DictReader((tmp_path / "run" / "evaluation.csv").open())
     assert (played["env"], played["guide"], played["schedule"]) == ("hill-20-v0", "late", "cosine")
     assert read_json(tmp_path / "run" / "tuning" / "tuned.json", dict)
@@ -119,8 +119,9 @@ def test_a_package_of_a_stranger_works_in_every_command_and_in_workers(tmp_path)
     trained = [tmp_path / "run", *(tmp_path / "studies" / "runs").iterdir()]
     assert len(trained) == 3  # the last two in processes of their own
     for directory in trained:
+        assert len((directory / "log.jsonl").read_text().splitlines()) == 2
         assert read_json(directory / "config.json", dict)["use"] == [dict(package="strange", version="1.5")]
         with pytest.raises(
-            UserError, match=r"unknown critic 'returns'.*it was trained with package strange 1\.5: add it$"
+            UserError, match=r"unknown method 'smooth'.*it was trained with package strange 1\.5: add it$"
         ):
             _ = Run(directory).config

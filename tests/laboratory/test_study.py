@@ -176,6 +176,7 @@ WRONG = {  # name: text, what the line must say
     "no method": (ENV + TRAIN, ["no [method] section"]),
     "nothing": ("", ["no [environment] section"]),
     "unknown section": (SMALL + "[methods.x]\n", ["unknown key 'methods'", "did you mean 'method'"]),
+    "logger": ('log = ["tensorbord"]\n' + SMALL, ["at log", "unknown logger", "did you mean 'tensorboard'"]),
     "unknown key": ("episode = 3\n" + SMALL, ["unknown key 'episode'", "did you mean 'episodes'"]),
     "environment key": (ENV + "task = 3\n" + TRAIN + METHOD, ["at environment", "'task'", "did you mean 'tasks'"]),
     "train key": (ENV + TRAIN + "widht = 3\n" + METHOD, ["at train.base", "'widht'", "did you mean 'width'"]),

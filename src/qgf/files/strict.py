@@ -108,7 +108,7 @@ def placed(where: str | Path, at: str) -> Iterator[None]:
         yield
     except UserError as error:
         told = str(error)
-        raise UserError(told if told.startswith(f"{where}: ") else f"{_place(where, at)}: {told}") from None
+        raise type(error)(told if told.startswith(f"{where}: ") else f"{_place(where, at)}: {told}") from None
 
 
 def table_of(types: Mapping[str, Any]) -> type[msgspec.Struct]:

@@ -18,6 +18,7 @@ from qgf.laboratory.study_file import SHARED, File, Tasks, Tuning, Way, options_
 from qgf.playing.arm import Arm
 from qgf.playing.tune import TUNING_SEED, Candidate, candidates
 from qgf.training.config import TrainConfig
+from qgf.training.loggers import LOGGERS
 from qgf.training.options import make_method
 
 
@@ -79,7 +80,8 @@ class Study:
     tuning_seed: int = TUNING_SEED
     rungs: tuple[int, ...] = (8, 16)  # tuning episodes per task, on the first training seed
     tuning_tasks: int | None = None  # tune on the first so many tasks of each environment, default all
-    use: tuple[Path, ...] = field(default=())  # files of one's own estimators and methods
+    use: tuple[Path, ...] = field(default=())  # files of what is one's own
+    log: tuple[str, ...] = ()  # loggers of the trainings
 
 
 def read_study(path: str | Path) -> Study:
@@ -94,6 +96,9 @@ def read_study(path: str | Path) -> Study:
     files = tuple(path.parent / name for name in content.use or ())
     for file in files:
         import_file(file)
+    with placed(path, "log"):
+        for name in content.log:
+            LOGGERS.find(name)
     for name in ("environment", "train", "method"):
         if not getattr(content, name):
             raise UserError(f"{path}: no [{name}] section, a study needs at least one")
@@ -118,6 +123,7 @@ def read_study(path: str | Path) -> Study:
         tuning_seed=TUNING_SEED if tuning.seed is None else tuning.seed,
         tuning_tasks=tuning.tasks,
         use=files,
+        log=tuple(content.log),
     )
     study = study if tuning.rungs is None else replace(study, rungs=tuple(tuning.rungs))
     if study.seed == study.tuning_seed:

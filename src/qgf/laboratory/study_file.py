@@ -30,6 +30,7 @@ class File(Section):
     episodes: Count = 50
     seed: Seed = 0
     use: Several[str] | None = None
+    log: list[str] = []
 
 
 class Tasks(Section):

@@ -108,7 +108,8 @@ class Workshop:
             def tell(step, logs):
                 self.progress(f"train {directory.name}", step, config.steps, f"{logs['updates_per_second']:.0f}/s")
 
-            train(self.dataset(job.env, job.task), config, directory, flow, critic, progress=tell)
+            dataset = self.dataset(job.env, job.task)
+            train(dataset, config, directory, flow, critic, progress=tell, log=self.study.log)
         return directory
 
     def train_all(self, wanted: Iterable[Job]) -> None:
