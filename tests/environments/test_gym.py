@@ -170,8 +170,8 @@ def test_a_study_of_it_with_data_of_its_name(file, tmp_path):
         load_dataset("Mute-v0", tmp_path)
     (tmp_path / "study.toml").write_text(STUDY)
     results = compare(read_study(tmp_path / "study.toml"), tmp_path / "out", tmp_path, jobs=2)
-    assert [(row["env"], row["method"], row["policy_seed"]) for row in results.rows] == [
-        ("Reach-v0", name, str(seed)) for seed in (0, 1) for name in ("none", "qgf")
+    assert [(row.env, row.method, row.policy_seed) for row in results.rows] == [
+        ("Reach-v0", name, seed) for seed in (0, 1) for name in ("none", "qgf")
     ]
     assert {path.name for path in (tmp_path / "out" / "runs").iterdir()} == {
         f"Reach-v0-task1-tiny-seed{seed}" for seed in (0, 1)
