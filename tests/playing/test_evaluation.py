@@ -299,6 +299,31 @@ def test_receding_horizon_plays_the_first_actions_of_every_chunk():
     assert not np.array_equal(score.returns, whole.returns)
 
 
+def test_what_was_played_of_each_chunk_is_part_of_an_arm_and_a_column_only_if_it_was_not_all(tmp_path):
+    path, whole, part = tmp_path / "evaluation.csv", score(0), score(1, arm=Arm("qgf", 1.0, execute=2))
+    write_scores(path, [whole])
+    before = path.read_bytes()
+    assert b"execute" not in before
+    write_scores(path, [part, score(2, arm=Arm("qgf", 1.0, execute=3))])
+    rows = read_scores(path)
+    assert [row.arm.label for row in rows] == ["qgf 1", "qgf 1 execute 2", "qgf 1 execute 3"]
+    write_scores(path, [part])
+    assert read_scores(path) == rows
+    assert arms(["none", "qgf"], execute=2) == [Arm("none", execute=2), Arm("qgf", 1.0, execute=2)]
+
+
+def test_a_run_is_played_with_the_first_actions_of_its_chunks(tiny_run, monkeypatch):
+    told = []
+    play = lambda *x, execute=None: told.append(execute) or score(arm=Arm())
+    monkeypatch.setattr("qgf.playing.evaluate.evaluate", play)
+    monkeypatch.setattr("qgf.playing.evaluate.environments", lambda *_: Lanes(1))
+    monkeypatch.setattr(Lanes, "close", lambda self: None, raising=False)
+    evaluate_run(tiny_run, [Arm("none", execute=2), Arm("none")], TASK, episodes=1, seed=0)
+    assert told == [2, None]
+    with pytest.raises(UserError, match="execute must lie between 1 and the 5 actions of a chunk, got 6"):
+        evaluate_run(tiny_run, [Arm("none", execute=6)], TASK, episodes=1, seed=0)
+
+
 # Refused
 
 

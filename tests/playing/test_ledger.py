@@ -31,7 +31,7 @@ def played(monkeypatch):
     """What `evaluate` was asked for, by a stand-in that flips a coin per episode."""
     calls = []
 
-    def evaluate(policy, env, episodes, seed, envs, progress, first):
+    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None):
         calls.append((policy.guide, float(policy.weight), env, seed, first, episodes))
         rng = np.random.default_rng([seed, first, episodes, round(1e3 * float(policy.weight))])
         numbers = {name: rng.uniform(size=episodes) for name in ("returns", "lengths", "value", "ratio")}
@@ -105,7 +105,7 @@ def test_a_row_says_what_was_played(played, tmp_path):
         env=ENV, train="lab", policy_seed=3, updates=100, guide="qgf", strength=0.5, weight=None, best_of=4,
         steps=None, schedule="linear", split="held-out", seed=7, first=10, episodes=20,
     )  # fmt: skip
-    assert dict(zip(KEY, row.key, strict=True)) == expected
+    assert dict(zip((*KEY, "execute"), row.key, strict=True)) == expected | dict(execute=None)
     assert row.arm == Arm("qgf", 0.5, best_of=4, schedule="linear")
     assert row.raw_weight == pytest.approx(0.5 * 2**0.5, rel=1e-5)
     assert row.won.dtype == bool and (len(row.won), row.won.sum()) == (20, row.successes)
@@ -123,6 +123,19 @@ def fill(folder, jobs, restart=False):
     for arm, first in jobs:
         (player(folder) if restart else one).play(arm, "tuning", 1, first, 4)
     return (folder / "episodes.csv").read_bytes()
+
+
+def test_a_chunk_played_in_part_is_another_arm_and_alone_makes_a_column(played, tmp_path):
+    one = player(tmp_path)
+    one.play(Arm("qgf", 0.5), "held-out", 7, 0, 20)
+    path = one.ledger.path
+    assert "execute" not in path.read_text()
+    one.play(Arm("qgf", 0.5, execute=2), "held-out", 7, 0, 20)
+    assert "execute" in path.read_text().splitlines()[0].split(",")
+    again = player(tmp_path)
+    for arm in (Arm("qgf", 0.5, execute=2), Arm("qgf", 0.5)):
+        assert again.play(arm, "held-out", 7, 0, 20).arm == arm
+    assert len(played) == 2
 
 
 def test_rows_are_sorted_by_size_and_the_order_of_playing_leaves_no_trace(played, tmp_path):

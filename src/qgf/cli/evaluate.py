@@ -19,6 +19,7 @@ def evaluate(
     best_of: tuple[int, ...] = (),
     schedule: tuple[str, ...] = ("constant",),
     steps: Optional[int] = None,
+    execute: Optional[int] = None,
     episodes: int = 50,
     seed: int = 0,
     env: Optional[str] = None,
@@ -36,6 +37,7 @@ def evaluate(
             number, which is 1 for most.
         schedule: How the weight changes over the denoising time; `qgf names schedule` lists the ways.
         steps: Number of denoising steps, by default the training method's own, 10 for most.
+        execute: Number of actions of each chunk that are played before the policy is asked again, by default all.
         episodes: Number of episodes of each arm, spread evenly over the environment's five goals if the run has goals.
         seed: Seed of the episodes, which are the same for every arm.
         env: The environment to play, if not the one that the run was trained for.
@@ -46,7 +48,7 @@ def evaluate(
 
     guides = possible_guides(Run(run)) if guide == ("all",) else guide
     best_of = best_of or (Run(run).config.method.best_of,)
-    chosen = arms(guides, strength, weight, best_of, steps, schedule)
+    chosen = arms(guides, strength, weight, best_of, steps, schedule, execute)
     scores = play_arms(Run(run), chosen, episodes, seed, env, video)
     print_scores(scores)
     closing(f"wrote {run / 'evaluation.csv'}", "report", run)
@@ -91,7 +93,7 @@ def play_arms(run, chosen, episodes=50, seed=0, env=None, video=False):
         for task, arm in product(tasks, chosen):
             name = (arm.label + (_where(task) if len(tasks) > 1 else "")).replace(" ", "-")
             path = run.directory / "videos" / name.replace("=", "").replace(",", "")
-            console.print(f"wrote {film(arm.of(run.policy()), task, path, seed=seed)}")
+            console.print(f"wrote {film(arm.of(run.policy()), task, path, seed=seed, execute=arm.execute)}")
     return scores
 
 

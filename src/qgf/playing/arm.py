@@ -25,6 +25,7 @@ class Arm:
     best_of: int = 1
     steps: int | None = None
     schedule: str = "constant"
+    execute: int | None = None  # actions of each chunk that are played before the next, all of them if not given
 
     @property
     def label(self) -> str:
@@ -33,7 +34,8 @@ class Arm:
         schedule = "" if self.schedule == "constant" else f" {self.schedule}"
         several = f" best-of-{self.best_of}" if self.best_of > 1 else ""
         steps = f" T={self.steps}" if self.steps else ""
-        return f"{self.guide}{'' if self.guide == 'none' else schedule + amount}{several}{steps}"
+        execute = f" execute {self.execute}" if self.execute else ""
+        return f"{self.guide}{'' if self.guide == 'none' else schedule + amount}{several}{steps}{execute}"
 
     @property
     def preference(self) -> tuple[float, int]:
@@ -53,6 +55,7 @@ def arms(
     best_of: Iterable[int] = (1,),
     steps: int | None = None,
     schedules: Iterable[str] = ("constant",),
+    execute: int | None = None,
 ) -> list[Arm]:
     """All combinations; "none" has no strength. Raises UserError if strengths and weights are both given."""
     if strengths and weights:
@@ -61,7 +64,7 @@ def arms(
         [dict(weight=w) for w in weights] if weights else [dict(strength=s) for s in strengths or (DEFAULT_STRENGTH,)]
     )
     return [
-        Arm(guide, best_of=n, steps=steps, **how)
+        Arm(guide, best_of=n, steps=steps, execute=execute, **how)
         for n in best_of
         for guide in guides
         for how in ([{}] if guide == "none" else [amount | dict(schedule=s) for s in schedules for amount in amounts])

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from qgf.errors import UserError
 from qgf.playing.arm import Arm, check
-from qgf.playing.episodes import _check_episodes, environments, evaluate
+from qgf.playing.episodes import _check_episodes, _check_execute, environments, evaluate
 from qgf.playing.scores import Score
 
 
@@ -26,7 +26,8 @@ def evaluate_run(run, chosen: list[Arm], env_name: str, episodes: int, seed: int
 
     policies = [load_trained(folder) for folder in run.policy_dirs()]
     ways = [[arm.of(trained.policy()) for arm in chosen] for trained in policies]  # fails early on a bad option
-    for way in ways[0]:
+    for arm, way in zip(chosen, ways[0], strict=True):
+        _check_execute(arm.execute, way.horizon)
         check(way)
     _check_episodes(episodes)
     envs = environments(env_name, policies[0].spec.horizon, episodes)
@@ -35,7 +36,7 @@ def evaluate_run(run, chosen: list[Arm], env_name: str, episodes: int, seed: int
         for policy_seed, trained in enumerate(policies):
             for arm, policy in zip(chosen, ways[policy_seed], strict=True):
                 tell = progress(arm, policy_seed) if progress else lambda *_: None
-                score = evaluate(policy, env_name, episodes, seed, envs, tell)
+                score = evaluate(policy, env_name, episodes, seed, envs, tell, execute=arm.execute)
                 scores.append(replace(score, arm=arm, policy_seed=policy_seed, updates=trained.updates))
     finally:
         envs.close()

@@ -23,7 +23,15 @@ from qgf.playing.episodes import decision_keys, episode_seeds
 SIZE = 400
 
 
-def film(policy: Policy, env_name: str, path: Path, episodes: int = 3, seed: int = 0, fps: int = 20) -> Path:
+def film(
+    policy: Policy,
+    env_name: str,
+    path: Path,
+    episodes: int = 3,
+    seed: int = 0,
+    fps: int = 20,
+    execute: int | None = None,
+) -> Path:
     """Write `path`.mp4 (or .gif without ffmpeg) of the first episodes that `evaluate` plays; returns its path.
 
     Mazes are drawn from above; other environments are rendered by MuJoCo, which needs OpenGL (UserError if absent).
@@ -39,7 +47,7 @@ def film(policy: Policy, env_name: str, path: Path, episodes: int = 3, seed: int
             while not over:
                 key = decision_keys(jax.random.key(seed), np.array([[k], [count]]))
                 chunk = np.asarray(act_jit(policy, obs[None], key)[0][0])
-                obs, _, terminated, truncated, _ = chunked.step(chunk)
+                obs, _, terminated, truncated, _ = chunked.step(chunk[:execute])
                 over, count = terminated or truncated, count + 1
     return _write(frames, path, fps)
 

@@ -14,7 +14,7 @@ from qgf.files import Digits, Number, as_written, read_csv, write_csv
 from qgf.method.policy import Policy
 from qgf.playing.arm import Arm
 from qgf.playing.episodes import evaluate
-from qgf.playing.rows import KEY, VALUES, Measured, Row, exact
+from qgf.playing.rows import KEY, VALUES, Measured, Row, columns, exact
 from qgf.playing.scores import Score
 
 
@@ -59,7 +59,7 @@ class Ledger:
         # The costs first, so that no row is without its cost
         write_csv(self.path.with_name("costs.csv"), self.costs, Cost.__struct_fields__)
         rows = {key: rows[key] for key in sorted(rows, key=_natural)}
-        write_csv(self.path, rows.values(), KEY + VALUES)
+        write_csv(self.path, rows.values(), columns(rows.values()))
         self.rows = rows
         return row
 
@@ -87,7 +87,7 @@ class Player:
         if row is None:
             tell = lambda done, wins, total: self.progress(f"{split}: {arm.label}", done, wins, total)
             policy = arm.of(self.policy())
-            score = evaluate(policy, self.env, episodes, seed, self.envs(), tell, first)
+            score = evaluate(policy, self.env, episodes, seed, self.envs(), tell, first, arm.execute)
             score = replace(score, arm=arm, policy_seed=self.policy_seed, updates=self.updates)
             row = self.ledger.add(score, self.train, split)
         return row
@@ -96,7 +96,7 @@ class Player:
         whose = dict(env=self.env, train=self.train, policy_seed=self.policy_seed, updates=self.updates)
         block = dict(split=split, seed=seed, first=first, episodes=episodes)
         known = whose | asdict(arm) | block | dict(strength=exact(arm.strength), weight=exact(arm.weight))
-        return tuple(known[name] for name in KEY)
+        return tuple(known[name] for name in (*KEY, "execute"))
 
 
 def _read(path: Path, kind, columns=()) -> list:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -34,6 +35,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     best_of: Count
     steps: Count | None = None
     schedule: str = "constant"
+    execute: Count | None = None  # actions of each chunk that were played, if not all
     seed: Number
     first: Number = 0  # number of the first episode
     episodes: Count
@@ -65,16 +67,21 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in KEY)
+        return tuple(getattr(self, name) for name in (*KEY, "execute"))
 
     @property
     def arm(self) -> Arm:
-        return Arm(*(getattr(self, name) for name in ARM))
+        return Arm(*(getattr(self, name) for name in (*ARM, "execute")))
 
     @property
     def won(self) -> np.ndarray:
         """Success of each episode, [episodes]; [0] where a table has no outcomes."""
         return np.array([x == "1" for x in self.outcomes], bool)
+
+
+def columns(rows: Iterable[Row]) -> tuple[str, ...]:
+    """What a file of these rows tells of each: `execute` only where one row has it."""
+    return KEY + (("execute",) if any(row.execute for row in rows) else ()) + VALUES
 
 
 def exact(x: float | None) -> float | None:

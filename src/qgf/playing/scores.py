@@ -11,7 +11,7 @@ import numpy as np
 
 from qgf.files import as_written, read_csv, write_csv
 from qgf.playing.arm import Arm
-from qgf.playing.rows import KEY, VALUES, Row
+from qgf.playing.rows import Row, columns
 from qgf.statistics import wilson
 
 
@@ -77,9 +77,6 @@ def pooled(scores: list[Score], env: str) -> Score:
     return replace(scores[0], env=env, seconds=seconds, decision_ms=decision_ms, paths=paths, **joined)
 
 
-COLUMNS = tuple(name for name in KEY if name not in ("train", "split")) + VALUES + ("gflop", "decision_ms", "seconds")
-
-
 def read_scores(path: Path) -> list[Row]:
     """The rows of an evaluation.csv, none if there is no such file. Old ones have the raw weight alone, as `weight`."""
     rows = read_csv(path, Row)
@@ -94,4 +91,5 @@ def _of_old(row: Row) -> Row:
 def write_scores(path: Path, scores: list[Score]) -> None:
     """Add rows to evaluation.csv; an arm that was evaluated before on the same episodes is replaced."""
     rows = {row.key: row for row in [*read_scores(path), *(score.row() for score in scores)]}
-    write_csv(path, rows.values(), COLUMNS)
+    names = tuple(name for name in columns(rows.values()) if name not in ("train", "split"))
+    write_csv(path, rows.values(), (*names, "gflop", "decision_ms", "seconds"))

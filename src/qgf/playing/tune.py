@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain
 from math import isfinite
 from pathlib import Path
@@ -175,8 +175,11 @@ class Saved(msgspec.Struct, forbid_unknown_fields=True):
 def save(tuned: Tuned, path: Path) -> None:
     """What was chosen and what came of it, as JSON, for the report."""
 
+    def named(arm: Arm) -> dict[str, Any]:
+        return {name: getattr(arm, name) for name in ARM}
+
     def told(arm: Arm, wins: float, episodes: int) -> dict[str, Any]:
-        return asdict(arm) | dict(label=arm.label, successes=int(wins), episodes=episodes)
+        return named(arm) | dict(label=arm.label, successes=int(wins), episodes=episodes)
 
     trials = [Trial(**told(arm, x.sum(), len(x))) for arm, x in tuned.trials.items()]
     reports = [
@@ -186,7 +189,8 @@ def save(tuned: Tuned, path: Path) -> None:
         )
         for name, (arm, row) in tuned.reports.items()
     ]  # fmt: skip
-    write_json(path, msgspec.to_builtins(Saved(tuned.arm, trials, reports, tuned.cautions)))
+    saved = msgspec.to_builtins(Saved(tuned.arm, trials, reports, tuned.cautions))
+    write_json(path, saved | dict(arm=named(tuned.arm)))
 
 
 def controls(chosen: Arm) -> dict[str, Arm]:
