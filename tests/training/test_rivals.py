@@ -427,7 +427,7 @@ def test_the_command_line_refuses_critics_that_do_not_fit(tmp_path, capsys):
 
 @pytest.mark.parametrize("method, own", [(IFQL(), 32), (IDQL(), 32), (QSM(), 1)])
 def test_evaluate_plays_the_methods_own_best_of_many_unless_told_otherwise(method, own, tmp_path, monkeypatch):
-    write_json(tmp_path / "config.json", dict(train=to_json(TrainConfig(method=method))))
+    write_json(tmp_path / "config.json", dict(dataset="walk.npz", train=to_json(TrainConfig(method=method))))
     asked = []
     monkeypatch.setattr(
         qgf.cli.evaluate, "play_arms", lambda run, chosen, *rest: asked.extend(arm.best_of for arm in chosen)
