@@ -1,5 +1,6 @@
 """What a study needs is made when it is first needed: its data, and its runs, several at a time."""
 
+import os
 import shutil
 
 import pytest
@@ -122,7 +123,7 @@ def test_a_training_that_fails_stops_the_others_and_says_why(maze_folder, tmp_pa
 
 
 def test_a_training_whose_process_dies_is_one_clear_line(maze_folder, tmp_path, two_cores, forget):
-    dies = "import os, sys\nif sys.argv == ['-c']:\n    os._exit(7)\n"
+    dies = f"import os\nif os.getpid() != {os.getpid()}:\n    os._exit(7)\n"
     (tmp_path / "mine.py").write_text(MINE + dies)
     with pytest.raises(UserError, match=r"task1-\w+-seed0: its training ended with status 7; fewer --jobs") as caught:
         compare(write(tmp_path, TWO), tmp_path, maze_folder)

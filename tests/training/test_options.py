@@ -103,7 +103,7 @@ def test_the_command_line_offers_the_options_of_the_method_and_the_critic_named(
     monkeypatch.setattr(
         qgf.cli.train, "run_training", lambda data, config, *rest, **more: made.append(config.method) or run
     )
-    monkeypatch.setattr(qgf.environments.datasets, "load_dataset", lambda *where: SimpleNamespace(name="x"))
+    monkeypatch.setattr(qgf.environments.datasets, "load_dataset", lambda *where, **named: SimpleNamespace(name="x"))
     for name, *given in (("td", "--candidates", "7"), ("hl-gauss", "--bins", "51", "--value-low", "-2")):
         main(["train", "x.npz", "--method", "qam", "--critic", name, "--chain", "3", *given])
     assert made == [QAM(critic=TD(candidates=7), chain=3), QAM(critic=HLGauss(bins=51, value_low=-2.0), chain=3)]

@@ -55,9 +55,9 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
     name, known = record["dataset"], record.get("data") or {}
     where = Path(known.get("path") or name)
     if directory is None and known and where.exists():
-        dataset = _load(name, where, known.get("keys", ()))
+        dataset = _load(name, where, known.get("keys") or ())
     elif environment_of(name) is None:
-        dataset = _read(where if directory is None else Path(directory) / where.name, name, keys=known.get("keys", ()))
+        dataset = _read(where if directory is None else Path(directory) / where.name, name, keys=known.get("keys") or ())
     else:
         dataset = load_dataset(name, directory)
     if known and (now := fingerprint(dataset)) != known["fingerprint"]:

@@ -72,6 +72,7 @@ class Source(msgspec.Struct, forbid_unknown_fields=True):
 
     path: str | None
     fingerprint: str
+    keys: list[str] | None = None  # what observations were made of, where that was chosen
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):
