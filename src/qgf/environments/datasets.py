@@ -57,7 +57,9 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
     if directory is None and known and where.exists():
         dataset = _load(name, where, known.get("keys") or ())
     elif environment_of(name) is None:
-        dataset = _read(where if directory is None else Path(directory) / where.name, name, keys=known.get("keys") or ())
+        dataset = _read(
+            where if directory is None else Path(directory) / where.name, name, keys=known.get("keys") or ()
+        )
     else:
         dataset = load_dataset(name, directory)
     if known and (now := fingerprint(dataset)) != known["fingerprint"]:
