@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +18,7 @@ from qgf.types import Batch, Spec, StateValue
 
 
 @dataclass(frozen=True)
-class Critic:
+class Critic(ABC):
     """An ensemble of networks that learn Q -> R + gamma^H M V(s'), and target copies that follow them slowly. A kind
     says what V(s') is (`next_value`), and may replace anything else; its fields are its options, on the command line
     and in studies too.
@@ -61,9 +62,9 @@ class Critic:
     def regress(self, critic, target: Array, batch: Batch):
         return critic_loss(critic, target, batch)
 
+    @abstractmethod
     def next_value(self, m, nets, obs: Array, d: int, key: Array) -> Array:
         """V(s') of the next observations [B, S], [B]; actions have d numbers."""
-        raise NotImplementedError
 
     def after(self, nets):
         """What follows every update: the target critics drift towards the critics."""

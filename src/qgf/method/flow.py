@@ -19,7 +19,8 @@ class Flow:
 
     It carries the number of Euler steps (the grid that `integrate` follows) and the action range (to which `clean`
     and `integrate` clip), and it remembers the velocity at the point `at` = (a_t, t) where the sampler stands: an
-    estimator that asks for it there again pays nothing. A plain function works as well, on STEPS steps, unclipped.
+    estimator that asks for it there again pays nothing. There means the very arrays a_t and t; for equal ones that were
+    computed anew, t + 0, the velocity is too. A plain function works as well, on STEPS steps, unclipped.
     """
 
     def __init__(
