@@ -97,6 +97,9 @@ def test_a_family_of_ones_own_is_asked_first():
         def owns(self, name):
             return name.startswith("cube-mine")
 
+        def make(self, name, size=None):
+            pytest.fail("nothing is played")
+
     FAMILIES["mine"] = mine = Mine()
     assert family_of("cube-mine-1") is mine and family_of(CUBE) is OGBENCH
     assert (mine.task("cube-mine-1", 1), mine.trained("cube-mine-1"), mine.file("cube-mine-1")) == ("cube-mine-1",) * 3

@@ -1,7 +1,6 @@
 """What acting costs in operations, counted on the program.
 
-XLA's own count, `compiled.cost_analysis()`, has the body of a loop once however often it runs: for ten denoising steps a
-tenth.
+XLA's own count, `compiled.cost_analysis()`, has the body of a loop once however often it runs: for ten steps a tenth.
 """
 
 from __future__ import annotations
