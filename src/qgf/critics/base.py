@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,7 +17,7 @@ from qgf.types import Batch, Spec, StateValue
 
 
 @dataclass(frozen=True)
-class Critic(ABC):
+class Critic:
     """An ensemble of networks that learn Q -> R + gamma^H M V(s'), and target copies that follow them slowly. A kind
     says what V(s') is (`next_value`), and may replace anything else; its fields are its options, on the command line
     and in studies too.
@@ -62,9 +61,9 @@ class Critic(ABC):
     def regress(self, critic, target: Array, batch: Batch):
         return critic_loss(critic, target, batch)
 
-    @abstractmethod
     def next_value(self, m, nets, obs: Array, d: int, key: Array) -> Array:
-        """V(s') of the next observations [B, S], [B]; actions have d numbers."""
+        """V(s') of the next observations [B, S], [B]; actions have d numbers. For kinds whose loss is `q_loss`."""
+        raise UserError(f"critic {self.name} does not say what the next state is worth: give it next_value, or losses")
 
     def after(self, nets):
         """What follows every update: the target critics drift towards the critics."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import chain
@@ -31,7 +30,7 @@ def success_of(info: dict[str, Any]) -> bool | None:
     return bool(known[0]) if known else None
 
 
-class Family(ABC):
+class Family:
     """Environments that are known by their names.
 
     `owns` and `make` are what a family must say. The other answers given here are those of environments with
@@ -40,17 +39,17 @@ class Family(ABC):
 
     name: ClassVar[str] = ""
 
-    @abstractmethod
     def owns(self, name: str) -> bool:
         """Whether a name is one of this family's, right or wrong, by the looks of it."""
+        raise UserError(f"family {self.name!r} does not say which names are its own: give it owns(name)")
 
     def check(self, name: str) -> str:
         """The name in full, here as it is. Raises UserError with the nearest name if there is no such environment."""
         return name
 
-    @abstractmethod
     def make(self, name: str, size: int | None = None) -> gymnasium.Env:
         """A new environment, observations [S], actions [A] in [-1, 1]; its `render` gives pictures of `size` pixels."""
+        raise UserError(f"family {self.name!r} does not say how its environments are made: give it make(name)")
 
     def maker(self, name: str) -> Callable[[], gymnasium.Env]:
         """`make` as it is sent to worker processes, which know nothing but what is in it."""

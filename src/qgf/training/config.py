@@ -67,7 +67,7 @@ def to_json(config: TrainConfig) -> dict[str, Any]:
     return fields | dict(method=method_to_json(config.method))
 
 
-class Source(msgspec.Struct, forbid_unknown_fields=True):
+class Source(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """Where a run's data were, and which these are (`data.fingerprint`)."""
 
     path: str | None
