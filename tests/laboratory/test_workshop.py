@@ -142,3 +142,14 @@ def test_no_more_teams_than_runs_cores_or_jobs(tmp_path, monkeypatch):
     )._teams()
     five = TEXT.replace("tasks = [1]", "tasks = [1, 2, 3, 4, 5]")
     assert (teams(TEXT), teams(five), teams(five, 3), teams(five.replace("5]", "5]\nseeds = [0, 1]"))) == (1, 5, 3, 8)
+
+
+def test_runs_of_a_method_without_a_flow_to_lend_borrow_none(tmp_path):
+    """Their policy is their only flow, another for every task."""
+    text = TEXT.replace("tasks = [1]", "tasks = [1, 2]")
+    lenders = {}
+    for method in ("bc", "edp"):
+        study = write(tmp_path, text.replace("[train.tiny]", f'[train.tiny]\nmethod = "{method}"'))
+        shop = qgf.laboratory.workshop.Workshop(study, tmp_path, tmp_path, print)
+        lenders[method] = shop.lenders(shop.job(study.environments[0], 2, "tiny", 0))
+    assert lenders["bc"][0].task == 1 and lenders["edp"] == (None, None)

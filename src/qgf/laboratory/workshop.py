@@ -95,7 +95,8 @@ class Workshop:
     def lenders(self, job: Job) -> tuple[Job | None, Job | None]:
         """The runs whose flow and critic a run uses. One flow serves all tasks of an environment and seed."""
         training = self.study.trainings[job.train]
-        flow = job._replace(task=job.env.tasks[0], train=training.flow or job.train)
+        shares = training.flow or training.config.method.lends["flow"]  # EDP's only flow is what it trains for a task
+        flow = job._replace(task=job.env.tasks[0], train=training.flow or job.train) if shares else job
         critic = job._replace(train=training.critic_from) if training.critic_from else None
         return None if flow == job else flow, critic
 
