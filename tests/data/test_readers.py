@@ -3,11 +3,11 @@
 import json
 import shutil
 
-import formats
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
+import formats
 from qgf.data.dataset import Dataset
 from qgf.data.episodes import Episode, arrays_of
 from qgf.data.npz import read_npz
