@@ -22,7 +22,6 @@ SYNONYMS = dict(truncations="timeouts")
 
 Arrays = dict[str, np.ndarray]
 
-
 UNUSED = dict(actions=0, rewards=0, masks=1)
 """What stands in a last row beside the final state; nothing reads it."""
 
@@ -37,11 +36,8 @@ def lay_out(arrays: Arrays, name: str) -> tuple[Arrays, tuple[str, ...]]:
     """
     arrays = {SYNONYMS.get(key, key): x for key, x in arrays.items()}
     rows = {key: _typed(arrays, key, rank, name) for key, rank in RANKS.items() if key in arrays or key in REQUIRED}
-    terminals, timeouts, following = (
-        rows.pop("terminals"),
-        rows.pop("timeouts", None),
-        rows.pop("next_observations", None),
-    )
+    terminals, timeouts = rows.pop("terminals"), rows.pop("timeouts", None)
+    following = rows.pop("next_observations", None)
     if not len(terminals):
         raise UserError(f"{name}: 'observations' is empty")
     if following is not None and following.shape != rows["observations"].shape:
@@ -62,11 +58,12 @@ def lay_out(arrays: Arrays, name: str) -> tuple[Arrays, tuple[str, ...]]:
     _check_numbers(rows | ({} if following is None else dict(next_observations=following)), name)
     if compact and "rewards" in rows and rows["rewards"][ends].any() and not rows["rewards"][~ends].any():
         notes.append("the only rewards that are not 0 stand in last rows, which hold final states: they are not used")
-    last = np.flatnonzero(ends & ~final)
-    then = rows | dict(observations=rows["observations"] if following is None else following)
-    laid = {key: np.insert(x, last + 1, UNUSED.get(key, then[key][last]), axis=0) for key, x in rows.items()}
-    laid = {key: np.ascontiguousarray(x, np.float32) for key, x in laid.items()}
-    return laid | dict(ends=np.insert(final, last + 1, True)), tuple(notes)
+    if not compact:  # whose rows are laid out so already
+        last = np.flatnonzero(ends & ~final)
+        then = rows | dict(observations=rows["observations"] if following is None else following)
+        rows = {key: np.insert(x, last + 1, UNUSED.get(key, then[key][last]), axis=0) for key, x in rows.items()}
+        final = np.insert(final, last + 1, True)
+    return {key: np.ascontiguousarray(x, np.float32) for key, x in rows.items()} | dict(ends=final), tuple(notes)
 
 
 def _gaps(observations: np.ndarray, following: np.ndarray, ends: np.ndarray, notes: list[str]) -> np.ndarray:
@@ -112,7 +109,7 @@ def _check_numbers(rows: Arrays, name: str) -> None:
     """Raises UserError for what is not finite as float32, and for actions and masks out of range."""
     for key, x in rows.items():
         with np.errstate(over="ignore"):
-            bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1).astype(np.float32)).all(axis=1))
+            bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1).astype(np.float32, copy=False)).all(axis=1))
         if bad.size:
             what = "numbers too large for float32" if np.isfinite(x[bad]).all() else "NaN or Inf"
             raise UserError(f"{name}: {key!r} holds {what} in {len(bad)} rows, the first is row {bad[0]}")
