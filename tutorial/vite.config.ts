@@ -1,18 +1,17 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Plugin } from 'vite';
 import { viteSingleFile } from 'vite-plugin-singlefile';
 import { defineConfig } from 'vitest/config';
 import { render, type Lang } from './plugins/content.ts';
+import { resultsHtml } from './plugins/results.ts';
 
 const LANGS: Lang[] = ['en', 'zh'];
 const text = (lang: Lang) => new URL(`content/${lang}.md`, import.meta.url);
-/** The project's own measurements, once there are any. */
-const RESULTS = new URL('../docs/results.md', import.meta.url);
 
 /** Both languages as templates in the page; the script puts one of them on stage. */
 function content(): Plugin {
   const template = (lang: Lang) => {
-    const page = render(readFileSync(text(lang), 'utf8'), existsSync(RESULTS) ? readFileSync(RESULTS, 'utf8') : '');
+    const page = render(readFileSync(text(lang), 'utf8'), resultsHtml(lang));
     return `<template id="content-${lang}" data-title="${page.title}">\n${page.html}</template>`;
   };
   return {

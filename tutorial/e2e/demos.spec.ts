@@ -65,78 +65,81 @@ async function typeTo(knob: Locator, goal: number[]): Promise<void> {
   }
 }
 
+const digits = (numbers: Record<string, string>): string => Object.values(numbers).join().replace(/[^\d.−]/g, '');
+
+async function plays(figure: Locator): Promise<void> {
+  const press = (name: string) => figure.locator(`[data-press=${name}]`);
+  const scrub = figure.locator('.playback input');
+  const value = async () => Number(await scrub.inputValue());
+  await scrub.scrollIntoViewIfNeeded();
+  await press('restart').click();
+  await expect.poll(value).toBeGreaterThan(0.02);
+  await press('play').click();
+  const paused = await value();
+  await figure.page().waitForTimeout(150);
+  expect(await value()).toBe(paused);
+  await press('step').click();
+  await expect.poll(value).toBeGreaterThan(paused);
+  const stepped = await value();
+  await press('back').click();
+  await expect.poll(value).toBeLessThan(stepped);
+}
+
 for (const id of DEMOS) {
   test.describe(id, () => {
-    test('a link restores the exact state', async ({ open }) => {
-      const first = (await open(`#${id}`)).locator(`#${id}`);
-      expect(await shake(first, 25, 7)).toEqual([]);
-      const link = await linkOf(first);
-      const numbers = await numbersOf(first);
-      const second = (await open(link)).locator(`#${id}`);
-      await expect(second).toBeInViewport();
-      expect(await numbersOf(second)).toEqual(numbers);
-      expect(await linkOf(second)).toBe(link);
-    });
+    test.use({ hasTouch: true });
 
-    if (has(id, 'handles:')) test.describe('by hand', () => {
-      test.use({ hasTouch: true, contextOptions: { reducedMotion: 'reduce' } });
-      test('mouse, touch and keys reach the same value', async ({ open }) => {
-        const figure = (await open(`#${id}`)).locator(`#${id}`);
-        const knob = figure.locator('.handle').first();
-        await numbersOf(figure);
-        const start = await valuesOf(knob);
-        const link = await dragged(figure, byMouse);
-        const goal = await valuesOf(knob);
-        expect(goal).not.toEqual(start);
-        expect(await dragged(figure, byTouch)).toBe(link);
-        await figure.locator('.tools button').last().click();
-        await typeTo(knob, goal);
-        expect(await linkOf(figure)).toBe(link);
-      });
-    });
-
-    if (has(id, 'playhead(')) test('plays, pauses and steps', async ({ open }) => {
-      const figure = (await open(`#${id}`)).locator(`#${id}`);
-      const press = (name: string) => figure.locator(`[data-press=${name}]`);
-      const scrub = figure.locator('.playback input');
-      const value = async () => Number(await scrub.inputValue());
-      await scrub.scrollIntoViewIfNeeded();
-      await press('restart').click();
-      await expect.poll(value).toBeGreaterThan(0.02);
-      await press('play').click();
-      const paused = await value();
-      await figure.page().waitForTimeout(150);
-      expect(await value()).toBe(paused);
-      await press('step').click();
-      await expect.poll(value).toBeGreaterThan(paused);
-      const stepped = await value();
-      await press('back').click();
-      await expect.poll(value).toBeLessThan(stepped);
-    });
-
-    test('survives 1,000 random changes', async ({ open }) => {
-      test.setTimeout(150_000);
-      const figure = (await open(`#${id}`)).locator(`#${id}`);
-      expect(await shake(figure, 1000, 3)).toEqual([]);
-    });
-
-    test('the language switch keeps state and place', async ({ open }) => {
-      const page = await open(`#${id}`);
+    // One page for all of it: what takes longest is opening it.
+    test('is played, dragged, shaken, linked to and translated', async ({ open }) => {
+      test.setTimeout(180_000);
+      const page = await open(`#${id}?`);
       const figure = page.locator(`#${id}`);
-      await shake(figure, 10, 5);
+      if (has(id, 'playhead(')) await test.step('plays, pauses and steps', () => plays(figure));
+
+      await page.emulateMedia({ reducedMotion: 'reduce' });
+      if (has(id, 'handles:')) {
+        await test.step('mouse, touch and keys reach the same value', async () => {
+          const knob = figure.locator('.handle').first();
+          await figure.locator('.tools button').last().click();
+          await numbersOf(figure);
+          const start = await valuesOf(knob);
+          const link = await dragged(figure, byMouse);
+          const goal = await valuesOf(knob);
+          expect(goal).not.toEqual(start);
+          expect(await dragged(figure, byTouch)).toBe(link);
+          await figure.locator('.tools button').last().click();
+          await typeTo(knob, goal);
+          expect(await linkOf(figure)).toBe(link);
+        });
+      }
+
+      await test.step('survives 500 random changes', async () => expect(await shake(figure, 500, 3)).toEqual([]));
+
       const link = await linkOf(figure);
       const numbers = await numbersOf(figure);
-      const top = () => figure.evaluate((element) => element.getBoundingClientRect().top);
-      const before = await top();
-      const title = await figure.locator('h3').textContent();
-      // Not click(), which scrolls to where the sticky bar would be without sticking.
-      const chinese = (await page.getByRole('button', { name: '中文' }).boundingBox())!;
-      await page.mouse.click(chinese.x + 5, chinese.y + 5);
-      await expect(page.locator('html')).toHaveAttribute('lang', 'zh-Hans');
-      expect(await figure.locator('h3').textContent()).not.toBe(title);
-      expect(Math.abs((await top()) - before)).toBeLessThan(40);
-      expect(Object.values(await numbersOf(figure)).join().replace(/[^\d.−]/g, '')).toBe(Object.values(numbers).join().replace(/[^\d.−]/g, ''));
-      expect(await linkOf(figure)).toBe(link);
+      await test.step('the language switch keeps state and place', async () => {
+        const top = () => figure.evaluate((element) => element.getBoundingClientRect().top);
+        await figure.evaluate((element) => element.scrollIntoView());
+        const before = await top();
+        const title = await figure.locator('h3').textContent();
+        // Not click(), which scrolls to where the sticky bar would be without sticking.
+        const chinese = (await page.getByRole('button', { name: '中文' }).boundingBox())!;
+        await page.mouse.click(chinese.x + 5, chinese.y + 5);
+        await expect(page.locator('html')).toHaveAttribute('lang', 'zh-Hans');
+        expect(await figure.locator('h3').textContent()).not.toBe(title);
+        expect(Math.abs((await top()) - before)).toBeLessThan(40);
+        expect(digits(await numbersOf(figure))).toBe(digits(numbers));
+        expect(await linkOf(figure)).toBe(link);
+      });
+
+      await test.step('and 500 more in Chinese', async () => expect(await shake(figure, 500, 4)).toEqual([]));
+
+      await test.step('a link restores the exact state', async () => {
+        const again = (await open(link)).locator(`#${id}`);
+        await expect(again).toBeInViewport();
+        expect(await numbersOf(again)).toEqual(numbers);
+        expect(await linkOf(again)).toBe(link);
+      });
     });
   });
 }

@@ -2,47 +2,48 @@
 
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import type { Page } from '@playwright/test';
 import { expect, test } from './open';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
+/** What axe finds serious in the page as it is. */
+const violations = (page: Page): Promise<string[]> =>
+  page.evaluate(async () => {
+    const { axe } = window as unknown as { axe: typeof import('axe-core') };
+    const { violations } = await axe.run(document, { resultTypes: ['violations'] });
+    return violations
+      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
+      .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 160)).join(' | ')}`);
+  });
+
 for (const lang of ['en', 'zh']) {
   test.describe(lang, () => {
-    test.describe('on a phone', () => {
-      test.use({ viewport: { width: 375, height: 740 } });
-      test('nothing scrolls sideways', async ({ open }) => {
-        const page = await open('', lang);
-        await page.evaluate(() => document.querySelectorAll('figure').forEach((figure) => figure.dispatchEvent(new Event('redraw'))));
-        expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(375);
-      });
-    });
-
-    for (const theme of ['light', 'dark'] as const) {
-      test.describe(theme, () => {
-        test.use({ colorScheme: theme });
-        test('axe finds nothing serious', async ({ open }) => {
-          const page = await open('', lang);
-          await page.waitForFunction(() => !document.querySelector('.handle:not([aria-valuenow])'));
-          await page.evaluate(axe);
-          const violations = await page.evaluate(async () => {
-            const { axe } = window as unknown as { axe: typeof import('axe-core') };
-            const { violations } = await axe.run(document, { resultTypes: ['violations'] });
-            return violations
-              .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-              .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 160)).join(' | ')}`);
-          });
-          expect(violations).toEqual([]);
-        });
-      });
-    }
-
-    test('a link in the text leads to a demo', async ({ open }) => {
+    test.use({ viewport: { width: 375, height: 740 }, colorScheme: 'dark' });
+    test('nothing scrolls sideways on a phone; axe finds nothing serious there in the dark, nor on a desk in the light', async ({ open }) => {
+      test.setTimeout(120_000);
       const page = await open('', lang);
-      await page.locator('main a[href="#d2"]').click();
+      await page.evaluate(() => document.querySelectorAll('figure').forEach((figure) => figure.dispatchEvent(new Event('redraw'))));
+      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(375);
+      await page.evaluate(axe);
+      expect(await violations(page), 'phone, dark').toEqual([]);
+      await page.setViewportSize({ width: 1200, height: 1000 });
+      await page.emulateMedia({ colorScheme: 'light' });
+      expect(await violations(page), 'desk, light').toEqual([]);
+      await page.locator('main a[href="#d2"]').first().click();
       await expect(page.locator('#d2')).toBeInViewport();
     });
   });
 }
+
+test('a link that was cut, or asks for a language that there is not, gives a page', async ({ open }) => {
+  for (const [lang, hash] of [['en', '#%'], ['en', '#d4?w=4%'], ['toString', ''], ['constructor', '#%E0%A4%A']] as const) {
+    const page = await open(hash, lang);
+    await expect(page.locator('html')).toHaveAttribute('lang', 'en');
+    expect((await page.locator('main').innerText()).length).toBeGreaterThan(20_000);
+    expect(await page.locator('figure h3').first().innerText()).not.toBe('');
+  }
+});
 
 test.describe('reduced motion', () => {
   test.use({ contextOptions: { reducedMotion: 'reduce' } });

@@ -15,8 +15,15 @@ export interface Page {
   formulas: { tex: string; display: boolean }[];
 }
 
-const DEMO = /^::demo\{(\w+)\}$/;
+const SLOT = /^::(demo|results)\{(\w*)\}$/;
 const CALLOUTS = { try: /^(Try\.|动手试。)$/, notice: /^(Notice\.|留意。)$/ };
+
+/** A formula of few symbols is not broken between lines. */
+const isShort = (tex: string): boolean => tex.replace(/\\(mathbb|mathcal|mathrm|left|right|hat|tfrac|,|;|\|)|[{}^_\\$ ]/g, '').length <= 26;
+/** No line breaks here. */
+const GLUE = '\u2060';
+
+const { escapeHtml } = createMarkdown().utils;
 
 const formula = (tex: string, display: boolean) =>
   katex.renderToString(tex, { displayMode: display, throwOnError: true, strict: 'ignore' });
@@ -31,7 +38,12 @@ function inlineMath(md: MarkdownIt): void {
     state.pos += match[0].length;
     return true;
   });
-  md.renderer.rules.math = (tokens, i) => formula(tokens[i]!.content, false);
+  md.renderer.rules.math = (tokens, i) => {
+    const { content, meta } = tokens[i]!;
+    const { before, after } = meta as Around;
+    const parts = [before, formula(content, false), escapeHtml(after)].filter((part) => part !== '');
+    return isShort(content) ? `<span class="unbroken">${parts.join('')}</span>` : parts.join(GLUE);
+  };
 }
 
 /** `$$` on its own line, the formula, `$$` on its own line; or `$$tex$$` on one line. */
@@ -57,15 +69,15 @@ function displayMath(md: MarkdownIt): void {
     `<div class="formula" tabindex="0" role="group">${formula(tokens[i]!.content, true)}</div>\n`;
 }
 
-/** `::demo{d4}` on its own line becomes the place where the demo is mounted. */
-function demoSlots(md: MarkdownIt): void {
+/** `::demo{d4}` on its own line becomes the place where the demo is mounted, `::results{}` that of the results. */
+function slots(md: MarkdownIt): void {
   md.block.ruler.before(
     'paragraph',
-    'demo',
+    'slot',
     (state, start, _end, silent) => {
-      const match = DEMO.exec(state.src.slice(state.bMarks[start]! + state.tShift[start]!, state.eMarks[start]!).trim());
+      const match = SLOT.exec(state.src.slice(state.bMarks[start]! + state.tShift[start]!, state.eMarks[start]!).trim());
       if (!match) return false;
-      if (!silent) state.push('demo', '', 0).content = match[1]!;
+      if (!silent) state.push(match[1]!, '', 0).content = match[2]!;
       state.line = start + 1;
       return true;
     },
@@ -103,21 +115,34 @@ function headingIds(tokens: Token[]): Page['headings'] {
 const CJK = '[\\u3000-\\u303f\\u3400-\\u9fff\\uff00-\\uffef]';
 const BROKEN_LINE = new RegExp(`(${CJK})\\n(?=${CJK})`, 'g');
 
-/** The tables of a report's first section, its summary. */
-function tablesOf(report: string): string {
-  const summary = report.split(/^## /m)[1] ?? '';
-  return summary.split(/\n{2,}/).filter((block) => block.trim().startsWith('|')).join('\n\n');
+/** The formulas and what stands around them: no line begins with a comma, none ends with an opening bracket. */
+type Around = Record<'before' | 'after', string>;
+const CLOSING = /^[，。、；：！？）」』”,.;:!?)\]’]+/;
+const OPENING = /[（「『“(]+$/;
+function punctuation(md: MarkdownIt): void {
+  md.core.ruler.push('punctuation', ({ tokens }) => {
+    for (const { children } of tokens) {
+      children?.forEach((token, i) => {
+        if (token.type !== 'math') return;
+        const [before, after] = [children[i - 1], children[i + 1]];
+        const around: Around = { before: '', after: '' };
+        if (before?.type === 'text') before.content = before.content.replace(OPENING, (found) => ((around.before = found), ''));
+        if (after?.type === 'text') after.content = after.content.replace(CLOSING, (found) => ((around.after = found), ''));
+        token.meta = around;
+      });
+    }
+  });
 }
 
-/** `::results{}` on its own line becomes the summary of `report`, the project's own measurements. */
-export function render(markdown: string, report = ''): Page {
-  const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(demoSlots).use(callouts);
+/** `::results{}` on its own line becomes `results`, the project's own measurements. */
+export function render(markdown: string, results = ''): Page {
+  const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(slots).use(callouts).use(punctuation);
+  md.renderer.rules.results = () => results;
   const fence = md.renderer.rules.fence!;
   md.renderer.rules.fence = (...rule) => fence(...rule).replace('<pre>', '<pre tabindex="0">');
   md.renderer.rules.table_open = () => '<div class="table" tabindex="0" role="group"><table>\n';
   md.renderer.rules.table_close = () => '</table></div>\n';
-  const text = markdown.replace(/^::results\{\}$/m, () => tablesOf(report));
-  const tokens = md.parse(text.replace(BROKEN_LINE, '$1'), {});
+  const tokens = md.parse(markdown.replace(BROKEN_LINE, '$1'), {});
   const all = tokens.flatMap((token) => [token, ...(token.children ?? [])]);
   return {
     title: tokens[tokens.findIndex((token) => token.tag === 'h1') + 1]?.content ?? '',

@@ -47,13 +47,18 @@ describe('the markdown', () => {
     expect(html).toContain('data-demo="d4"');
   });
 
-  test('results: the summary of the report, or nothing', () => {
-    const text = 'before\n\n::results{}\n\nafter';
-    const table = '| arm | success |\n|---|---|\n| qgf | 96 % |';
-    const { html } = render(text, `# Results\n\nwords\n\n## Summary\n\n<!-- a -->\n\n${table}\n\n## All\n\n${table.replace('96', '95')}\n`);
-    expect(html).toMatch(/before.*<td>96 %<\/td>.*after/s);
-    expect(html).not.toMatch(/words|95/);
-    expect(render(text).html).toBe('<p>before</p>\n<p>after</p>\n');
+  test('results stand where the text wants them', () => {
+    expect(render('before\n\n::results{}\n\nafter', '<p>ours</p>\n').html).toBe('<p>before</p>\n<p>ours</p>\n<p>after</p>\n');
+    expect(render('before\n\n::results{}\n\nafter').html).toBe('<p>before</p>\n<p>after</p>\n');
+  });
+
+  test('no line begins with the comma behind a formula, or ends with the bracket before it', () => {
+    const { html } = render('甲（$a$）；乙 $t=0.8$，丙');
+    expect(html).toMatch(/甲<span class="unbroken">（<span.*<\/span>）；<\/span>乙/);
+    expect(html).toMatch(/<span class="unbroken"><span.*<\/span>，<\/span>丙/);
+    const long = render('甲 $\\mathbb{E}[Q(s,a_1)\\mid a_t=a]=\\log Z(s)+Q(s,\\hat a_1)+Q(s,a_t)$，乙').html;
+    expect(long).not.toContain('unbroken');
+    expect(long).toMatch(/\u2060，乙/);
   });
 
   test('a Chinese line break leaves no space', () => {

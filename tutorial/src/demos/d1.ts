@@ -49,7 +49,7 @@ function at(path: readonly Point[], step: number): Point {
 }
 
 const params = {
-  w: number({ label: { en: 'Strength *w*', zh: '强度 *w*' }, value: 0.7, min: 0, max: 6, step: 0.05 }),
+  w: number({ label: { en: 'Weight *w*', zh: '权重 *w*' }, value: 0.7, min: 0, max: 6, step: 0.05 }),
   x: number({ label: { en: '*a*⋆ across', zh: '*a*⋆ 横坐标' }, value: 2.3, min: -3, max: 3, step: 0.05, slider: false }),
   y: number({ label: { en: '*a*⋆ up', zh: '*a*⋆ 纵坐标' }, value: 1.2, min: -3, max: 3, step: 0.05, slider: false }),
   seed: seed(),

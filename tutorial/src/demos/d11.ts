@@ -105,10 +105,10 @@ function compute({ x, y, guide, strength, t, n, seed, time, startX, startY, walk
 type Model = ReturnType<typeof compute>;
 
 const YES = { en: 'yes', zh: '是' };
-const NO = { en: 'not yet', zh: '还没有' };
+const NO = { en: 'no', zh: '没走到' };
 const walking = (which: 'cloned' | 'guided') => [
   { key: `${which}-steps`, label: { en: 'steps', zh: '步数' }, value: (m: Model) => m[which].path.length - 1, format: fixed(0) },
-  { key: `${which}-arrived`, label: { en: 'at the goal', zh: '到达目标' }, value: (m: Model) => (m[which].arrived ? YES : NO) },
+  { key: `${which}-arrived`, label: { en: 'at the goal', zh: '走到目标' }, value: (m: Model) => (m[which].arrived ? YES : NO) },
 ];
 
 /** The outline of a disc. */

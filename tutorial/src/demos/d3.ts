@@ -33,9 +33,9 @@ const look = memo(() => ({
 }));
 
 const BADGES: Record<Zone, Text> = {
-  near: { en: 'data here', zh: '有数据' },
-  gap: { en: 'few data', zh: '数据稀少' },
-  outside: { en: 'outside', zh: '超出范围' },
+  near: { en: 'many', zh: '有' },
+  gap: { en: 'few', zh: '稀少' },
+  outside: { en: 'none', zh: '没有' },
 };
 
 const params = {
@@ -79,7 +79,7 @@ const card = (role: 'ood' | 'qgf' | 'jacobian', which: Asked, label: Text) => ({
   items: [
     { key: which, label: { en: 'at', zh: '位置' }, value: (m: Model) => m[which].a },
     { key: `${which}-density`, label: { en: 'density', zh: '密度' }, value: (m: Model) => m[which].density, format: percent },
-    { key: `${which}-zone`, label: { en: 'trust', zh: '可信否' }, value: (m: Model) => BADGES[m[which].zone] },
+    { key: `${which}-zone`, label: { en: 'data nearby', zh: '附近的数据' }, value: (m: Model) => BADGES[m[which].zone] },
   ],
 });
 
@@ -106,7 +106,7 @@ export default defineDemo({
   ],
   readouts: [
     card('ood', 'noisy', { en: 'noisy *a*_t', zh: '带噪动作 *a*_t' }),
-    card('qgf', 'clean', { en: 'guess *â*_1', zh: '一步猜测 *â*_1' }),
+    card('qgf', 'clean', { en: 'one-step estimate *â*_1', zh: '一步估计 *â*_1' }),
     card('jacobian', 'end', { en: 'end ODE_t(*a*_t)', zh: '终点 ODE_t(*a*_t)' }),
   ],
   note: {

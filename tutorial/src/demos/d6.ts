@@ -90,7 +90,7 @@ export default defineDemo({
   })),
   note: {
     en: 'Jitter: the largest change of *g* when *a*_t moves by at most *ε*; worst: over the middle 99.5 % of the noisy actions (outside it is shaded). Dotted: the watersheds. Exact flow, peaks of standard deviation 0.25; BPTT is sampled evenly in its endpoint, so that no spike falls between two points.',
-    zh: '抖动：*a*_t 移动不超过 *ε* 时 *g* 的最大变化；最大抖动：取遍带噪动作中间的 99.5 %（以外涂灰）。点线：分水岭。流是精确的，峰的标准差为 0.25；BPTT 按终点等距取样，尖刺不会从两点之间漏掉。',
+    zh: '抖动：*a*_t 移动不超过 *ε* 时 *g* 的最大变化；最大抖动：取遍带噪动作中间的 99.5%（以外涂灰）。点线：分水岭。流是精确的，峰的标准差为 0.25；BPTT 按终点等距取样，尖刺不会从两点之间漏掉。',
   },
   draw({ model, pens: { gradients: pen } }) {
     pen.rect([-Infinity, -Infinity], [model.range[0], Infinity], { role: 'data', alpha: 0.14 });

@@ -70,8 +70,8 @@ export default defineDemo({
   compute,
   stages: {
     before: {
-      title: { en: 'Pushes *δ* around a point', zh: '一点周围的推力 *δ*' },
-      label: { en: 'A straight grid and a circle of pushes around a point.', zh: '笔直的网格，以及一点周围的一圈推力。' },
+      title: { en: 'Pushes *δ* around a point', zh: '一点周围的位移 *δ*' },
+      label: { en: 'A straight grid and a circle of pushes around a point.', zh: '笔直的网格，以及一点周围的一圈位移。' },
       ...square,
     },
     after: {
@@ -118,7 +118,7 @@ export default defineDemo({
   ],
   note: {
     en: '*f*(*x*, *y*) = (*x* + *κ* sin 2*y*, *y* + *κ* sin 2*x*). Solid: the circle, and what *f* really makes of it. Purple, dash-dotted: the ellipse that *J* predicts, with its half-axes; on the left, the two pushes that become them. Both panels have the same scale. The error is the largest distance between curve and ellipse. det *J* < 0: the picture is also turned over.',
-    zh: '*f*(*x*, *y*) = (*x* + *κ* sin 2*y*, *y* + *κ* sin 2*x*)。实线：圆，以及 *f* 真正把它变成的样子。紫色点划线：*J* 预测的椭圆和它的两个半轴；左图画出变成半轴的那两个推力。两图比例尺相同。误差是曲线与椭圆之间的最大距离。det *J* < 0 表示图形还翻了个面。',
+    zh: '*f*(*x*, *y*) = (*x* + *κ* sin 2*y*, *y* + *κ* sin 2*x*)。实线：圆，以及 *f* 真正把它变成的样子。紫色点划线：*J* 预测的椭圆和它的两个半轴；左图画出变成半轴的那两个位移。两图比例尺相同。误差是曲线与椭圆之间的最大距离。det *J* < 0 表示图形还翻了个面。',
   },
   draw({ model, pens: { before, after } }) {
     const arrows = (pen: Pen, from: Point, tips: readonly Point[]) =>

@@ -97,9 +97,9 @@ const params = {
   logEps: number({ label: { en: 'Distance *ε*', zh: '间距 *ε*' }, value: -1, min: -8, max: -0.5, step: 0.25, show: (exponent) => power(10 ** exponent) }),
   width: choice({ label: { en: 'Width of the peaks', zh: '峰的宽度' }, value: 'wide', options: { wide: '0.25', narrow: '0.04' } }),
   view: choice({
-    label: { en: 'Zoom in on a watershed', zh: '放大分水岭' },
+    label: { en: 'Zoom', zh: '镜头' },
     value: 'all',
-    options: { all: { en: 'none', zh: '不放大' }, left: { en: 'left', zh: '左' }, right: { en: 'right', zh: '右' } },
+    options: { all: { en: 'all', zh: '全部' }, left: { en: 'left watershed', zh: '左分水岭' }, right: { en: 'right watershed', zh: '右分水岭' } },
   }),
   steps: choice({ label: { en: 'Steps *N*', zh: '步数 *N*' }, value: '50', options: { 10: '10', 20: '20', 50: '50', 100: '100', 200: '200', 400: '400' } }),
   a: number({ label: { en: 'Start *a*_0', zh: '起点 *a*_0' }, value: -0.442, min: -REACH, max: REACH, step: 0.002, slider: false }),

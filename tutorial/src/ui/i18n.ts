@@ -11,6 +11,13 @@ export const LANGS: Record<Lang, { name: string; tag: string }> = {
 /** A text in both languages. Markup: `*a*` italic, `a_t` or `a_{max}` subscript. A name that needs no translation is a string. */
 export type Text = Readonly<Record<Lang, string>> | string;
 
+/** The language that a page's query asks for, or else the first of the reader's own that there is. */
+export function chosenLang(search: string, own: readonly string[]): Lang {
+  const asked = new URLSearchParams(search).get('lang');
+  if (asked !== null && Object.hasOwn(LANGS, asked)) return asked as Lang;
+  return own[0]?.startsWith('zh') ? 'zh' : 'en';
+}
+
 let current: Lang = 'en';
 const listeners = new Set<() => void>();
 

@@ -1,6 +1,6 @@
 /** A demo's parameters: what a control shows, what a link may hold, how far a handle goes. */
 
-import type { Text } from './i18n';
+import { lang, type Text } from './i18n';
 
 interface Common {
   label: Text;
@@ -112,6 +112,7 @@ export const fixed = (digits: number) => (value: number): string => {
 };
 /** About three digits that matter, however large the number. */
 export const compact = (value: number): string => fixed(Math.abs(value) >= 99.95 ? 0 : Math.abs(value) >= 9.995 ? 1 : Math.abs(value) >= 0.9995 ? 2 : 3)(value);
-export const percent = (value: number): string => `${fixed(0)(100 * value)} %`;
+/** With a space in English, without one in Chinese. */
+export const percent = (value: number): string => `${fixed(0)(100 * value)}${lang() === 'zh' ? '' : ' '}%`;
 
 export const showNumber = (param: NumberParam, value: number): string => (param.show ?? fixed(decimals(param.step)))(value);

@@ -1,7 +1,7 @@
 /** The page around the demos: title bar, contents, the text in one of two languages, links. */
 
 import { html } from './dom';
-import { attribute, label, LANGS, lang, onLang, setLang, type Lang, type Text } from './i18n';
+import { attribute, chosenLang, label, LANGS, lang, onLang, setLang, type Lang, type Text } from './i18n';
 import type { Mounted } from './mount';
 import { themeButton, wear } from './theme';
 import { setSearch, splitLink } from './urlState';
@@ -9,25 +9,18 @@ import { setSearch, splitLink } from './urlState';
 const CONTENTS: Text = { en: 'Contents', zh: '目录' };
 const page = document.querySelector<HTMLElement>('#page')!;
 
-function preferred(): Lang {
-  const asked = new URLSearchParams(location.search).get('lang');
-  if (asked !== null && asked in LANGS) return asked as Lang;
-  return navigator.languages[0]?.startsWith('zh') ? 'zh' : 'en';
-}
-
-/** The block of text under the top of the window, and how far it is scrolled: the same in both languages. */
-function reading(): { block: number; fraction: number } {
+/** What is read: the block a third down the window. It is placed by pixels if it is a demo, whose picture keeps its size, by a share if it is text. */
+function reading(): { block: number; scrolled: number } {
   const blocks = [...page.children];
-  const block = Math.max(0, blocks.findIndex((element) => element.getBoundingClientRect().bottom > 0));
-  const { top, height } = blocks[block]?.getBoundingClientRect() ?? { top: 0, height: 1 };
-  return { block, fraction: -top / Math.max(height, 1) };
+  const block = Math.max(0, blocks.findIndex((element) => element.getBoundingClientRect().bottom > innerHeight / 3));
+  return { block, scrolled: blocks[block] ? -blocks[block].getBoundingClientRect().top / unitOf(blocks[block]) : 0 };
 }
+const unitOf = (block: Element): number => (block.matches('.slot') ? 1 : Math.max(block.getBoundingClientRect().height, 1));
 
-function goTo({ block, fraction }: ReturnType<typeof reading>): void {
+function goTo({ block, scrolled }: ReturnType<typeof reading>): void {
   const element = page.children[Math.min(block, page.children.length - 1)];
   if (!element) return;
-  const { top, height } = element.getBoundingClientRect();
-  scrollBy({ top: top + fraction * height, behavior: 'instant' });
+  scrollBy({ top: element.getBoundingClientRect().top + scrolled * unitOf(element), behavior: 'instant' });
 }
 
 function showText(demos: Map<string, Mounted>): void {
@@ -82,7 +75,7 @@ export function shell(demos: Map<string, Mounted>): void {
     showText(demos);
     showContents(list);
   });
-  setLang(preferred());
+  setLang(chosenLang(location.search, navigator.languages));
   follow(demos);
   addEventListener('hashchange', () => follow(demos));
 

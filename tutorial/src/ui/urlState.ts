@@ -9,9 +9,18 @@ export function linkOf(demo: AnyDemo, state: AnyState): string {
   return `#${demo.id}${query && `?${query}`}`;
 }
 
+/** The text as percent-encoding means it; as it stands where a link was cut in the middle of that. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 /** The id in a link, and the query behind it if there is one. */
 export function splitLink(hash: string): { id: string; query: string | undefined } {
-  const [id = '', query] = decodeURIComponent(hash.slice(1)).split('?', 2);
+  const [id = '', query] = decoded(hash.slice(1)).split('?', 2);
   return { id, query };
 }
 
