@@ -14,6 +14,7 @@ from qgf.data import Dataset
 from qgf.data.fingerprint import fingerprint
 from qgf.environments.datasets import dataset_of, load_dataset
 from qgf.errors import Caution, UserError
+from qgf.files import forget
 from qgf.training.loop import train
 
 MAZE = "pointmaze-medium-navigate-v0"
@@ -25,6 +26,7 @@ def change(folder):
     arrays = dict(np.load(path))
     arrays["actions"][17] *= 0.5
     np.savez(path, **arrays)
+    forget(path)
 
 
 def copied(folder, place):

@@ -15,9 +15,10 @@ from qgf.environments.ogbench.collect import collect, episode_length, training_e
 from qgf.environments.ogbench.names import parse_name
 from qgf.environments.ogbench.oracles import _cells, _on_table
 from qgf.errors import UserError
+from qgf.files import SUMS
 
 MAZE = "pointmaze-medium-navigate-v0"
-FILES = {f"{MAZE}.npz", f"{MAZE}-val.npz"}
+FILES = {SUMS, f"{MAZE}.npz", f"{MAZE}-val.npz"}
 
 
 def contents(folder, name=MAZE):

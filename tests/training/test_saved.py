@@ -12,6 +12,7 @@ from numpy.testing import assert_array_equal
 
 import qgf
 from qgf.errors import UserError
+from qgf.files import SUMS
 from qgf.method.guidance import ESTIMATORS
 from qgf.method.policy import Policy, with_fields
 from qgf.training.saved import load_policy
@@ -66,7 +67,7 @@ def test_a_policy_of_pytrees_comes_back_into_one_of_the_same_make(tmp_path):
     pi = own(calibration=Calibration(0.1 + 0.2, 1 / 3), **changes)
     pi.save(tmp_path / "mine")
     same(qgf.Policy.load(tmp_path / "mine", like=own(seed=1)), pi)
-    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == ["config.json", "model.safetensors"]
+    assert sorted(path.name for path in (tmp_path / "mine").iterdir()) == [SUMS, "config.json", "model.safetensors"]
     bare = own(calibration=None)
     bare.save(str(tmp_path / "mine"))  # over the one that is there
     same(qgf.Policy.load(str(tmp_path / "mine"), like=pi), bare)
@@ -172,6 +173,9 @@ def test_damaged_files_are_one_line(tiny_run, tmp_path):
     tiny_run.policy().save(tmp_path / "pi")
     weights, config = (tmp_path / "pi" / name for name in ("model.safetensors", "config.json"))
     whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert "is not what was written" in refused(lambda: load_policy(tmp_path / "pi"))
+    (tmp_path / "pi" / SUMS).unlink()
     for content in (whole[:100], whole[: len(whole) // 2], b"", b"\0" * 64):
         weights.write_bytes(content)
         assert "truncated or not a safetensors file" in refused(lambda: load_policy(tmp_path / "pi"))

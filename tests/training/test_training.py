@@ -16,7 +16,7 @@ import processes
 from conftest import TASK
 from qgf.critics import IQL
 from qgf.errors import UserError
-from qgf.files import LOCK, locked
+from qgf.files import LOCK, SUMS, forget, locked
 from qgf.method.policy import act_jit
 from qgf.training.checkpoint import Checkpoints
 from qgf.training.config import from_json, to_json
@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_another_policy(maze,
 
 def test_a_run_directory_holds_what_the_contract_says(tiny, tiny_run):
     assert {"config.json", "metrics.csv", "checkpoints", "policy"} <= set(os.listdir(tiny_run.directory))
-    assert sorted(os.listdir(tiny_run.directory / "policy")) == ["config.json", "model.safetensors"]
+    assert sorted(os.listdir(tiny_run.directory / "policy")) == [SUMS, "config.json", "model.safetensors"]
     assert tiny_run.config == tiny
     assert tiny_run.record["dataset"] == TASK
     metrics = tiny_run.metrics()
@@ -151,6 +151,7 @@ def test_resuming_drops_rows_after_the_checkpoint_and_half_a_line(maze, tiny, ti
     longer = replace(tiny, steps=600)
     straight = train(maze, longer, tmp_path / "straight")
     run = copied(tiny_run, tmp_path / "run")
+    forget(run.directory / "metrics.csv")
     with open(run.directory / "metrics.csv", "a") as file:
         file.write(tail)
     train(maze, longer, run.directory)
@@ -305,6 +306,8 @@ def test_a_foreign_checkpoint_is_one_clear_line(maze, tiny, tiny_run, tmp_path, 
 def test_a_broken_record_is_a_users_error(maze, tiny, tiny_run, tmp_path):
     run = copied(tiny_run, tmp_path / "run")
     (run.directory / "config.json").write_text('{"train": ')
+    assert "is not what was written" in users_error(lambda: train(maze, tiny, run.directory))
+    forget(run.directory / "config.json")
     assert "broken JSON" in users_error(lambda: train(maze, tiny, run.directory))
     assert "not a run directory" in users_error(lambda: Run(tmp_path / "nowhere").config)
 
@@ -475,7 +478,7 @@ def test_a_flow_that_does_not_fit_is_refused(maze, tiny, tiny_run, tmp_path):
 def test_a_saved_policy_acts_as_before_to_the_bit(tiny_run, tmp_path):
     trained = load_trained(tiny_run.directory / "policy")
     save_trained(trained, tmp_path / "copy")
-    assert sorted(os.listdir(tmp_path / "copy")) == ["config.json", "model.safetensors"]
+    assert sorted(os.listdir(tmp_path / "copy")) == [SUMS, "config.json", "model.safetensors"]
     again = load_trained(tmp_path / "copy")
     assert_trees_equal(again, trained)
     for one, other in zip(*(act_jit(t.policy().guided(), OBS, KEY) for t in (trained, again)), strict=True):
@@ -510,7 +513,7 @@ def test_the_stored_scales_are_those_of_the_policy(maze, tiny_run):
 
 def broken_policy(tiny_run, tmp_path, kind):
     folder = tmp_path / "policy"
-    shutil.copytree(tiny_run.directory / "policy", folder)
+    shutil.copytree(tiny_run.directory / "policy", folder, ignore=shutil.ignore_patterns(SUMS))
     model, config = folder / "model.safetensors", json.loads((folder / "config.json").read_text())
     if kind == "truncated":
         model.write_bytes(model.read_bytes()[:-100])
@@ -564,7 +567,7 @@ def test_a_broken_policy_is_one_clear_line(tiny_run, tmp_path, kind, said):
 
 def test_weights_with_more_than_the_policy_needs_are_refused(tiny_run, tmp_path):
     folder = tmp_path / "policy"
-    shutil.copytree(tiny_run.directory / "policy", folder)
+    shutil.copytree(tiny_run.directory / "policy", folder, ignore=shutil.ignore_patterns(SUMS))
     config = json.loads((folder / "config.json").read_text())
     config["method"]["critic"]["critics"] = 1
     (folder / "config.json").write_text(json.dumps(config))

@@ -12,6 +12,7 @@ import qgf
 from conftest import TASK
 from qgf.cli.main import main
 from qgf.errors import UserError
+from qgf.files import forget
 from qgf.training.checkpoint import Checkpoints
 from qgf.training.export import export, export_best
 from qgf.training.loop import Stop, train
@@ -167,6 +168,7 @@ def test_other_scores_than_those_of_before_are_refused(watched, maze, tiny, tmp_
     more = dict(evaluate=scores(1), eval_every=100)
     message = users_error(lambda: train(maze, replace(tiny, steps=500), tmp_path / "run", **more))
     assert "has success, return, evaluate now gives score" in message
+    forget(tmp_path / "run" / "played.csv")
     (tmp_path / "run" / "played.csv").write_text("step,seed,score\n100,0,many\n")
     assert "expected a number, got" in users_error(
         lambda: train(maze, replace(tiny, steps=500), tmp_path / "run", **more)

@@ -26,6 +26,7 @@ COMMANDS = (
     "analyse",
     "report",
     "export",
+    "verify",
     "names",
     "tutorial",
 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from qgf.data.dataset import KEYS, Dataset
 from qgf.errors import UserError
-from qgf.files import atomic_path
+from qgf.files import check, sealed_path
 
 
 def read_npz(path: str | Path, keys: tuple[str, ...] | None = KEYS) -> dict[str, np.ndarray]:
@@ -23,6 +23,7 @@ def read_npz(path: str | Path, keys: tuple[str, ...] | None = KEYS) -> dict[str,
         raise UserError(f"{path}: the file is empty")
     if not zipfile.is_zipfile(path):
         raise UserError(f"{path}: cannot be read, it is truncated or no .npz")
+    check(path)
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files if keys is None or key in keys}
@@ -69,5 +70,5 @@ def write_npz(path: str | Path, dataset: Dataset, overwrite: bool = False) -> No
     for part, content in parts.items():
         arrays = dict(observations=content.observations, actions=content.actions, terminals=content.ends)
         arrays |= {key: x for key in ("rewards", "masks") if (x := getattr(content, key)) is not None}
-        with atomic_path(part) as temporary, open(temporary, "wb") as file:
+        with sealed_path(part) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

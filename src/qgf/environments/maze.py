@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from qgf.data.npz import read_npz
-from qgf.files import atomic_path
+from qgf.files import sealed_path
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Walks:
         for i, label in enumerate(paths):
             arrays |= {f"xy_{i}": np.concatenate(paths[label]).astype(np.float32), f"success_{i}": success[label]}
             arrays[f"lengths_{i}"] = np.array([len(p) for p in paths[label]])
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        with sealed_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
     @staticmethod

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import stat
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -22,6 +21,8 @@ import msgspec
 from msgspec import Meta, inspect
 
 from qgf.errors import UserError, unknown
+from qgf.files.real import read_bytes
+from qgf.files.sums import check
 
 T = TypeVar("T")
 MOST = 2**53
@@ -31,15 +32,16 @@ Number = Annotated[int, Meta(ge=0, le=MOST)]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 FINITE = sys.float_info.max
 Finite = Annotated[float, Meta(ge=-FINITE, le=FINITE)]
-LARGEST = 64 * 2**20
-"""Bytes of a file; what is larger is no table or configuration of ours."""
 
 
 def read_json(path: str | Path, type: type[T], what: str = "") -> T:
-    """The content of a JSON file. `what` says what the folder would be if the file were there, "a run directory"."""
+    """The content of a JSON file, checked against its sum. `what` says what the folder would be if the file were there,
+    "a run directory".
+    """
     path = Path(path)
     if what and not path.exists():
         raise UserError(f"{path.parent}: not {what} (no {path.name})")
+    check(path)
     try:
         content = msgspec.json.decode(read_text(path))
         _check_numbers(path, content, "")
@@ -70,20 +72,10 @@ def _check_numbers(path: Path | str, content: Any, at: str) -> None:
 
 def read_text(path: str | Path) -> str:
     """The text of a file in UTF-8; not of a folder, a pipe or a device, which could take for ever."""
-    path = Path(path)
     try:
-        found = path.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise UserError(f"{path}: cannot be read (it is a folder, a pipe or a device)")
-        if found.st_size > LARGEST:
-            raise UserError(f"{path}: cannot be read ({found.st_size >> 20} MiB, more than {LARGEST >> 20})")
-        return path.read_bytes().decode("utf-8-sig")
+        return read_bytes(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not text in UTF-8 (byte {error.start})") from None
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise UserError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
 
 
 def convert(where: str | Path, content: Any, type: Any, at: str = "", lax: bool = False) -> Any:

@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from qgf.errors import UserError
 from qgf.files.strict import Number, convert, read_text
-from qgf.files.whole import atomic_path
+from qgf.files.sums import doubt, forget, sealed_path
 
 R = TypeVar("R", bound=msgspec.Struct)
 
@@ -52,6 +52,7 @@ def read_csv(path: str | Path, row: type[R], columns: Sequence[str] = ()) -> lis
 
 def read_cells(path: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header of a CSV file, and number and cells of every line below it. Raises UserError if it is no table."""
+    doubt(path)
     table = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
     try:
         names = next(table, [])
@@ -91,12 +92,13 @@ def write_csv(path: Path, rows: Iterable[msgspec.Struct], columns: Sequence[str]
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of any kind, in the order of the first one's columns; a table without rows is no file."""
     if not rows:
-        return path.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+        return forget(path)
     _write(path, list(rows[0]), ([row[name] for name in rows[0]] for row in rows))
 
 
 def _write(path: Path, columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> None:
-    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+    with sealed_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
         table.writerows(lines)

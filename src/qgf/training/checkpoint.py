@@ -8,8 +8,10 @@ from pathlib import Path
 import jax
 
 from qgf.errors import UserError
+from qgf.files import check_folder, seal
 
 KEEP = 2
+AFTER = "delete it to resume from the one before, or pass --overwrite to start again"
 
 
 class Checkpoints:
@@ -38,23 +40,31 @@ class Checkpoints:
     def save(self, step: int, state) -> None:
         try:
             self._manager.save(step, args=self._ocp.args.StandardSave(_storable(state)))
+            seal(self.directory / str(step))
         except (OSError, ValueError) as error:
             raise UserError(f"{self.directory}: checkpoint {step} cannot be written ({_first_line(error)})") from error
 
     def restore(self, step: int, like):
         """The state saved at `step`, with the structure of `like`. Raises UserError if it is truncated or foreign."""
         where = self.directory / str(step)
+        _check_whole(where)
         try:
             restored = self._manager.restore(step, args=self._ocp.args.StandardRestore(_storable(like)))
         except Exception as error:  # Orbax raises a different type for every kind of damage
             raise UserError(
-                f"{where}: checkpoint is truncated or of another run ({_first_line(error)}); "
-                "delete it to resume from the one before, or pass --overwrite to start again"
+                f"{where}: checkpoint is truncated or of another run ({_first_line(error)}); {AFTER}"
             ) from error
         return restored._replace(key=jax.random.wrap_key_data(restored.key))
 
     def close(self) -> None:
         self._manager.close()
+
+
+def _check_whole(where: Path) -> None:
+    try:
+        check_folder(where)
+    except UserError as error:
+        raise UserError(f"{error}; {AFTER}") from None
 
 
 def _storable(state):

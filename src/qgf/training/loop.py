@@ -135,6 +135,7 @@ def _learn(setup: Setup, directory: Path, progress: Progress, keep: int, trial: 
     if checkpoints.latest() != step:  # it ended early
         checkpoints.save(step, state)
     checkpoints.close()
+    table.close()
     return state
 
 

@@ -8,21 +8,25 @@ from pathlib import Path
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import Number, convert, read_text, write_text
+from qgf.files import Number, convert, doubt, forget, read_text, seal, write_text
 
 
 class Metrics:
-    """metrics.csv: one row per log interval and seed. Opening it drops what a killed run wrote after its checkpoint."""
+    """metrics.csv: one row per log interval and seed. Opening it drops what a killed run wrote after its checkpoint;
+    it has a sum once it is closed.
+    """
 
     def __init__(self, path: Path, keep: int):
         self.path, self.columns = path, None
         if not path.exists():
             return
+        doubt(path)
         whole = [line for line in read_text(path).splitlines(keepends=True) if line.endswith("\n")]
         step = lambda number, line: convert(path, line.split(",", 1)[0], Number, f"line {number}, step", lax=True)
         kept = whole[:1] + [line for number, line in enumerate(whole[1:], 2) if step(number, line) <= keep]
         if len(kept) > 1:
             self.columns = kept[0].strip().split(",")[2:]
+        forget(path)
         write_text(path, "".join(kept) if self.columns else "")
 
     def add(self, step: int, logs: dict[str, np.ndarray]) -> None:
@@ -37,3 +41,7 @@ class Metrics:
                 file.write(text.getvalue())
         except OSError as error:
             raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
+
+    def close(self) -> None:
+        if self.path.exists():
+            seal(self.path)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import atomic_path
+from qgf.files import check, real_size, sealed_path
 
 WEIGHTS = "model.safetensors"
 
@@ -33,7 +33,7 @@ def write_weights(path: Path, tree) -> None:
     from safetensors.numpy import save_file
 
     arrays = {name: _numbers(name, x) for name, x in named(tree).items()}
-    with atomic_path(path) as temporary:
+    with sealed_path(path) as temporary:
         save_file(arrays, temporary)
 
 
@@ -52,8 +52,8 @@ def read_weights(skeleton, path: Path, any_shape: tuple[str, ...] = ()):
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+    real_size(path)
+    check(path)
     try:
         arrays = load_file(path)
     except (SafetensorError, OSError) as error:

@@ -6,7 +6,6 @@ processes work on it. Finished episodes wait in NAME.partial/ until all are ther
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from qgf.environments.family import Counted
 from qgf.environments.ogbench.names import KINDS, EnvName, parse_name
 from qgf.environments.simulators import quiet, simulator
 from qgf.errors import UserError, unknown
-from qgf.files import atomic_path, read_json, write_text
+from qgf.files import read_json, sealed_path, write_json
 from qgf.processes import FORK, cores, end_with_parent, start
 
 COLLECTABLE = ("pointmaze", "cube", "scene", "puzzle")
@@ -93,7 +92,7 @@ def collect(
         progress(done * length, len(jobs) * length)
     for split, path in (("val", folder / f"{dataset}-val.npz"), ("train", target)):
         episodes = [read_npz(_shard(partial, *job)) for job in jobs if job[0] == split]
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        with sealed_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **{key: np.concatenate([e[key] for e in episodes]) for key in episodes[0]})  # type: ignore[arg-type]
     shutil.rmtree(partial)
     return target
@@ -108,7 +107,7 @@ def _claim(partial: Path, plan: dict) -> None:
     path = partial / "plan.json"
     if path.exists() and (found := read_json(path, dict)) != plan:
         raise UserError(f"{partial} holds a collection with other settings ({found}); delete it or use its seed")
-    write_text(path, json.dumps(plan))
+    write_json(path, plan)
 
 
 def _shard(partial: Path, split: str, k: int) -> Path:
@@ -158,7 +157,7 @@ def _collect_one(dataset: str, seed: int, split: str, k: int, partial: str) -> N
         rows = list(navigate(env, name.kind, rng, episode_seed))
     else:
         rows = manipulate(env, name.group, name.kind, rng, episode_seed)
-    with atomic_path(_shard(Path(partial), split, k)) as temporary, open(temporary, "wb") as file:
+    with sealed_path(_shard(Path(partial), split, k)) as temporary, open(temporary, "wb") as file:
         np.savez(file, **_stack(rows))  # type: ignore[arg-type]
 
 
