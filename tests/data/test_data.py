@@ -135,7 +135,7 @@ DAMAGE = {
     "web page": "truncated or no .npz",
     "single array": "truncated or no .npz",
     "missing": "no such file",
-    "folder": "no such file",
+    "folder": "it is a folder",
 }
 
 

@@ -121,7 +121,7 @@ def episode(states=4, actions=3, rewards=3):
     "episodes, said",
     [
         ([episode(states=6)], "x: episode 0 has 6 states for 3 actions, expected 3 or 4"),
-        ([episode(), episode(rewards=2)], "x: episode 1 has 2 rewards for 3 actions"),
+        ([episode(), episode(rewards=2)], "x: episode 1 has rewards [2] for 3 actions"),
         ([episode(), episode(rewards=None)], "x: some episodes have rewards and some have none"),
         ([episode(1, 0, 0)], "x: no episode with a step in it"),
         ([], "x: no episode with a step in it"),
@@ -144,7 +144,7 @@ def damaged_info(out, **changes):
     "write, said",
     [
         (lambda out: damaged_info(out, codebase_version="v2.1"), "a LeRobotDataset v2.1, this version reads v3"),
-        (lambda out: damaged_info(out, features={}), "info.json: not a LeRobotDataset's info ('action' is missing"),
+        (lambda out: damaged_info(out, features={}), "none of observation.state"),
         (lambda out: damaged_info(out, features={"action": {}, "episode_index": {}}), "none of observation.state"),
     ],
 )

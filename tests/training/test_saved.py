@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from safetensors.numpy import load_file, save_file
 
 import qgf
 from qgf.errors import UserError
-from qgf.files import SUMS
+from qgf.files import SUMS, seal, write_json
 from qgf.method.guidance import ESTIMATORS
 from qgf.method.policy import Policy, with_fields
 from qgf.training.saved import load_policy
@@ -186,3 +187,75 @@ def test_damaged_files_are_one_line(tiny_run, tmp_path):
         refused(lambda: load_policy(tmp_path / "pi"))
     shutil.rmtree(tmp_path / "pi")
     assert "not a policy" in refused(lambda: load_policy(tmp_path / "pi"))
+
+
+# Weights that nobody trained
+
+
+def spoilt(folder, name, change):
+    """Rewrite one array of a policy; its sum is right, as a stranger's would be."""
+    path = folder / "model.safetensors"
+    arrays = load_file(path)
+    arrays[name] = change(arrays[name])
+    save_file(arrays, path)
+    seal(path)
+
+
+def not_a_number(x, value=np.nan):
+    x = np.array(x)
+    x.flat[-1] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (not_a_number, "holds NaN or Inf, 1 of its"),
+        (lambda x: not_a_number(x, np.inf), "holds NaN or Inf, 1 of its"),
+        (lambda x: x.astype(np.float64), "should be float32, found float64"),
+        (lambda x: x.astype(np.float16), "should be float32, found float16"),
+        (lambda x: x.view(np.int32), "should be float32, found int32"),
+        (lambda x: x[:-1], "should be"),
+        (lambda x: x.T[None], "should be"),
+    ],
+)
+@pytest.mark.parametrize("name", ["nets.flow.net.weights.0", "nets.critic.nets.0.biases.0", "mean"])
+def test_weights_that_nobody_trained_are_refused_by_name(tiny_run, tmp_path, name, change, said):
+    folder = tmp_path / "policy"
+    shutil.copytree(tiny_run.directory / "policy", folder)
+    assert name in load_file(folder / "model.safetensors")
+    spoilt(folder, name, change)
+    message = refused(lambda: load_policy(folder))
+    assert str(folder / "model.safetensors") in message and name in message and said in message
+
+
+def test_a_deviation_is_positive(tiny_run, tmp_path):
+    shutil.copytree(tiny_run.directory / "policy", tmp_path / "policy")
+    spoilt(tmp_path / "policy", "std", np.zeros_like)
+    assert "std holds 0" in refused(lambda: load_policy(tmp_path / "policy"))
+
+
+def test_bounds_may_be_infinite_and_constants_what_they_are(tmp_path):
+    mask = jnp.array([[0.0, -jnp.inf]])
+    q = jax.tree_util.Partial(lambda m, obs, a: -jnp.sum(a**2) + jnp.max(m), mask)
+    pi = with_fields(own(low=[-np.inf, -1], high=np.inf), critic=q)
+    pi.save(tmp_path / "mine")
+    same(load_policy(tmp_path / "mine", like=pi), pi)
+    (name,) = (name for name in load_file(tmp_path / "mine" / "model.safetensors") if name.startswith("critic"))
+    spoilt(tmp_path / "mine", name, lambda x: np.where(x == 0, np.inf, x))  # where the policy it is read into has none
+    assert f"{name} holds NaN or Inf" in refused(lambda: load_policy(tmp_path / "mine", like=pi))
+
+
+def test_single_precision_is_read_where_jax_computes_in_double(tiny_run):
+    with jax.enable_x64(True):
+        assert load_policy(tiny_run.directory).velocity.mean.dtype == np.float32
+
+
+@pytest.mark.parametrize("option", [dict(depth=10**9), dict(width=10**9), dict(critic=dict(name="iql", critics=10**9))])
+def test_networks_that_no_machine_makes_are_refused_at_once(tiny_run, tmp_path, option):
+    folder = tmp_path / "policy"
+    shutil.copytree(tiny_run.directory / "policy", folder)
+    config = json.loads((folder / "config.json").read_text())
+    config["method"] |= option
+    write_json(folder / "config.json", config)
+    assert "expected a whole number" in refused(lambda: load_policy(folder))

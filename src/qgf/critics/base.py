@@ -12,6 +12,7 @@ from jax import Array
 
 from qgf.critics.losses import Pessimistic, critic_loss, polyak, td_target
 from qgf.errors import UserError, at_least_one
+from qgf.files import Few
 from qgf.networks.critic import CriticEnsemble
 from qgf.types import Batch, Spec, StateValue
 
@@ -27,7 +28,7 @@ class Critic:
 
     name: ClassVar[str]
     has_value: ClassVar[bool] = False  # trains V(s) too
-    critics: int = 2  # members of the ensemble
+    critics: Few = 2  # members of the ensemble
     polyak: float = 0.005  # rate at which the target critics follow (paper: 0.005)
 
     def __post_init__(self):

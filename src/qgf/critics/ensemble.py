@@ -9,6 +9,7 @@ from jax import Array
 
 from qgf.critics.base import Critic
 from qgf.critics.losses import Confidence
+from qgf.files import Few
 from qgf.types import StateValue
 
 
@@ -19,7 +20,7 @@ class Ensemble(Critic):
     """
 
     name: ClassVar[str] = "ensemble"
-    critics: int = 10  # members of the ensemble (QAM paper: 10)
+    critics: Few = 10  # members of the ensemble (QAM paper: 10)
     rho: float = 0.5  # target critics' mean - rho std (QAM's published code)
 
     def next_value(self, m, nets, obs: Array, d: int, key: Array) -> Array:

@@ -13,6 +13,7 @@ from jax.scipy.special import erf
 from qgf.critics.base import Critic
 from qgf.critics.iql import IQL
 from qgf.errors import UserError, at_least_one
+from qgf.files import Many
 from qgf.networks.critic import CategoricalEnsemble
 from qgf.types import Batch, Spec
 
@@ -44,7 +45,7 @@ class HLGauss(IQL):
 
     name: ClassVar[str] = "hl-gauss"
     margin: ClassVar[int] = 3
-    bins: int = 101  # of the histogram's range (Farebrother et al. 2024: 101)
+    bins: Many = 101  # of the histogram's range (Farebrother et al. 2024: 101)
     value_low: Optional[float] = None  # the least it can tell, default from rewards and discount
     value_high: Optional[float] = None  # the most
 

@@ -10,6 +10,7 @@ from jax import Array
 
 from qgf.critics.base import Critic
 from qgf.errors import at_least_one
+from qgf.files import Many
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class TD(Critic):
     """
 
     name: ClassVar[str] = "td"
-    candidates: int = 4  # actions of the reference flow, the best of which is bootstrapped from
+    candidates: Many = 4  # actions of the reference flow, the best of which is bootstrapped from
 
     def __post_init__(self):
         super().__post_init__()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,9 @@ def arrays_of(episodes: Iterable[Episode], name: str) -> Arrays:
     whole = [episode for k, episode in enumerate(episodes) if _fits(episode, f"{name}: episode {k}")]
     if not whole:
         raise UserError(f"{name}: no episode with a step in it")
+    for what in ("observations", "actions"):
+        if len(widths := {getattr(episode, what).shape[1] for episode in whole}) > 1:
+            raise UserError(f"{name}: episodes have {what} of different sizes ({', '.join(map(str, sorted(widths)))})")
     if len({episode.rewards is None for episode in whole}) > 1:
         raise UserError(f"{name}: some episodes have rewards and some have none")
     compact = all(len(episode.observations) > len(episode.actions) for episode in whole)
@@ -47,13 +51,23 @@ def arrays_of(episodes: Iterable[Episode], name: str) -> Arrays:
     )
 
 
+def beside(parts: Sequence[np.ndarray], where: str) -> np.ndarray:
+    """Vectors [T, *] of each step side by side, [T, S]. Raises UserError if they are not of one length."""
+    if any(np.ndim(part) == 0 for part in parts) or len({len(part) for part in parts}) > 1:
+        raise UserError(f"{where}: observations have shapes {', '.join(str(list(np.shape(x))) for x in parts)}")
+    return np.concatenate([part.reshape(len(part), math.prod(part.shape[1:])) for part in parts], axis=1)
+
+
 def _fits(episode: Episode, where: str) -> bool:
     """Whether the episode has a step. Raises UserError unless its parts are of one length."""
+    if np.ndim(episode.actions) != 2 or np.ndim(episode.observations) != 2:
+        shapes = list(np.shape(episode.observations)), list(np.shape(episode.actions))
+        raise UserError(f"{where} has states {shapes[0]} and actions {shapes[1]}, expected a vector of each step")
     steps = len(episode.actions)
     if len(episode.observations) not in (steps, steps + 1):
         raise UserError(
             f"{where} has {len(episode.observations)} states for {steps} actions, expected {steps} or {steps + 1}"
         )
-    if episode.rewards is not None and len(episode.rewards) != steps:
-        raise UserError(f"{where} has {len(episode.rewards)} rewards for {steps} actions")
+    if episode.rewards is not None and np.shape(episode.rewards) != (steps,):
+        raise UserError(f"{where} has rewards {list(np.shape(episode.rewards))} for {steps} actions")
     return steps > 0

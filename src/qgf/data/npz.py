@@ -2,44 +2,108 @@
 
 from __future__ import annotations
 
+import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 import numpy as np
+from numpy.lib import format as npy
 
 from qgf.data.dataset import KEYS, Dataset
+from qgf.data.episodes import beside
 from qgf.errors import UserError
-from qgf.files import check, sealed_path
+from qgf.files import Room, check, real_size, sealed_path
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""The two ways in which NumPy keeps a member."""
+DEFLATED = 1032
+"""Times its size that a deflated member can have at most."""
 
 
 def read_npz(path: str | Path, keys: tuple[str, ...] | None = KEYS) -> dict[str, np.ndarray]:
-    """The arrays called `keys` (None: all) of a file. UserError if it is missing, empty, truncated or pickled."""
+    """The arrays called `keys` (None: all) of a file.
+
+    Raises UserError if it is missing, empty, truncated, not what was written or no plain .npz: with members that are
+    pickled, encrypted, packed in a way NumPy does not or there twice, or that declare more than the file can hold.
+    """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    if path.stat().st_size == 0:
+    if (size := real_size(path)) == 0:
         raise UserError(f"{path}: the file is empty")
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path}: cannot be read, it is truncated or no .npz")
     check(path)
+    room = Room(path, size)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files if keys is None or key in keys}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        reason = "it holds pickled objects" if "pickle" in str(error) else "it is truncated or no .npz"
-        raise UserError(f"{path}: cannot be read, {reason} ({error})") from error
+        with zipfile.ZipFile(path) as archive:
+            members = _members(path, archive, keys)
+            for key, member in members.items():
+                with archive.open(member) as file:
+                    room.take(_declared(path, key, member, file), f"{key!r}")
+            return {key: _array(archive, member) for key, member in members.items()}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
+        raise UserError(f"{path}: cannot be read, it is truncated or no .npz ({error})") from error
+
+
+def _members(path: Path, archive: zipfile.ZipFile, keys: tuple[str, ...] | None) -> dict[str, zipfile.ZipInfo]:
+    """The members to read, by their arrays' names."""
+    found: dict[str, zipfile.ZipInfo] = {}
+    for member in archive.infolist():
+        key = member.filename.removesuffix(".npy")
+        if keys is not None and key not in keys:
+            continue
+        if key in found:
+            raise UserError(f"{path}: cannot be read, {key!r} is there twice")
+        if member.flag_bits & 1:
+            raise UserError(f"{path}: cannot be read, {key!r} is encrypted")
+        if member.compress_type not in METHODS:
+            raise UserError(f"{path}: cannot be read, {key!r} is packed in a way that NumPy does not use")
+        most = DEFLATED if member.compress_type == zipfile.ZIP_DEFLATED else 1
+        if member.file_size > most * member.compress_size:
+            raise UserError(f"{path}: cannot be read, {key!r} declares more than is in the file")
+        found[key] = member
+    return found
+
+
+def _declared(path: Path, key: str, member: zipfile.ZipInfo, file: IO[bytes]) -> int:
+    """The bytes of an array, by the head of its member, which has to agree with the archive's."""
+    version = npy.read_magic(file)
+    if version not in HEADS:
+        raise UserError(f"{path}: cannot be read, {key!r} is of an unknown version of .npy")
+    try:
+        shape, _, dtype = HEADS[version](file)
+    except (SyntaxError, TypeError, RecursionError, MemoryError, OverflowError, tokenize.TokenError) as error:
+        raise UserError(f"{path}: cannot be read, the head of {key!r} is damaged ({type(error).__name__})") from error
+    if dtype.hasobject:
+        raise UserError(f"{path}: cannot be read, {key!r} holds pickled objects")
+    declared = math.prod(shape) * dtype.itemsize
+    if declared != member.file_size - file.tell() or min(shape, default=0) < 0:
+        raise UserError(
+            f"{path}: cannot be read, {key!r} declares {declared} bytes and has {member.file_size - file.tell()}"
+        )
+    return declared
+
+
+HEADS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(member) as file:
+        return npy.read_array(file, allow_pickle=False)
 
 
 def reads(path: Path) -> bool:
     """Whether the file is called .npz, or is a zip archive of arrays."""
     if path.suffix == ".npz":
         return True
-    if not zipfile.is_zipfile(path):
+    if not path.is_file() or not zipfile.is_zipfile(path):
         return False
-    with zipfile.ZipFile(path) as archive:
-        return all(name.endswith(".npy") for name in archive.namelist())
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return all(name.endswith(".npy") for name in archive.namelist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return False
 
 
 def read(path: Path, keys: Sequence[str] = ()) -> dict[str, np.ndarray]:
@@ -50,8 +114,7 @@ def read(path: Path, keys: Sequence[str] = ()) -> dict[str, np.ndarray]:
     named = read_npz(path, tuple(keys))
     if missing := [key for key in keys if key not in named]:
         raise UserError(f"{path}: missing key {missing[0]!r}")
-    parts = [named[key].reshape(len(named[key]), -1) for key in keys]
-    return arrays | dict(observations=np.concatenate(parts, axis=1))
+    return arrays | dict(observations=beside([named[key] for key in keys], str(path)))
 
 
 def write_npz(path: str | Path, dataset: Dataset, overwrite: bool = False) -> None:

@@ -1,9 +1,13 @@
 """Files that are either whole or not there, and whose content is what it should be."""
 
 from qgf.files.real import read_bytes, real_size
+from qgf.files.room import Room
 from qgf.files.strict import (
+    FINITE,
     Count,
+    Few,
     Finite,
+    Many,
     Number,
     Seed,
     convert,
@@ -19,8 +23,8 @@ from qgf.files.tables import Digits, as_written, read_cells, read_csv, read_numb
 from qgf.files.whole import LOCK, atomic_path, locked, write_text
 
 __all__ = [
-    "LOCK", "SUMS", "Count", "Digits", "Finite", "Number", "Seed", "as_written", "atomic_path", "check", "check_folder",
-    "convert", "doubt", "forget", "locked", "placed", "quoted", "read_bytes", "read_cells", "read_csv", "read_json",
-    "read_numbers", "read_text", "read_toml", "real_size", "seal", "sealed_path", "table_of", "write_csv", "write_json",
-    "write_table", "write_text",
+    "FINITE", "LOCK", "SUMS", "Count", "Digits", "Few", "Finite", "Many", "Number", "Room", "Seed", "as_written",
+    "atomic_path", "check", "check_folder", "convert", "doubt", "forget", "locked", "placed", "quoted", "read_bytes",
+    "read_cells", "read_csv", "read_json", "read_numbers", "read_text", "read_toml", "real_size", "seal", "sealed_path",
+    "table_of", "write_csv", "write_json", "write_table", "write_text",
 ]  # fmt: skip

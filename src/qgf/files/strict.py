@@ -29,6 +29,10 @@ MOST = 2**53
 """Whole numbers up to here are exact in every language that may read the file."""
 Count = Annotated[int, Meta(ge=1, le=MOST)]
 Number = Annotated[int, Meta(ge=0, le=MOST)]
+Few = Annotated[int, Meta(ge=1, le=1000)]
+"""Layers, networks or steps: a file that asks for more asks for more than any machine does in time."""
+Many = Annotated[int, Meta(ge=1, le=2**16)]
+"""Units of a layer, samples, bins."""
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 FINITE = sys.float_info.max
 Finite = Annotated[float, Meta(ge=-FINITE, le=FINITE)]

@@ -12,14 +12,14 @@ import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import Count, convert, placed, read_json, write_json
+from qgf.files import Few, Many, convert, placed, read_json, write_json
 from qgf.method.guided import guided_flow as guided_flow  # public together with the `save` of what it makes
 from qgf.method.guides import GUIDES
 from qgf.method.policy import Policy, with_fields
 from qgf.method.schedules import SCHEDULES
 from qgf.plugins import USED, trained_with
 from qgf.training.options import method_from_json, method_to_json
-from qgf.training.trained import Scales, Sizes, load_trained, skeleton_of
+from qgf.training.trained import Scales, Size, Sizes, load_trained, skeleton_of
 from qgf.training.weights import WEIGHTS, named, read_weights, write_weights
 from qgf.types import Calibration, Spec
 
@@ -42,11 +42,11 @@ class Format(msgspec.Struct):
 class Record(Format, forbid_unknown_fields=True):
     """The config.json of a policy that was saved."""
 
-    action_dim: Count
-    horizon: Count
+    action_dim: Size
+    horizon: Size
     guide: str
-    steps: Count
-    best_of: Count
+    steps: Few
+    best_of: Many
     schedule: str
     fallback: str | None
     calibration: Scales | None

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import Finite, Number, convert, read_json, write_json
+from qgf.files import FINITE, Number, convert, read_json, write_json
 from qgf.method.observations import ObsSpec
 from qgf.method.policy import Origin, Policy
 from qgf.plugins import USED, trained_with
@@ -47,6 +47,9 @@ class Normalised(eqx.Module):
 Size = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
 
 
+Scale = Annotated[float, msgspec.Meta(ge=0, le=FINITE)]
+
+
 class Sizes(msgspec.Struct, forbid_unknown_fields=True):
     """`Spec` as a policy's config.json has it."""
 
@@ -59,8 +62,8 @@ class Sizes(msgspec.Struct, forbid_unknown_fields=True):
 class Scales(msgspec.Struct, forbid_unknown_fields=True):
     """`Calibration` likewise."""
 
-    sigma: Finite
-    grad_norm: Finite
+    sigma: Scale
+    grad_norm: Scale
 
 
 class Format(msgspec.Struct):
@@ -153,4 +156,7 @@ def load_trained(directory: str | Path) -> Trained:
     calibration = record.calibration and Calibration(**msgspec.structs.asdict(record.calibration))
     updates, dataset = record.updates, record.dataset
     skeleton = replace(skeleton_of(method, spec), updates=updates, dataset=dataset, calibration=calibration)
-    return read_weights(skeleton, directory / WEIGHTS)
+    trained = read_weights(skeleton, directory / WEIGHTS)
+    if (least := float(np.min(trained.std))) <= 0:
+        raise UserError(f"{directory / WEIGHTS}: std holds {least:g}, which is no deviation")
+    return trained

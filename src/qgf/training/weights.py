@@ -8,10 +8,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import check, real_size, sealed_path
+from qgf.files import Number, check, real_size, sealed_path
+from qgf.files.real import LARGEST
 
 WEIGHTS = "model.safetensors"
 
@@ -46,26 +48,25 @@ def _numbers(name: str, x) -> np.ndarray:
 def read_weights(skeleton, path: Path, any_shape: tuple[str, ...] = ()):
     """The skeleton, whose leaves may be shapes only, with its arrays and numbers read from a safetensors file.
 
-    Raises UserError if the file is missing, damaged, or holds other arrays than the skeleton, of another shape if their
-    name is not in `any_shape`.
+    Raises UserError if the file is missing, damaged or not what was written, if it holds other arrays than the
+    skeleton, of another type, or of another shape if their name is not in `any_shape`, and for NaN or Inf where the
+    skeleton has none. Names and shapes are compared before any memory is taken.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    real_size(path)
     check(path)
-    try:
-        arrays = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: truncated or not a safetensors file ({error})") from error
-    expected = named(skeleton)
-    if extra := sorted(set(arrays) - set(expected)):
+    expected, there = named(skeleton), _declared(path)
+    if extra := sorted(set(there) - set(expected)):
         raise UserError(f"{path}: belongs to another policy, {extra[0]} is not in its config.json")
     for name, leaf in expected.items():
-        if name not in arrays or (name not in any_shape and arrays[name].shape != np.shape(leaf)):
-            found = list(arrays[name].shape) if name in arrays else "nothing"
-            should = list(np.shape(leaf))
-            raise UserError(f"{path}: belongs to another policy, {name} should be {should}, found {found}")
+        _compare(path, name, there.get(name), leaf, name in any_shape)
+    try:
+        arrays = load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError(f"{path}: truncated or not a safetensors file ({error})") from error
+    for name, leaf in expected.items():
+        _check_finite(path, name, arrays[name], leaf, name in any_shape)
 
     def filled(place, leaf):
         name = jax.tree_util.keystr(place, simple=True, separator=".")
@@ -74,3 +75,53 @@ def read_weights(skeleton, path: Path, any_shape: tuple[str, ...] = ()):
         return type(leaf)(arrays[name].item()) if isinstance(leaf, (bool, int, float)) else jnp.asarray(arrays[name])
 
     return jax.tree_util.tree_map_with_path(filled, skeleton)
+
+
+TYPES = {f"{letter}{8 * n}": f"{kind}{8 * n}" for letter, kind in (("I", "int"), ("U", "uint")) for n in (1, 2, 4, 8)}
+TYPES |= dict(BOOL="bool", F16="float16", BF16="bfloat16", F32="float32", F64="float64", C64="complex64")
+"""Of safetensors, as NumPy calls them."""
+
+
+class Tensor(msgspec.Struct):
+    """What the head of a safetensors file says of one array."""
+
+    dtype: str
+    shape: list[Number]
+
+
+def _declared(path: Path) -> dict[str, Tensor]:
+    """The head of a safetensors file: eight bytes that say how long it is, then JSON."""
+    size = real_size(path)
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        head = file.read(length) if length <= min(size - 8, LARGEST) else b""
+    try:
+        content = msgspec.json.decode(head, type=dict[str, Any])
+        content.pop("__metadata__", None)
+        return msgspec.convert(content, dict[str, Tensor])
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise UserError(f"{path}: truncated or not a safetensors file") from None
+
+
+def _compare(path: Path, name: str, found: Tensor | None, leaf, bounds: bool) -> None:
+    """Raises UserError for an array that is missing, or of another shape or type than the leaf's. `bounds` may have any
+    shape; and where JAX computes in double precision, single is what was trained.
+    """
+    foreign = f"{path}: belongs to another policy, {name} should be"
+    if found is None or (not bounds and found.shape != list(np.shape(leaf))):
+        raise UserError(f"{foreign} {list(np.shape(leaf))}, found {found.shape if found else 'nothing'}")
+    kind = TYPES.get(found.dtype, found.dtype)
+    should = None if bounds or isinstance(leaf, (bool, int, float)) else np.dtype(leaf.dtype).name
+    fits = kind in TYPES.values() if should is None else kind == should or (kind, should) == ("float32", "float64")
+    if not fits:
+        raise UserError(f"{foreign} {should or 'numbers'}, found {kind}")
+
+
+def _check_finite(path: Path, name: str, x: np.ndarray, leaf, bounds: bool) -> None:
+    """Raises UserError for NaN, and for Inf but where `bounds` or the leaf itself is infinite."""
+    bad = ~np.isfinite(x) if x.dtype.kind in "fcV" else np.zeros(x.shape, bool)
+    if not bad.any() or (bounds and not np.isnan(x).any()):
+        return
+    known = np.zeros(()) if isinstance(leaf, jax.ShapeDtypeStruct) else np.asarray(leaf)
+    if known.shape != x.shape or np.isfinite(known[bad]).any() or np.isnan(x).any():
+        raise UserError(f"{path}: {name} holds NaN or Inf, {bad.sum()} of its {x.size} numbers")

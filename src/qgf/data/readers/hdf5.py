@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from qgf.data.episodes import Episode, arrays_of
+from qgf.data.episodes import Episode, arrays_of, beside
 from qgf.data.layout import RANKS, Arrays
 from qgf.errors import UserError
+from qgf.files import Room
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -44,83 +45,126 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
 
     Raises UserError, naming the file and the key, for a dialect that is not known, or a key that is missing or wrong.
     """
+    room = Room.of(path)
     with opened(path) as file:
         for says, dialect in DIALECTS.items():
             if any(re.fullmatch(says, name) for name in file):
-                return dialect(file, path, keys)
+                return dialect(file, room, keys)
         raise UserError(
             f"{path}: an HDF5 file of no known layout (found: {', '.join(file) or 'nothing'}); known are D4RL's, "
             "robomimic's and ManiSkill's; of a Minari dataset name the folder"
         )
 
 
-def _array(group, key: str, path: Path) -> np.ndarray:
+def survey(path: Path, room: Room) -> None:
+    """Count everything in a file that another library is to read. Raises UserError as `_item` and `_read` do."""
+    import h5py
+
+    def link(name: str, found: object) -> None:
+        if isinstance(found, h5py.ExternalLink):
+            raise UserError(f"{path}: {name!r} is a link into another file")
+
+    def visit(name: str, found: Any) -> None:
+        if isinstance(found, h5py.Dataset):
+            if found.external or found.is_virtual:
+                raise UserError(f"{path}: {name!r} has no numbers of its own in the file")
+            room.take((found.size or 0) * found.dtype.itemsize, name)
+
+    with opened(path) as file:
+        file.visititems_links(link)
+        file.visititems(visit)
+
+
+def _array(group, key: str, room: Room) -> np.ndarray:
     if key not in group:
-        raise UserError(f"{path}: {group.name}: missing key {key!r} (found: {', '.join(group) or 'nothing'})")
-    if not hasattr(group[key], "shape"):
-        raise UserError(f"{path}: {group.name}: {key!r} is a group, expected an array")
-    x = group[key][()]
-    if not (np.issubdtype(x.dtype, np.number) or x.dtype == bool):
-        raise UserError(f"{path}: {group.name}: {key!r} has type {x.dtype}, expected numbers")
-    return x
+        raise UserError(f"{room}: {group.name}: missing key {key!r} (found: {', '.join(group) or 'nothing'})")
+    return _read(_item(group, key, room), f"{group.name}: {key!r}", room)
 
 
-def _several(groups, prefix: str) -> list[Any]:
+def _item(group, key: str, room: Room):
+    """What is called `key` in a group, in this file. Raises UserError if that is a link into another one."""
+    import h5py
+
+    if isinstance(group.get(key, getlink=True), h5py.ExternalLink):
+        raise UserError(f"{room}: {group.name}: {key!r} is a link into another file")
+    return group[key]
+
+
+def _read(array, what: str, room: Room) -> np.ndarray:
+    """The numbers of an array that lie in the file itself and that there is memory for."""
+    if not hasattr(array, "shape"):
+        raise UserError(f"{room}: {what} is a group, expected an array")
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool):
+        raise UserError(f"{room}: {what} has type {array.dtype}, expected numbers")
+    if array.size is None or array.external or array.is_virtual:
+        raise UserError(f"{room}: {what} has no numbers of its own in the file")
+    room.take(array.size * array.dtype.itemsize, what)
+    return array[()]
+
+
+def _several(groups, prefix: str, room: Room) -> list[Any]:
     """The groups PREFIX0, PREFIX1, ... in the order of their numbers."""
-    names = [name for name in groups if re.fullmatch(rf"{prefix}\d+", name)]
-    return [groups[name] for name in sorted(names, key=lambda name: int(name[len(prefix) :]))]
+    names = [name for name in groups if re.fullmatch(rf"{prefix}\d{{1,18}}", name)]
+    found = [_item(groups, name, room) for name in sorted(names, key=lambda name: int(name[len(prefix) :]))]
+    if arrays := [x.name for x in found if hasattr(x, "shape")]:
+        raise UserError(f"{room}: {arrays[0]} is an array, expected a group")
+    return found
 
 
-def _states(group, path: Path, keys: Sequence[str]) -> np.ndarray:
+def _last(group, key: str, room: Room) -> bool:
+    """Whether the last of some flags is set; False if there are none."""
+    return key in group and bool(_array(group, key, room).ravel()[-1:].any())
+
+
+def _states(group, key: str, room: Room, keys: Sequence[str]) -> np.ndarray:
     """The observations [T, S] of an array, or of a group of named ones side by side: `keys`, by default all vectors in
     the order of their names.
     """
-    if hasattr(group, "shape"):
-        return group[()]
-    names = keys or sorted(
-        name for name in group if getattr(group[name], "ndim", 0) <= 2 and hasattr(group[name], "shape")
-    )
+    found = _item(group, key, room)
+    if hasattr(found, "shape"):
+        return _read(found, f"{group.name}: {key!r}", room)
+    vector = lambda x: hasattr(x, "shape") and len(x.shape or ()) <= 2
+    names = keys or sorted(name for name in found if vector(_item(found, name, room)))
     if not names:
-        raise UserError(f"{path}: {group.name}: no observations that are vectors (found: {', '.join(group)})")
-    parts = [_array(group, name, path) for name in names]
-    return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+        raise UserError(f"{room}: {found.name}: no observations that are vectors (found: {', '.join(found)})")
+    return beside([_array(found, name, room) for name in names], f"{room}: {found.name}")
 
 
-def d4rl(file, path: Path, keys: Sequence[str]) -> Arrays:
+def d4rl(file, room: Room, keys: Sequence[str]) -> Arrays:
     """Flat rows; `terminals` end the task, `timeouts` cut it off, `next_observations` only in some sets."""
-    rows = {key: _array(file, key, path) for key in RANKS if key in file and key != "observations"}
-    return dict(observations=_states(file["observations"], path, keys)) | rows
+    rows = {key: _array(file, key, room) for key in RANKS if key in file and key != "observations"}
+    return dict(observations=_states(file, "observations", room, keys)) | rows
 
 
-def robomimic(file, path: Path, keys: Sequence[str]) -> Iterator[Episode]:
+def robomimic(file, room: Room, keys: Sequence[str]) -> Iterator[Episode]:
     """data/demo_k: `obs`, `next_obs`, `actions`, `rewards` of 1 where the task is solved, `dones`."""
-    for demo in _several(file["data"], "demo_"):
-        actions = _array(demo, "actions", path)
-        rewards = _array(demo, "rewards", path) if "rewards" in demo else None
+    for demo in _several(_item(file, "data", room), "demo_", room):
+        actions = _array(demo, "actions", room)
+        rewards = _array(demo, "rewards", room) if "rewards" in demo else None
         if "obs" not in demo:
-            raise UserError(f"{path}: {demo.name}: missing key 'obs'; make it with robomimic's dataset_states_to_obs")
-        observations = _states(demo["obs"], path, keys)
+            raise UserError(f"{room}: {demo.name}: missing key 'obs'; make it with robomimic's dataset_states_to_obs")
+        observations = _states(demo, "obs", room, keys)
         if "next_obs" in demo:
-            observations = np.concatenate([observations, _states(demo["next_obs"], path, keys)[-1:]])
-        ended = bool(_array(demo, "dones", path)[-1]) if "dones" in demo else False
+            observations = np.concatenate([observations, _states(demo, "next_obs", room, keys)[-1:]])
+        ended = _last(demo, "dones", room)
         yield Episode(observations, actions, rewards, ended)
 
 
-def maniskill(file, path: Path, keys: Sequence[str]) -> Iterator[Episode]:
+def maniskill(file, room: Room, keys: Sequence[str]) -> Iterator[Episode]:
     """traj_k: `obs` [T + 1], `actions` [T], `rewards`, `terminated`, `truncated`, `success`."""
-    for trajectory in _several(file, "traj_"):
+    for trajectory in _several(file, "traj_", room):
         if "obs" not in trajectory:
-            raise UserError(f"{path}: {trajectory.name}: missing key 'obs'; replay the trajectories with an obs_mode")
-        ended = bool(_array(trajectory, "terminated", path)[-1]) if "terminated" in trajectory else False
-        rewards = _array(trajectory, "rewards", path) if "rewards" in trajectory else None
-        yield Episode(_states(trajectory["obs"], path, keys), _array(trajectory, "actions", path), rewards, ended)
+            raise UserError(f"{room}: {trajectory.name}: missing key 'obs'; replay the trajectories with an obs_mode")
+        ended = _last(trajectory, "terminated", room)
+        rewards = _array(trajectory, "rewards", room) if "rewards" in trajectory else None
+        yield Episode(_states(trajectory, "obs", room, keys), _array(trajectory, "actions", room), rewards, ended)
 
 
-def _of_episodes(dialect: Callable[[Any, Path, Sequence[str]], Iterator[Episode]]):
-    return lambda file, path, keys: arrays_of(dialect(file, path, keys), str(path))
+def _of_episodes(dialect: Callable[[Any, Room, Sequence[str]], Iterator[Episode]]):
+    return lambda file, room, keys: arrays_of(dialect(file, room, keys), str(room))
 
 
-DIALECTS: dict[str, Callable[[Any, Path, Sequence[str]], Arrays]] = {
+DIALECTS: dict[str, Callable[[Any, Room, Sequence[str]], Arrays]] = {
     "observations": d4rl,
     "data": _of_episodes(robomimic),
     r"traj_\d+": _of_episodes(maniskill),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from qgf.data.episodes import Episode, arrays_of
 from qgf.data.layout import Arrays
 from qgf.errors import UserError
+from qgf.files import Room, read_json, real_size
 
 STATES = ("observation.state", "observation.environment_state", "observation.features")
 """The columns taken as observations if none are named, those that are there, in this order."""
@@ -29,8 +30,7 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     task has ended where `next.success` says so in an episode's last frame. Raises UserError for another version of the
     format, and for columns that are missing or no vectors of numbers.
     """
-    info = _info(path)
-    features = info["features"]
+    features = _info(path)
     names = list(keys) or [name for name in STATES if name in features]
     if not names:
         raise UserError(
@@ -46,21 +46,22 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     return arrays_of(_episodes(table, names), str(path))
 
 
-def _info(path: Path) -> dict[str, Any]:
+class Info(msgspec.Struct):
+    """What is asked of meta/info.json."""
+
+    codebase_version: str
+    features: dict[str, dict[str, Any]]  # by name, each with its "dtype"
+
+
+def _info(path: Path) -> dict[str, dict[str, Any]]:
     file = path / "meta" / "info.json"
-    try:
-        info = json.loads(file.read_text(encoding="utf-8"))
-        version, features = info["codebase_version"], info["features"]
-        features["action"], version.startswith("v")
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
-        raise UserError(f"{file}: broken JSON ({error})") from error
-    except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{file}: not a LeRobotDataset's info ({error} is missing or wrong)") from error
-    if not version.startswith("v3."):
+    info = read_json(file, Info, "a LeRobotDataset")
+    if not info.codebase_version.startswith("v3."):
+        version = info.codebase_version
         raise UserError(
             f"{path}: a LeRobotDataset {version}, this version reads v3; convert it with LeRobot's own script"
         )
-    return info
+    return info.features
 
 
 def _table(path: Path, columns: list[str]) -> dict[str, np.ndarray]:
@@ -73,18 +74,32 @@ def _table(path: Path, columns: list[str]) -> dict[str, np.ndarray]:
     files = sorted(path.glob("data/chunk-*/file-*.parquet"))
     if not files:
         raise UserError(f"{path}: no data/chunk-*/file-*.parquet")
-    parts = []
+    parts, room = [], Room(path, sum(map(real_size, files)))
     for file in files:
         try:
-            part = pyarrow.parquet.read_table(file)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise UserError(f"{file}: cannot be read, it is truncated or no parquet ({error})") from error
-        if missing := [name for name in columns if name not in part.column_names]:
-            raise UserError(f"{file}: no column {missing[0]!r} (found: {', '.join(part.column_names)})")
+            with pyarrow.parquet.ParquetFile(file) as opened:
+                there = opened.schema_arrow.names
+                if missing := [name for name in columns if name not in there]:
+                    raise UserError(f"{file}: no column {missing[0]!r} (found: {', '.join(there)})")
+                room.take(_declared(opened.metadata, columns), file.name)
+                part = opened.read(columns)
+        except (pyarrow.ArrowException, OSError, ValueError) as error:  # UnicodeDecodeError: of a column's name
+            raise UserError(f"{file}: cannot be read, it is truncated or no parquet ({_first(error)})") from error
         parts.append({name: _column(part[name], f"{file}: column {name!r}") for name in columns})
     joined = {name: np.concatenate([part[name] for part in parts]) for name in columns}
     order = np.lexsort((joined["frame_index"], joined["episode_index"]))
     return {name: x[order] for name, x in joined.items()}
+
+
+def _declared(metadata: Any, columns: Collection[str]) -> int:
+    """The bytes that columns take once they are read, eight a number, as a file's foot says."""
+    groups = (metadata.row_group(k) for k in range(metadata.num_row_groups))
+    chunks = (group.column(k) for group in groups for k in range(group.num_columns))
+    return 8 * sum(chunk.num_values for chunk in chunks if chunk.path_in_schema.split(".list.")[0] in columns)
+
+
+def _first(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _column(column: Any, where: str) -> np.ndarray:

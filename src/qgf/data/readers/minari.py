@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qgf.data.episodes import Episode, arrays_of
+from qgf.data.episodes import Episode, arrays_of, beside
 from qgf.data.layout import Arrays
+from qgf.data.readers.hdf5 import survey
 from qgf.errors import UserError
+from qgf.files import Room
 
 
 def reads(path: Path) -> bool:
@@ -27,6 +30,9 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     except ImportError:
         raise UserError(f"{path}: Minari datasets need minari: pip install 'qgf[minari]'") from None
     folder = path / "data" if (path / "data" / "metadata.json").is_file() else path
+    room = Room.of(folder)
+    for file in folder.glob("*.hdf5"):
+        survey(file, room)
     try:
         dataset = minari.MinariDataset(folder)
         return arrays_of([_episode(episode, path, keys) for episode in dataset.iterate_episodes()], str(path))
@@ -63,5 +69,7 @@ def _vectors(x: Any, where: str, what: str, keys: Sequence[str]) -> np.ndarray:
             raise UserError(f"{where}: {what} have type {array.dtype}, expected numbers")
         if what == "actions" and array.ndim == 1:
             raise UserError(f"{where}: actions are single numbers: discrete actions cannot be flowed to")
-        return array.reshape(len(array), -1)
-    return np.concatenate(parts, axis=1)
+        if array.ndim == 0:
+            raise UserError(f"{where}: {what} are no arrays")
+        return array.reshape(len(array), math.prod(array.shape[1:]))
+    return beside(parts, where)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from qgf.data.episodes import Episode, arrays_of
+from qgf.data.episodes import Episode, arrays_of, beside
 from qgf.data.layout import Arrays
 from qgf.errors import UserError
+from qgf.files import Room
 
 STATES = ("obs", "state", "keypoint")
 """The arrays taken as observations if none are named: the first of these that is there."""
+
+
+OTHERS = ("action", "reward", "rewards")
+"""What is read besides."""
 
 
 def reads(path: Path) -> bool:
@@ -30,20 +36,23 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
         import zarr
     except ImportError:
         raise UserError(f"{path}: replay buffers need zarr: pip install 'qgf[zarr]'") from None
+    room, wanted = Room.of(path), {*keys, *STATES, *OTHERS}
     try:
-        root = zarr.open_group(str(path), mode="r")
-        data = {name: np.asarray(x) for name, x in root.require_group("data").arrays() if x.ndim <= 2}
-        ends = np.asarray(root["meta/episode_ends"])
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        root: Any = zarr.open_group(str(path), mode="r")
+        group = root["data"]
+        data = {name: _read(group[name], name, room) for name in wanted if name in group}
+        ends = _read(root["meta/episode_ends"], "meta/episode_ends", room)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, NotImplementedError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise UserError(f"{path}: not a replay buffer ({type(error).__name__}: {first})") from error
+    data = {name: x for name, x in data.items() if 1 <= x.ndim <= 2}
     names = list(keys) or [name for name in STATES if name in data][:1]
     for name in (*names, "action"):
         if name not in data:
             raise UserError(f"{path}: no array data/{name} of vectors (found: {', '.join(data) or 'nothing'})")
     if not names:
         raise UserError(f"{path}: none of {', '.join(STATES)} in data/; name others (found: {', '.join(data)})")
-    states = np.concatenate([data[name].reshape(len(data[name]), -1) for name in names], axis=1)
+    states = beside([data[name] for name in names], f"{path}: data")
     rewards = next((data[name].ravel() for name in ("reward", "rewards") if name in data), None)
     if ends.ndim != 1 or not len(ends) or (np.diff(ends, prepend=0) <= 0).any() or ends[-1] != len(data["action"]):
         raise UserError(f"{path}: meta/episode_ends must rise to the {len(data['action'])} rows of data/action")
@@ -54,3 +63,11 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
         for rows in map(slice, [0, *ends[:-1]], ends)
     ]
     return arrays_of(episodes, str(path))
+
+
+def _read(array, name: str, room: Room) -> np.ndarray:
+    """An array that is numbers, and that there is memory for."""
+    if not hasattr(array, "nbytes") or array.dtype.kind not in "biuf":
+        raise UserError(f"{room}: data/{name} is no array of numbers")
+    room.take(array.nbytes, name)
+    return np.asarray(array)

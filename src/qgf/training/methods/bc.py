@@ -14,6 +14,7 @@ from jax import Array
 from qgf.critics import critic_of
 from qgf.data import Dataset
 from qgf.errors import at_least_one
+from qgf.files import Few, Many
 from qgf.method.flow import STEPS, Flow, bc_loss, integrate
 from qgf.networks import NETWORKS, Network
 from qgf.networks.blocks import Nets
@@ -33,8 +34,8 @@ class BC:
     best_of: ClassVar[int] = 1  # samples per decision that its policy takes the best of
     provides: ClassVar[tuple[type, ...]] = ()  # what its policy's critic and velocity can do besides, see qgf.types
     goal_conditioned: ClassVar[bool] = False  # trains on goals drawn in hindsight, not on one task's rewards
-    width: int = 256  # hidden units per layer (paper: 1024)
-    depth: int = 3  # hidden layers (paper: 4)
+    width: Many = 256  # hidden units per layer (paper: 1024)
+    depth: Few = 3  # hidden layers (paper: 4)
     critic: Any = "iql"  # how Q is learned: a kind of qgf.critics with its own options, or the name of one
     network: str = "mlp"  # kind of network, a name of qgf.networks.NETWORKS
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from qgf.files import Few
 from qgf.networks.blocks import Nets
 from qgf.training.methods.bc import BC
 from qgf.types import Batch, Spec
@@ -40,7 +41,7 @@ class FQL(BC):
 
     name: ClassVar[str] = "fql"
     steps: ClassVar[int] = 1
-    flow_steps: int = 10  # Euler steps of the cloned flow (paper: 10)
+    flow_steps: Few = 10  # Euler steps of the cloned flow (paper: 10)
     alpha: float = 300.0  # weight of distillation (QGF paper: 1000 for cubes and puzzle, 300 for scene)
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:

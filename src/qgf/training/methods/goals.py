@@ -16,6 +16,7 @@ from qgf.critics.losses import critic_loss, expectile_loss, td_target
 from qgf.data import Dataset
 from qgf.data.hindsight import Mix
 from qgf.errors import UserError
+from qgf.files import Many
 from qgf.networks.blocks import Nets
 from qgf.networks.critic import CriticEnsemble
 from qgf.networks.velocity import VelocityField
@@ -53,7 +54,7 @@ class GC(BC):
 
     name: ClassVar[str] = "gc"
     goal_conditioned: ClassVar[bool] = True
-    long: int = 25  # steps of the long critic's chunks (DQC: 25)
+    long: Many = 25  # steps of the long critic's chunks (DQC: 25)
     optimism: float = 0.5  # expectile of the distillation (DQC: 0.5 or 0.8 by environment)
     current: float = 0.2  # of the goals are the current state (DQC, OGBench: 0.2)
     trajectory: float = 0.5  # are a later state of the same episode (0.5), the others any state of the data (0.3)

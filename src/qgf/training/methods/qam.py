@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from qgf.files import Few
 from qgf.networks.blocks import Nets
 from qgf.training.methods.bc import BC
 from qgf.types import Batch, Spec, Velocity
@@ -88,7 +89,7 @@ class QAM(BC):
 
     name: ClassVar[str] = "qam"
     inverse_temperature: float = 0.1  # of exp(Q / temperature) (QGF paper: 0.1)
-    chain: int = 10  # steps of the memoryless chain (published code: 10)
+    chain: Few = 10  # steps of the memoryless chain (published code: 10)
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         return super().parts(spec, key) | dict(actor=self.field(spec, jax.random.fold_in(key, 4)))

@@ -1,0 +1,72 @@
+"""How much memory what a file declares may take, asked before it is taken."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from qgf.errors import UserError
+from qgf.files.real import real_size
+
+FLOOR = 64 * 2**20
+DENSEST = 200
+"""A file may declare FLOOR bytes, or DENSEST times its own: numbers that were measured are not emptier than that."""
+
+
+class Room:
+    """What the arrays of one file may take, all together."""
+
+    def __init__(self, path: str | Path, size: int):
+        """`size` is what the file, or all the files of the folder, have on the disk."""
+        self.path, self.size, self.taken, self.free = Path(path), size, 0, free_memory()
+
+    @staticmethod
+    def of(path: str | Path) -> Room:
+        """For a file, or a folder with all that is below it, none of which may be anything but a file.
+
+        Raises UserError for a pipe, a device, a link that leads nowhere.
+        """
+        if not Path(path).is_dir():
+            return Room(path, real_size(path))
+        found = (os.path.join(at, name) for at, _, names in os.walk(path) for name in names)
+        return Room(path, sum(map(real_size, found)))
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def take(self, declared: int, what: str) -> None:
+        """Count the bytes of one more array. Raises UserError if that is more than the file can hold, or than there is
+        memory for.
+        """
+        self.taken += declared
+        if self.taken > max(FLOOR, DENSEST * self.size):
+            raise UserError(
+                f"{self.path}: {what} declares {_size(declared)} in {_size(self.size)} of file, which no data are as "
+                "empty as; it is not read"
+            )
+        if self.taken > self.free:
+            raise UserError(
+                f"{self.path}: {what} needs {_size(self.taken)} of memory, {_size(self.free)} are free; it is not read"
+            )
+
+
+def free_memory() -> int:
+    """Bytes that this process could still take, as far as the system says."""
+    free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free.append(1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable"))))
+    with suppress(OSError, ValueError, StopIteration):  # of a container; a limit of "max" is no number
+        most = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        lines = Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
+        free.append(most - int(next(line.split()[1] for line in lines if line.startswith("anon "))))
+    return max(0, min(free))
+
+
+def _size(n: float) -> str:
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if n < 1000:
+            return f"{n:.3g} {unit}"
+        n /= 1000
+    return f"{n:.3g} TB"
