@@ -12,12 +12,12 @@ from pathlib import Path
 import qgf
 
 
-def start(code: str, *arguments) -> subprocess.Popen:
-    """A Python program of its own session that finds the package that is being tested."""
+def start(code: str, *arguments, **options) -> subprocess.Popen:
+    """A Python program of its own session that finds the package that is being tested; `options` are Popen's."""
     source = str(Path(qgf.__file__).parents[1])
     path = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(command, env=os.environ | dict(PYTHONPATH=path), start_new_session=True)
+    return subprocess.Popen(command, env=os.environ | dict(PYTHONPATH=path), start_new_session=True, **options)
 
 
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 120) -> None:

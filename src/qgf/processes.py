@@ -8,10 +8,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing import Pipe, parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any, NamedTuple
+
+from qgf import signals
 
 FORK = "fork" if sys.platform == "linux" else "forkserver"
 """How a worker multiplies: by forking, as nothing has started threads in it, where the system's libraries allow it."""
@@ -22,6 +25,11 @@ class Worker(NamedTuple):
 
     process: subprocess.Popen
     connection: Connection
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long for the process to end."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
 
     def stop(self, seconds: float = 0) -> None:
         """Close the connection and wait so long for the process to end; then it is killed."""
@@ -46,21 +54,36 @@ def start(function: Callable[[Any], None]) -> Worker:
         f"import sys; sys.path[:] = {path!r}; from qgf.processes import _run; "
         f"_run({theirs.fileno()}, {function.__module__!r}, {function.__qualname__!r})"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code],
-        stdin=subprocess.DEVNULL,
-        pass_fds=[theirs.fileno()],
-        env=dict(OMP_NUM_THREADS="1") | os.environ,
-    )
+    with signals.blocked():  # until it ignores them: Ctrl-C in a terminal reaches all that runs in it
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+            env=dict(OMP_NUM_THREADS="1") | os.environ,
+        )
     theirs.close()
     return Worker(process, ours)
 
 
 def _run(handle: int, module: str, name: str) -> None:
-    """What a worker does. Ctrl-C is its parent's matter: it ends when the connection does, or when it is told to."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """What a worker does. Being told to stop is its parent's matter: it ends when the connection does."""
+    signals.ignore()
     with Connection(handle) as connection:
-        getattr(import_module(module), name)(connection)
+        try:
+            getattr(import_module(module), name)(connection)
+        except (EOFError, ConnectionError):
+            if _open(connection):
+                raise
+            os._exit(1)  # nobody is there any more to be told
+
+
+def _open(connection: Connection) -> bool:
+    try:
+        if connection.poll():
+            connection.recv()
+    except (EOFError, OSError):
+        return False
+    return True
 
 
 def end_with(sentinel: Any) -> None:
@@ -74,7 +97,10 @@ def end_with(sentinel: Any) -> None:
 
 
 def end_with_parent() -> None:
-    """Let this forked process end when the one that forked it is killed: nothing else would tell it."""
+    """Let this forked process end when the one that forked it is killed, as nothing else would tell it, and when that
+    one terminates it.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if (parent := parent_process()) is not None:
         end_with(parent.sentinel)
 

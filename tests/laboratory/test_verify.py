@@ -8,7 +8,7 @@ import pytest
 
 from qgf.cli.main import main
 from qgf.errors import UserError
-from qgf.files import SUMS
+from qgf.files import BOOKKEEPING, SUMS
 from qgf.laboratory.verify import accept, verify
 
 
@@ -29,12 +29,12 @@ def test_a_run_is_good_with_all_that_is_in_it(run):
     assert [x.what for x in found] == ["run", "checkpoint", "checkpoint", "policy"]
     assert not any(x.unlisted or x.damage for x in found)
     assert found[0].good == ("config.json", "metrics.csv") and found[3].good == ("config.json", "model.safetensors")
-    everything = {path for path in run.rglob("*") if path.is_file() and path.name not in (SUMS, ".lock")}
+    everything = {path for path in run.rglob("*") if path.is_file() and path.name not in (SUMS, *BOOKKEEPING)}
     assert {x.path / name for x in found for name in x.good} == everything
 
 
 def test_every_file_that_changes_is_damage(run, capsys):
-    for path in [path for path in run.rglob("*") if path.is_file() and path.name != ".lock" and path.stat().st_size]:
+    for path in [path for path in run.rglob("*") if path.is_file() and path.name not in BOOKKEEPING and path.stat().st_size]:
         flip(path)
         assert [x for x in verify([run]) if x.damage], path
         with pytest.raises(SystemExit) as status:

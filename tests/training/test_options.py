@@ -87,8 +87,7 @@ def test_a_run_written_before_acts_as_it_did_and_is_continued(tiny_run, tmp_path
     assert old.config == tiny_run.config == from_json(old.record["train"])
     obs, key = jax.numpy.ones((3, 2)), jax.random.key(0)
     assert_array_equal(old.policy()(obs, key), tiny_run.policy()(obs, key))
-    _claim(tmp_path / "run", tiny_run.record)  # the same settings: no error, and written as they are now
-    assert old.record == tiny_run.record
+    _claim(tmp_path / "run", tiny_run.record)  # the same settings: no error
 
 
 def test_an_unknown_critic_in_a_run_is_one_line():

@@ -5,6 +5,8 @@ import json
 import os
 import random
 import shutil
+import signal
+import socket
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,7 @@ import processes
 from conftest import TASK
 from qgf.critics import IQL
 from qgf.errors import UserError
-from qgf.files import LOCK, SUMS, forget, locked
+from qgf.files import BOOKKEEPING, SUMS, forget, locked
 from qgf.method.policy import act_jit
 from qgf.training.checkpoint import Checkpoints
 from qgf.training.config import from_json, to_json
@@ -144,6 +146,58 @@ def test_a_killed_run_resumes_to_the_bit(maze, maze_folder, tiny, tmp_path):
     assert metrics.read_text() == (straight.directory / "metrics.csv").read_text()
     assert_trees_equal(final_state(resumed, config), final_state(straight, config))
     assert weights(resumed) == weights(straight)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_training_after_the_compiled_call_with_a_checkpoint(maze, tiny, tiny_run, tmp_path, number):
+    """And then does what it does; the run goes on to the bit. At the first row, which no checkpoint would be due at."""
+
+    def told(step, logs):
+        if step == 100:
+            signal.raise_signal(number)
+
+    def handler(*_):
+        raise TimeoutError
+
+    before = signal.signal(number, handler)
+    try:
+        with pytest.raises(TimeoutError):
+            train(maze, tiny, tmp_path / "run", progress=told)
+    finally:
+        signal.signal(number, before)
+    assert not (tmp_path / "run" / "policy").exists()
+    assert Checkpoints(tmp_path / "run" / "checkpoints", write=False).steps() == [100]
+    run = train(maze, tiny, tmp_path / "run")
+    assert weights(run) == weights(tiny_run)
+    assert (run.directory / "metrics.csv").read_bytes() == (tiny_run.directory / "metrics.csv").read_bytes()
+
+
+COMMAND = """
+import sys
+from qgf.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+def test_a_terminated_command_says_so_once_leaves_no_process_and_is_continued(maze_folder, tmp_path):
+    """SIGTERM for all that it started, as batch systems send it."""
+    run, said = tmp_path / "run", tmp_path / "said"
+    options = ["--steps", "100000", "--log-every", "50", "--checkpoint-every", "50000", "--width", "16", "--depth", "1"]
+    with said.open("w") as file:
+        program = processes.start(
+            COMMAND, "train", TASK, "--data-dir", maze_folder, "--out", run, *options, stderr=file
+        )
+    try:
+        processes.wait_until(lambda: (run / "metrics.csv").exists(), program)
+        os.killpg(program.pid, signal.SIGTERM)
+        assert program.wait(60) == 143
+        assert processes.session_ends(program, 5)
+    finally:
+        processes.clear(program)
+    assert said.read_text() == "\nqgf: terminated; the same command continues where it stopped\n"
+    rows = Run(run).metrics()["step"]
+    assert Checkpoints(run / "checkpoints", write=False).steps() == [rows[-1]] and rows[-1] < 50000
+    assert not (run / "policy").exists()
 
 
 @pytest.mark.parametrize("tail", ["", "450,0,0.1", "450,0,0.1\n500,0,0.2,", "4"])
@@ -286,8 +340,11 @@ def truncate(folder):
 def test_a_truncated_checkpoint_is_one_clear_line(maze, tiny, tiny_run, tmp_path):
     run = copied(tiny_run, tmp_path / "run")
     truncate(run.directory / "checkpoints" / "400")
+    before = (run.directory / "config.json").read_bytes()
     message = users_error(lambda: train(maze, replace(tiny, steps=600), run.directory))
-    assert "400" in message and "truncated" in message and "delete it" in message
+    assert "400" in message and "truncated" in message
+    assert f"delete it to resume from {run.directory / 'checkpoints' / '200'}, the one before" in message
+    assert (run.directory / "config.json").read_bytes() == before  # steps=600 is no setting of a run that did not go on
     shutil.rmtree(run.directory / "checkpoints" / "400")
     assert weights(train(maze, tiny, run.directory)) == weights(tiny_run)
 
@@ -325,7 +382,7 @@ with locked(sys.argv[1]):
 
 
 def content(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != LOCK}
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name not in BOOKKEEPING}
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -335,7 +392,8 @@ def test_a_second_writer_is_refused_and_changes_nothing(maze, tiny, tiny_run, tm
     for folder in (run, fresh):
         with locked(folder):
             message = users_error(lambda folder=folder: train(maze, longer, folder, overwrite=overwrite))
-        assert message == f"{folder} is being written by another process; try again when that has ended"
+        assert message.startswith(f"{folder} is being written by another process; try again when that has ended (")
+        assert f"process {os.getpid()} on {socket.gethostname()} since " in message
     assert content(run) == before
     assert content(fresh) == {}
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
+from typing import NoReturn
 
 import tyro
 
 import qgf
 from qgf.cli.printing import console, print_table
 from qgf.errors import Caution, UserError, unknown
+from qgf.signals import Terminated, terminable
 
 COMMANDS = (
     "demo",
@@ -38,16 +43,51 @@ DESCRIPTION = "Q-guided flow: improve a flow policy at test time with a critic's
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `qgf`. A user's mistake is one line on stderr and exit status 2."""
+    _prepare_streams()
     try:
-        with warnings.catch_warnings():
+        with terminable(), warnings.catch_warnings():
             warnings.showwarning = _show
             _run(list(sys.argv[1:] if arguments is None else arguments))
+            if sys.stdout is not None:
+                sys.stdout.flush()
     except UserError as error:
-        print(f"qgf: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _end(2, str(error))
     except KeyboardInterrupt:
-        print("\nqgf: interrupted; the same command continues where it stopped", file=sys.stderr)
-        raise SystemExit(130) from None
+        _end(130, "interrupted; the same command continues where it stopped", "\n")
+    except Terminated:
+        _end(143, "terminated; the same command continues where it stopped", "\n")
+    except BrokenPipeError:  # who reads what is printed has seen enough
+        _end(141)
+    except OSError as error:  # a disk, a device or a right that the machine lacks
+        where = f"{error.filename}: " if error.filename else ""
+        _end(2, f"{where}{error.strerror or error}")
+
+
+def _end(status: int, message: str = "", before: str = "") -> NoReturn:
+    """Say why on stderr, if anybody listens there, and end with a status."""
+    with suppress(OSError, ValueError):
+        if message and sys.stderr is not None:
+            print(f"{before}qgf: {message}", file=sys.stderr, flush=True)
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):  # what is still to be printed has nowhere to go: Python would say so at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    raise SystemExit(status) from None
+
+
+def _prepare_streams() -> None:
+    """Nothing that is opened takes the place of a closed standard stream, whose number libraries write to; and names
+    that its encoding lacks are printed with escapes.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _show(message, category, filename, lineno, file=None, line=None):

@@ -17,7 +17,16 @@ from qgf.plugins import USED
 UNLIMITED = 10_000
 """Columns of what is no terminal: a file, a pipe, a log."""
 
-console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)  # names and paths print as they are
+
+class _Console(Console):
+    """One that leaves it to the command line what becomes of a closed pipe."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+        raise
+
+
+console = _Console(highlight=False, markup=False, emoji=False, soft_wrap=True)  # names and paths print as they are
 
 Tell = Callable[..., None]
 
@@ -66,7 +75,7 @@ def _console(least: int = 0) -> Console:
     limit where there is no terminal.
     """
     width = max(console.width, least) if console.is_terminal else UNLIMITED
-    return Console(highlight=False, markup=False, emoji=False, width=width)
+    return _Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def closing(wrote: str, *following: object) -> None:

@@ -1,5 +1,6 @@
 """Files that are either whole or not there, and whose content is what it should be."""
 
+from qgf.files.locks import BOOKKEEPING, LOCK, locked, turn
 from qgf.files.real import read_bytes, real_size
 from qgf.files.room import Room
 from qgf.files.strict import (
@@ -20,11 +21,12 @@ from qgf.files.strict import (
 )  # fmt: skip
 from qgf.files.sums import SUMS, check, check_folder, doubt, forget, seal, sealed_path, write_json
 from qgf.files.tables import Digits, as_written, read_cells, read_csv, read_numbers, write_csv, write_table
-from qgf.files.whole import LOCK, atomic_path, locked, write_text
+from qgf.files.whole import atomic_path, is_temporary, stays_inside, sweep, write_text
 
 __all__ = [
-    "FINITE", "LOCK", "SUMS", "Count", "Digits", "Few", "Finite", "Many", "Number", "Room", "Seed", "as_written",
-    "atomic_path", "check", "check_folder", "convert", "doubt", "forget", "locked", "placed", "quoted", "read_bytes",
-    "read_cells", "read_csv", "read_json", "read_numbers", "read_text", "read_toml", "real_size", "seal", "sealed_path",
-    "table_of", "write_csv", "write_json", "write_table", "write_text",
+    "BOOKKEEPING", "FINITE", "LOCK", "SUMS", "Count", "Digits", "Few", "Finite", "Many", "Number", "Room", "Seed",
+    "as_written", "atomic_path", "check", "check_folder", "convert", "doubt", "forget", "is_temporary", "locked",
+    "placed", "quoted", "read_bytes", "read_cells", "read_csv", "read_json", "read_numbers", "read_text",
+    "read_toml", "real_size", "seal", "sealed_path", "stays_inside", "sweep", "table_of", "turn", "write_csv",
+    "write_json", "write_table", "write_text",
 ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -225,6 +226,12 @@ def _side_by_side(shop: Workshop, missing: dict[Job, list[Job]], teams: list[lis
                     if isinstance(told, UserError):
                         raise told
                     shop.progress(*told)
+    except BaseException:
+        for worker, *_ in running.values():
+            worker.process.terminate()
+        for worker, *_ in running.values():
+            worker.wait(seconds=60)  # for a checkpoint after the compiled call that runs
+        raise
     finally:
         for worker, *_ in running.values():
             worker.stop()
@@ -232,6 +239,7 @@ def _side_by_side(shop: Workshop, missing: dict[Job, list[Job]], teams: list[lis
 
 def _train(parent: Connection) -> None:
     """Train the job that the other end sends, after the cores to use and the user's files that it may be made of."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the other end's way to stop it
     stay_on(parent.recv())
     for file in parent.recv():
         use(file)

@@ -1,70 +1,103 @@
-"""Two kinds of files: exact training checkpoints (Orbax), and portable policies (config.json + model.safetensors)."""
+"""Exact training checkpoints (Orbax)."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 
 import jax
 
 from qgf.errors import UserError
-from qgf.files import check_folder, seal
+from qgf.files import SUMS, check_folder, seal
 
 KEEP = 2
-AFTER = "delete it to resume from the one before, or pass --overwrite to start again"
+GONE = ".gone"
+"""How folders end that are being deleted."""
+HALF = ".orbax-checkpoint-tmp"
+"""What Orbax puts into the name of a folder until all is in it."""
 
 
 class Checkpoints:
-    """Exact training states in `directory`, the newest few; a write that is cut short leaves the older ones intact."""
+    """Exact training states in `directory`, a folder for each, called by its updates; those of the newest `keep`
+    multiples of `every` are kept, and the newest of all.
 
-    def __init__(self, directory: Path, keep: int = KEEP):
+    A folder of that name is complete at any moment: one is written, and deleted, under another. `write` is for who
+    holds the run's lock, and deletes what a killed process left.
+    """
+
+    def __init__(self, directory: Path, keep: int = KEEP, every: int = 1, write: bool = True):
         if keep < 1:
             raise UserError(f"keep must be at least 1, got {keep}")
         logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every step
         import orbax.checkpoint as ocp
 
         self._ocp, self.directory = ocp, directory.resolve()
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
+        self.keep, self.every, self.write = keep, every, write
+        options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, create=write)
         try:
+            if write and directory.is_dir():
+                self._sweep()
             self._manager = ocp.CheckpointManager(self.directory, options=options)
         except OSError as error:
             raise UserError(f"{directory}: cannot be written ({error.strerror or error})") from error
 
+    def _sweep(self) -> None:
+        for path in self.directory.iterdir():
+            if path.name.endswith(GONE) or HALF in path.name:
+                shutil.rmtree(path)
+
     def latest(self) -> int | None:
-        return self._manager.latest_step()
+        return max(self.steps(), default=None)
 
     def steps(self) -> list[int]:
         """The updates after which there is one, in order."""
-        return sorted(self._manager.all_steps())
+        if not self.directory.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.directory.iterdir() if path.name.isdecimal() and path.is_dir())
 
     def save(self, step: int, state) -> None:
+        """Write a checkpoint, then delete those that are no longer kept."""
         try:
             self._manager.save(step, args=self._ocp.args.StandardSave(_storable(state)))
             seal(self.directory / str(step))
+            self._prune()
         except (OSError, ValueError) as error:
             raise UserError(f"{self.directory}: checkpoint {step} cannot be written ({_first_line(error)})") from error
 
+    def _prune(self) -> None:
+        *older, _ = self.steps()
+        kept = [step for step in reversed(older) if step % self.every == 0][: self.keep - 1]
+        for step in set(older) - set(kept):
+            gone = self.directory / f"{step}{GONE}"
+            (self.directory / str(step)).rename(gone)
+            shutil.rmtree(gone)
+
     def restore(self, step: int, like):
-        """The state saved at `step`, with the structure of `like`. Raises UserError if it is truncated or foreign."""
+        """The state saved at `step`, with the structure of `like`. Raises UserError if it is damaged or foreign."""
         where = self.directory / str(step)
-        _check_whole(where)
+        try:
+            check_folder(where)
+        except UserError as error:
+            raise UserError(f"{error}; {self._instead(step)}") from None
         try:
             restored = self._manager.restore(step, args=self._ocp.args.StandardRestore(_storable(like)))
         except Exception as error:  # Orbax raises a different type for every kind of damage
             raise UserError(
-                f"{where}: checkpoint is truncated or of another run ({_first_line(error)}); {AFTER}"
+                f"{where}: checkpoint is truncated or of another run ({_first_line(error)}); {self._instead(step)}"
             ) from error
+        if self.write and not (where / SUMS).exists():  # whoever wrote it was killed before the last of it
+            seal(where)
         return restored._replace(key=jax.random.wrap_key_data(restored.key))
+
+    def _instead(self, step: int) -> str:
+        """What to do about a checkpoint that cannot be used."""
+        older = max((other for other in self.steps() if other < step), default=None)
+        before = f"{self.directory / str(older)}, the one before" if older else "the start, as there is none before"
+        return f"delete it to resume from {before}, or pass --overwrite to start again"
 
     def close(self) -> None:
         self._manager.close()
-
-
-def _check_whole(where: Path) -> None:
-    try:
-        check_folder(where)
-    except UserError as error:
-        raise UserError(f"{error}; {AFTER}") from None
 
 
 def _storable(state):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from qgf.data import Dataset
 from qgf.errors import UserError
-from qgf.files import locked
+from qgf.files import stays_inside, turn
 from qgf.training.checkpoint import Checkpoints
 from qgf.training.learner import State
 from qgf.training.run import Run
@@ -29,27 +29,42 @@ def restored(setup: Setup, checkpoints: Checkpoints, step: int) -> State:
 
 
 def export(run: Run, dataset: Dataset, step: int | None = None) -> Path:
-    """Write policy/ of a run, whether it was finished or not, from its checkpoint after `step` updates (default the
-    newest); `dataset` is what it was trained on. Returns the folder. Raises UserError if there is no such checkpoint.
+    """Write policy/ of a run, whether it was finished or not or is being trained, from its checkpoint after `step`
+    updates (default the newest); `dataset` is what it was trained on. Returns the folder. Raises UserError if there is
+    no such checkpoint.
     """
     record, config = run.record, run.config
-    with locked(run.directory):
-        checkpoints = Checkpoints(run.directory / "checkpoints")
-        kept = checkpoints.steps()
-        if not kept:
-            raise UserError(f"{run.directory}: it has no checkpoint yet to export a policy from")
-        if step is not None and step not in kept:
-            raise UserError(f"{run.directory}: no checkpoint of {step} updates, it has {', '.join(map(str, kept))}")
-        setup = prepare(dataset, config, record.get("flow"), record.get("critic_from"))
-        state = restored(setup, checkpoints, kept[-1] if step is None else step)
-        checkpoints.close()
-        write_policies(setup.trained(state), run.directory / "policy")
+    stays_inside(run.directory)
+    checkpoints = Checkpoints(run.directory / "checkpoints", write=False)
+    _chosen(run, checkpoints, step)
+    setup = prepare(dataset, config, record.get("flow"), record.get("critic_from"))
+    while True:
+        chosen = _chosen(run, checkpoints, step)
+        try:
+            policies = setup.trained(restored(setup, checkpoints, chosen))
+            break
+        except UserError:
+            if chosen in checkpoints.steps():  # else whoever trains the run has deleted it meanwhile
+                raise
+    checkpoints.close()
+    with turn(run.directory):
+        write_policies(policies, run.directory / "policy")
     return run.directory / "policy"
+
+
+def _chosen(run: Run, checkpoints: Checkpoints, step: int | None) -> int:
+    kept = checkpoints.steps()
+    if not kept:
+        raise UserError(f"{run.directory}: it has no checkpoint yet to export a policy from")
+    if step is not None and step not in kept:
+        raise UserError(f"{run.directory}: no checkpoint of {step} updates, it has {', '.join(map(str, kept))}")
+    return kept[-1] if step is None else step
 
 
 def export_best(run: Run) -> Path:
     """Make policy/ of a run the best that was played while it trained, best/. Returns the folder."""
-    with locked(run.directory):
+    stays_inside(run.directory)
+    with turn(run.directory):
         for best, place in zip(
             *(policy_folders(run.directory / name, run.config.seeds) for name in ("best", "policy")), strict=True
         ):

@@ -8,14 +8,14 @@ from pathlib import Path
 import msgspec
 
 from qgf.errors import UserError
-from qgf.files import LOCK, read_json, write_json
+from qgf.files import BOOKKEEPING, is_temporary, read_json, write_json
 from qgf.training.config import Record, from_json, to_json
 
 FREE = ("steps", "log_every", "checkpoint_every")  # may change when a run is resumed
 
 
 def _claim(directory: Path, record: dict) -> None:
-    """Write config.json, or make sure that the run that is there was made with the same settings."""
+    """Write config.json if there is none; else make sure that the run that is there was made with the same settings."""
     path = directory / "config.json"
     if path.exists():
         old = msgspec.to_builtins(read_json(path, Record, "a run directory"))
@@ -34,13 +34,14 @@ def _claim(directory: Path, record: dict) -> None:
                 f"{directory} was trained on other data of the name {record['dataset']} (fingerprint {there} there, "
                 f"{now} now); use another --out or --overwrite"
             )
-    write_json(path, record)
+    else:
+        write_json(path, record)
 
 
 def _check_free(directory: Path) -> None:
     if (directory / "config.json").exists() or not directory.is_dir():
         return
-    if any(path.name != LOCK for path in directory.iterdir()):
+    if any(path.name not in BOOKKEEPING and not is_temporary(path) for path in directory.iterdir()):
         raise UserError(f"{directory} is not empty and is no run directory; use another --out")
 
 
@@ -49,5 +50,5 @@ def _clear(directory: Path) -> None:
     for path in sorted(directory.iterdir(), key=lambda path: path.name == "config.json"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
-        elif path.name != LOCK:
+        elif path.name not in BOOKKEEPING:
             path.unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,16 @@ import numpy as np
 from qgf.data import Dataset
 from qgf.data.fingerprint import fingerprint
 from qgf.errors import UserError
-from qgf.files import locked
+from qgf.files import locked, stays_inside, turn, write_json
 from qgf.plugins import USED
+from qgf.signals import held_back
 from qgf.training.checkpoint import KEEP, Checkpoints
 from qgf.training.config import TrainConfig, to_json
 from qgf.training.export import restored, write_policies
 from qgf.training.folder import _check_free, _claim, _clear
 from qgf.training.learner import State
-from qgf.training.loggers import make_logger
-from qgf.training.metrics import Metrics
+from qgf.training.loggers import Log, make_logger
+from qgf.training.metrics import Metrics, recorded
 from qgf.training.run import Run
 from qgf.training.setup import Setup, prepare, updates_of
 from qgf.training.watch import Evaluate, Trial, Watch
@@ -74,20 +76,25 @@ def train(
         record["use"] = USED
     trial = _trial(config, evaluate, eval_every, patience)
     write_log = make_logger(tuple(log), directory, to_json(config))
-
-    def told(step: int, logs: dict[str, float]) -> None:
-        write_log(step, logs)
-        progress(step, logs)
-
     setup = prepare(dataset, config, flow, critic_from)
     _check_free(directory)
     with locked(directory):
         if overwrite and (directory / "config.json").exists():
             _clear(directory)  # only now that nothing else can be wrong, and only if it is a run
+        stays_inside(directory)
         _claim(directory, record)
-        nothing_to_learn = not setup.learner.losses  # all is lent: the run joins a flow and a critic
-        state = setup.start() if nothing_to_learn else _learn(setup, directory, told, keep, trial)
-        write_policies(setup.trained(state), directory / "policy")
+        settings = directory / "config.json"
+        if not setup.learner.losses:  # all is lent: the run joins a flow and a critic
+            state = setup.start()
+            write_json(settings, record)
+        else:
+            checkpoints = Checkpoints(directory / "checkpoints", keep, config.checkpoint_every)
+            state, latest = _newest(setup, checkpoints)
+            write_json(settings, record)  # those in FREE may be others; only now that nothing else is wrong
+            state = _learn(setup, state, latest, checkpoints, directory, write_log, progress, trial)
+        policies = setup.trained(state)
+        with turn(directory):
+            write_policies(policies, directory / "policy")
     return Run(directory)
 
 
@@ -101,42 +108,72 @@ def _trial(config: TrainConfig, evaluate, every, patience) -> Trial | None:
     return trial
 
 
-def _learn(setup: Setup, directory: Path, progress: Progress, keep: int, trial: Trial | None) -> State:
-    """The training loop, from the newest checkpoint to the last update."""
-    config, learner = setup.config, setup.learner
-    state = setup.start()
-    checkpoints = Checkpoints(directory / "checkpoints", keep)
+def _newest(setup: Setup, checkpoints: Checkpoints) -> tuple[State, int]:
+    """The state that training goes on from, and its number of updates."""
     latest = checkpoints.latest()
-    if latest is not None:
-        state = restored(setup, checkpoints, latest)
-    table = Metrics(directory / "metrics.csv", keep=latest or 0)
-    watch = Watch(trial, directory, config.seeds, keep=latest or 0) if trial else None
+    if latest is None:
+        return setup.start(), 0
+    return restored(setup, checkpoints, latest), latest
+
+
+def _learn(
+    setup: Setup,
+    state: State,
+    latest: int,
+    checkpoints: Checkpoints,
+    directory: Path,
+    write_log: Log,
+    progress: Progress,
+    trial: Trial | None,
+) -> State:
+    """The training loop, from a checkpoint to the last update.
+
+    SIGINT and SIGTERM end it after the compiled call in which they come, with a checkpoint and without a policy.
+    """
+    config = setup.config
+    table = Metrics(directory / "metrics.csv", keep=latest)
+    watch = Watch(trial, directory, config.seeds, keep=latest) if trial else None
+    if watch and latest and watch.due(latest, config) and not watch.has(latest):  # a signal came before it was over
+        watch.play(latest, setup.trained(state))
     step = updates_of(state)
-    while step < config.steps and (watch is None or watch.patient):
-        began, updates = time.perf_counter(), min(config.log_every - step % config.log_every, config.steps - step)
-        state, found = learner.run(state, setup.chunks, updates)
-        if setup.held_out:
-            checked = learner.validate(state, setup.held_out, VALIDATION_SIZE)
-            found |= {f"val/{key.removeprefix('loss/')}": x for key, x in checked.items() if key.startswith("loss/")}
-        logs = {key: np.atleast_1d(np.asarray(x)) for key, x in found.items()}
-        step += updates
-        _check_finite(logs, step, directory)
-        table.add(step, logs)
-        rate = updates / (time.perf_counter() - began)
-        means = {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate)
-        try:
-            if watch and (step % watch.trial.every == 0 or step == config.steps):
-                means |= watch.play(step, setup.trained(state))
-            if step % config.checkpoint_every == 0 or step == config.steps:
-                checkpoints.save(step, state)
-            progress(step, means)
-        except Stop:
-            break
-    if checkpoints.latest() != step:  # it ended early
-        checkpoints.save(step, state)
-    checkpoints.close()
-    table.close()
+    with held_back() as stop:
+        while step < config.steps and (watch is None or watch.patient) and not stop:
+            updates = min(config.log_every - step % config.log_every, config.steps - step)
+            state, logs, rate = _updated(setup, state, updates)
+            step += updates
+            _check_finite(logs, step, directory)
+            means = {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate)
+            due = recorded(step, config.log_every, config.seeds)
+            if due:
+                table.add(step, logs)
+            try:
+                if watch and watch.due(step, config):
+                    means |= stop.unless(partial(watch.play, step, setup.trained(state))) or {}
+                if stop:
+                    break
+                if step % config.checkpoint_every == 0 or step == config.steps:
+                    checkpoints.save(step, state)
+                if due:
+                    write_log(step, means)
+                progress(step, means)
+            except Stop:
+                break
+        if checkpoints.latest() != step:  # it ended early
+            checkpoints.save(step, state)
+        checkpoints.close()
+        table.close()
     return state
+
+
+def _updated(setup: Setup, state: State, updates: int) -> tuple[State, dict[str, np.ndarray], float]:
+    """The state after one compiled call, what that logged for each seed [seeds], and updates per second."""
+    began = time.perf_counter()
+    state, found = setup.learner.run(state, setup.chunks, updates)
+    if setup.held_out:
+        checked = setup.learner.validate(state, setup.held_out, VALIDATION_SIZE)
+        found |= {f"val/{key.removeprefix('loss/')}": x for key, x in checked.items() if key.startswith("loss/")}
+    logs = {key: np.atleast_1d(np.asarray(x)) for key, x in found.items()}
+    return state, logs, updates / (time.perf_counter() - began)
 
 
 def _check_finite(logs: dict[str, np.ndarray], step: int, directory: Path) -> None:

@@ -10,10 +10,20 @@ import numpy as np
 from qgf.errors import UserError
 from qgf.files import Number, convert, doubt, forget, read_text, seal, write_text
 
+ROWS = 5_000
+
+
+def recorded(step: int, every: int, seeds: int = 1) -> bool:
+    """Whether the log interval that ends with this update is written down: each of the first 10,000 (of one seed),
+    every second of as many more, every fourth of twice as many, and so on: always few enough to be read at once.
+    """
+    number, part = divmod(step, every)
+    return part > 0 or number % (1 << max(0, (number * seeds // ROWS).bit_length() - 1)) == 0
+
 
 class Metrics:
-    """metrics.csv: one row per log interval and seed. Opening it drops what a killed run wrote after its checkpoint;
-    it has a sum once it is closed.
+    """metrics.csv: one row per `recorded` log interval and seed. Opening it drops what a killed run wrote after its
+    checkpoint; it has a sum once it is closed.
     """
 
     def __init__(self, path: Path, keep: int):

@@ -46,6 +46,12 @@ class Watch:
         self.rows = [row for row in _read(self.path) if row["step"] <= keep]
         write_table(self.path, self.rows)
 
+    def due(self, step: int, config: TrainConfig) -> bool:
+        return step % self.trial.every == 0 or step == config.steps
+
+    def has(self, step: int) -> bool:
+        return any(row["step"] == step for row in self.rows)
+
     def play(self, step: int, policies: Sequence[Trained]) -> dict[str, float]:
         """Evaluate the policy of every seed after `step` updates; returns the means over the seeds."""
         found = [_named(self.trial.evaluate(trained.policy().guided())) for trained in policies]

@@ -32,11 +32,11 @@ def named(tree) -> dict[str, Any]:
 
 def write_weights(path: Path, tree) -> None:
     """Write every array and number of the tree. Raises UserError for what is neither (a random key)."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     arrays = {name: _numbers(name, x) for name, x in named(tree).items()}
     with sealed_path(path) as temporary:
-        save_file(arrays, temporary)
+        temporary.write_bytes(save(arrays))  # its own `save_file` leaves a file of its own behind where it is killed
 
 
 def _numbers(name: str, x) -> np.ndarray:
