@@ -34,7 +34,9 @@ def test_a_run_is_good_with_all_that_is_in_it(run):
 
 
 def test_every_file_that_changes_is_damage(run, capsys):
-    for path in [path for path in run.rglob("*") if path.is_file() and path.name not in BOOKKEEPING and path.stat().st_size]:
+    for path in [
+        path for path in run.rglob("*") if path.is_file() and path.name not in BOOKKEEPING and path.stat().st_size
+    ]:
         flip(path)
         assert [x for x in verify([run]) if x.damage], path
         with pytest.raises(SystemExit) as status:
