@@ -20,6 +20,7 @@ def data(
     dataset: tyro.conf.Positional[str],
     /,
     obs_keys: tuple[str, ...] = (),
+    labels: Optional[Path] = None,
     horizon: int = 5,
     data_dir: Optional[Path] = None,
     convert: Optional[Path] = None,
@@ -30,6 +31,7 @@ def data(
     Args:
         dataset: A file or folder of any format that `qgf names` lists, or an environment's name.
         obs_keys: What observations are made of, where the format has them by name, in this order.
+        labels: A file that says which episodes succeeded, 1 or 0 in a line for each.
         horizon: Actions per chunk, for what is lost at the ends of episodes.
         data_dir: The folder of datasets by name, by default $QGF_DATA or ~/.ogbench/data.
         convert: Write the data to this .npz file, and its validation part to NAME-val.npz.
@@ -39,7 +41,7 @@ def data(
     from qgf.data.npz import write_npz
     from qgf.environments.datasets import load_dataset
 
-    loaded = load_dataset(dataset, data_dir, keys=obs_keys)
+    loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels)
     found = examine(loaded, horizon)
     console.print(loaded.name)
     for line in summary(found)[:2]:

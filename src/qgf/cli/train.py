@@ -39,6 +39,7 @@ def train_command(chosen):
         critic_from: Optional[Path] = None,
         data_dir: Optional[Path] = None,
         obs_keys: tuple[str, ...] = (),
+        labels: Optional[Path] = None,
         log: tuple[str, ...] = (),
         keep: int = 2,
         eval_every: Optional[int] = None,
@@ -58,6 +59,8 @@ def train_command(chosen):
             critic_from: A run whose critic is reused as it is.
             data_dir: The folder of datasets, by default $QGF_DATA or ~/.ogbench/data.
             obs_keys: What observations are made of, where the data's format has them by name, in this order.
+            labels: A file with a line per episode, 1 where it succeeded and 0 where not, for data without rewards: they
+                are -1 until success, which ends the task; what failed is cut off.
             log: Loggers to write to besides metrics.csv.
             keep: Number of checkpoints to keep, the newest; `qgf export` makes a policy of any of them.
             eval_every: Play the policy, guided by QGF at the default strength, every so many updates, a multiple of
@@ -70,7 +73,7 @@ def train_command(chosen):
         from qgf.cli.evaluate import environment_of
         from qgf.environments.datasets import load_dataset
 
-        loaded = load_dataset(dataset, data_dir, keys=obs_keys)
+        loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels)
         run = run_training(
             loaded, replace(config, method=method), out, flow=flow, critic_from=critic_from, log=log, keep=keep,
             eval_every=eval_every, eval_episodes=eval_episodes, patience=patience, env=env, overwrite=overwrite,

@@ -38,6 +38,10 @@ class Critic:
         """The critic with the options that follow from the data's rewards [N] and the discount."""
         return self
 
+    def in_units(self, unit: float) -> Critic:
+        """The critic for rewards that are divided by `unit`: for options that are rewards or values."""
+        return self
+
     @property
     def parts(self) -> tuple[str, ...]:
         """The names of its networks: what another run needs of it."""

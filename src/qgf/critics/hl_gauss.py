@@ -67,6 +67,10 @@ class HLGauss(IQL):
             )
         return replace(self, value_low=low, value_high=high)
 
+    def in_units(self, unit: float) -> HLGauss:
+        low, high = (x if x is None else x / unit for x in (self.value_low, self.value_high))
+        return replace(self, value_low=low, value_high=high)
+
     def ensemble(self, m, spec: Spec, key: Array):
         assert self.value_low is not None and self.value_high is not None, "prepared() knows the range"
         beyond = self.margin * (self.value_high - self.value_low) / self.bins

@@ -12,16 +12,19 @@ File format (OGBench's, any `.npz`), one row per step, N rows:
                                `timeouts` and where the next row is not the state after, and without `masks` the task
                                ends at `terminals`.
   timeouts     [N]     bool    optional, also called truncations: likewise, without recorded final states (D4RL)
+  success      [N] or [E] bool optional, instead of rewards: the steps, or the episodes, that solve the task. Rewards
+                               are -1 until then, and there the task ends
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from qgf.data.layout import RANKS, SYNONYMS, lay_out
+from qgf.data.scaling import observed, reward_unit
 from qgf.errors import UserError
 
 KEYS = (*RANKS, *SYNONYMS, "qpos", "qvel", "button_states")
@@ -33,7 +36,7 @@ class Dataset:
     """Episodes laid end to end. `ends` marks each episode's last row, which holds its final state and no action."""
 
     name: str
-    observations: np.ndarray  # [N, S] float32
+    observations: np.ndarray  # [N, S] float32, or float64 where that cannot tell them apart (`layout`)
     actions: np.ndarray  # [N, A] float32
     ends: np.ndarray  # [N] bool
     rewards: np.ndarray | None = None  # [N] float32
@@ -43,6 +46,7 @@ class Dataset:
     notes: tuple[str, ...] = ()  # what was decided while it was read
     path: Path | None = None  # the file it was read from
     keys: tuple[str, ...] = ()  # what its observations were made of, where that was chosen
+    labels: Path | None = None  # the file that says which episodes succeed
 
     @property
     def obs_dim(self) -> int:
@@ -99,12 +103,26 @@ class Dataset:
         return returns, (discount**horizon * alive).astype(np.float32)
 
     def normaliser(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the observations, and of the goals if there are any, [S + G] each; a constant
-        dimension gets deviation 1.
+        """Mean and standard deviation of the observations, and of the goals if there are any, [S + G] each; what does
+        not move has deviation 1 (`scaling.still`).
         """
-        parts = [self.observations] if self.goals is None else [self.observations, self.goals]
-        mean, std = (np.concatenate([f(x, 0, dtype=np.float64) for x in parts]) for f in (np.mean, np.std))
-        return mean.astype(np.float32), np.where(std < 1e-6, 1.0, std).astype(np.float32)
+        return self.scales()[:2]
+
+    def scales(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The same, and how far from 0 normalised observations may go when a policy acts."""
+        return observed([self.observations] if self.goals is None else [self.observations, self.goals])
+
+    @property
+    def reward_unit(self) -> float:
+        """What rewards are divided by before a critic learns from them; 1 where there are none (`scaling`)."""
+        return 1.0 if self.rewards is None else reward_unit(self.rewards[~self.ends])
+
+    def in_units(self, unit: float) -> Dataset:
+        """The dataset with its rewards in this unit; itself if that is 1."""
+        if unit == 1 or self.rewards is None:
+            return self
+        held_out = self.validation and self.validation.in_units(unit)
+        return replace(self, rewards=self.rewards / np.float32(unit), validation=held_out)
 
     def seen(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What a policy sees at `rows`, [B, S + G]: the observation, with goals in the data also that of any state."""
@@ -113,8 +131,10 @@ class Dataset:
         return np.concatenate([self.observations[rows], rng.choice(self.goals, len(rows))], axis=1)
 
     @staticmethod
-    def from_arrays(arrays: dict[str, np.ndarray], name: str) -> Dataset:
-        """Check raw arrays against the file format and lay them out. UserError names file, key, shape and row."""
-        rows, notes = lay_out(arrays, name)
+    def from_arrays(arrays: dict[str, np.ndarray], name: str, labels: np.ndarray | None = None) -> Dataset:
+        """Check raw arrays against the file format and lay them out; `labels` [E] say which episodes succeed. UserError
+        names file, key, shape and row.
+        """
+        rows, notes = lay_out(arrays, name, labels)
         fields = rows["observations"], rows["actions"], rows["ends"], rows.get("rewards"), rows.get("masks")
         return Dataset(name, *fields, notes=notes)

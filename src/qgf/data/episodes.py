@@ -19,6 +19,7 @@ class Episode(NamedTuple):
     actions: np.ndarray  # [T, A]
     rewards: np.ndarray | None  # [T]
     terminated: bool  # the last action ended the task; False: a time limit, the state after it has a value
+    success: np.ndarray | None = None  # [T] steps that solve it, where there are no rewards
 
 
 def arrays_of(episodes: Iterable[Episode], name: str) -> Arrays:
@@ -42,6 +43,8 @@ def arrays_of(episodes: Iterable[Episode], name: str) -> Arrays:
     )
     if whole[0].rewards is not None:
         arrays["rewards"] = np.concatenate([padded(np.asarray(e.rewards), 0) for e in whole])
+    elif all(e.success is not None for e in whole):
+        arrays["success"] = np.concatenate([padded(np.asarray(e.success), 0) for e in whole])
     if compact:
         masks = [padded(1.0 - (e.terminated & (np.arange(len(e.actions)) == len(e.actions) - 1)), 1) for e in whole]
         return arrays | dict(terminals=np.concatenate(last), masks=np.concatenate(masks))

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from qgf.data.labels import of_episodes, per_episode, reached
 from qgf.errors import UserError
 
 REQUIRED = ("observations", "actions", "terminals")
-RANKS = dict(observations=2, next_observations=2, actions=2, terminals=1, timeouts=1, rewards=1, masks=1)
-SYNONYMS = dict(truncations="timeouts")
+RANKS = dict(observations=2, next_observations=2, actions=2, terminals=1, timeouts=1, rewards=1, masks=1, success=1)
+SYNONYMS = dict(truncations="timeouts", is_success="success")
+MARKS = ("terminals", "timeouts", "success")
+"""Of these a row says yes or no."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -26,15 +29,21 @@ UNUSED = dict(actions=0, rewards=0, masks=1)
 """What stands in a last row beside the final state; nothing reads it."""
 
 
-def lay_out(arrays: Arrays, name: str) -> tuple[Arrays, tuple[str, ...]]:
+def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tuple[Arrays, tuple[str, ...]]:
     """Rows with a last one of each episode for its final state: observations, actions, `ends`, and if known rewards and
-    masks; and what was decided on the way, a sentence each.
+    masks; and what was decided on the way, a sentence each. `labels` [E] say of episodes whether they succeed: in place
+    of rewards and masks, as the column `success` does where there are none.
 
     Where no final state was recorded, an episode whose task ended repeats its last state, whose value nothing asks for,
     and one that was cut off gives up its last step, whose end is not known. Raises UserError naming `name`, key, shape
     and row of the first fault.
     """
     arrays = {SYNONYMS.get(key, key): x for key, x in arrays.items()}
+    column = np.shape(arrays["terminals"]) if "terminals" in arrays else None
+    if labels is None and "success" in arrays and np.shape(arrays["success"]) != column:
+        labels = per_episode(arrays["success"], name)
+    if labels is not None:
+        arrays = {key: x for key, x in arrays.items() if key not in ("rewards", "masks", "success")}
     rows = {key: _typed(arrays, key, rank, name) for key, rank in RANKS.items() if key in arrays or key in REQUIRED}
     terminals, timeouts = rows.pop("terminals"), rows.pop("timeouts", None)
     following = rows.pop("next_observations", None)
@@ -49,6 +58,11 @@ def lay_out(arrays: Arrays, name: str) -> tuple[Arrays, tuple[str, ...]]:
     if following is not None:
         ends = ends | _gaps(rows["observations"], following, ends, notes)
     ends[-1] = True
+    if (success := _solved(rows, ends, compact, labels, name)) is not None:
+        rows |= dict(rewards=success - 1.0, masks=1.0 - success)
+        terminals = ends & (terminals if compact else success)
+        solved = len(np.unique((np.cumsum(ends) - ends)[success]))
+        notes.append(f"rewards -1 until success: {solved} of {ends.sum()} episodes succeed, the others are cut off")
     if not compact and "masks" not in rows:
         rows["masks"] = 1.0 - terminals
         notes.append("no masks: `terminals` are where the task ends")
@@ -64,6 +78,17 @@ def lay_out(arrays: Arrays, name: str) -> tuple[Arrays, tuple[str, ...]]:
         rows = {key: np.insert(x, last + 1, UNUSED.get(key, then[key][last]), axis=0) for key, x in rows.items()}
         final = np.insert(final, last + 1, True)
     return {key: np.ascontiguousarray(x, np.float32) for key, x in rows.items()} | dict(ends=final), tuple(notes)
+
+
+def _solved(rows: Arrays, ends: np.ndarray, compact: bool, labels: np.ndarray | None, name: str) -> np.ndarray | None:
+    """The steps at which a task is solved, [N], where rewards and masks are to follow from them; else None."""
+    success = rows.pop("success", None)
+    last = np.flatnonzero(ends)
+    if compact:
+        last = np.maximum(last - 1, 0)
+    if labels is not None:
+        return of_episodes(labels, ends, last, name)
+    return None if success is None or "rewards" in rows else reached(success, ends, last)
 
 
 def _gaps(observations: np.ndarray, following: np.ndarray, ends: np.ndarray, notes: list[str]) -> np.ndarray:
@@ -97,7 +122,7 @@ def _typed(arrays: Arrays, key: str, rank: int, name: str) -> np.ndarray:
         raise UserError(f"{name}: {key!r} has shape {list(x.shape)}, expected {wanted}")
     if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer) or x.dtype == bool):
         raise UserError(f"{name}: {key!r} has type {x.dtype}, expected numbers")
-    if key not in ("terminals", "timeouts"):
+    if key not in MARKS:
         return x
     odd = np.flatnonzero((x != 0) & (x != 1))
     if odd.size:

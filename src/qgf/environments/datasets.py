@@ -10,24 +10,32 @@ from typing import Any
 from qgf.data.dataset import Dataset
 from qgf.data.fingerprint import fingerprint
 from qgf.data.folder import data_dir
+from qgf.data.labels import read_labels
 from qgf.data.readers import is_data, read
 from qgf.environments.family import Label, family_of, find_family
 from qgf.errors import UserError
 
 
 def load_dataset(
-    name: str | Path, directory: str | Path | None = None, download: bool = True, keys: Sequence[str] = ()
+    name: str | Path,
+    directory: str | Path | None = None,
+    download: bool = True,
+    keys: Sequence[str] = (),
+    labels: str | Path | None = None,
 ) -> Dataset:
     """A dataset by its environment's name, or from a file or folder of any format in `qgf.data.readers.READERS`.
 
     By name, NAME.npz and NAME-val.npz are looked for in `data_dir(directory)`, where `qgf collect` puts them, and
     downloaded if they are not there and can be had; the family of the name adds the rewards and masks of its tasks,
-    or the goal that each state is. `keys` says what observations are made of, where the format has them by name. Raises
-    UserError if the dataset is neither there nor to be had, or is wrong.
+    or the goal that each state is. `keys` says what observations are made of, where the format has them by name;
+    `labels` is a file that says which episodes succeed (`qgf.data.labels`), for data without rewards. Raises UserError
+    if the dataset is neither there nor to be had, or is wrong.
     """
     name = str(name)
     if is_data(name):
-        return _read(Path(name), name, keys=keys)
+        return _read(Path(name), name, keys=keys, labels=labels)
+    if labels:
+        raise UserError(f"{name} is an environment's name, whose tasks have rewards: leave out the labels {labels}")
     if keys:
         raise UserError(
             f"{name} is an environment's name, whose observations are whole: leave out the keys {', '.join(keys)}"
@@ -55,10 +63,13 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
     name, known = record["dataset"], record.get("data") or {}
     where = Path(known.get("path") or name)
     if directory is None and known and where.exists():
-        dataset = _load(name, where, known.get("keys") or ())
+        dataset = _load(name, where, known.get("keys") or (), known.get("labels"))
     elif environment_of(name) is None:
         dataset = _read(
-            where if directory is None else Path(directory) / where.name, name, keys=known.get("keys") or ()
+            where if directory is None else Path(directory) / where.name,
+            name,
+            keys=known.get("keys") or (),
+            labels=known.get("labels"),
         )
     else:
         dataset = load_dataset(name, directory)
@@ -70,26 +81,38 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
     return dataset
 
 
-def _load(name: str, path: Path, keys: Sequence[str] = ()) -> Dataset:
+def _load(name: str, path: Path, keys: Sequence[str] = (), labels: str | Path | None = None) -> Dataset:
     """The data of a name, from their file."""
     if environment_of(name) is None:
-        return _read(path, name, keys=keys)
+        return _read(path, name, keys=keys, labels=labels)
     family = family_of(name)
     return _read(path, family.check(name), family.labeller(name))
 
 
-def _read(path: Path, name: str, label: Label = lambda arrays, path: arrays, keys: Sequence[str] = ()) -> Dataset:
-    """A file, and the one beside it that is called NAME-val."""
+def _read(
+    path: Path,
+    name: str,
+    label: Label = lambda arrays, path: arrays,
+    keys: Sequence[str] = (),
+    labels: str | Path | None = None,
+) -> Dataset:
+    """A file, and the one beside it that is called NAME-val; so are the labels of that."""
 
-    def one(path: Path) -> Dataset:
+    def one(path: Path, labels: Path | None) -> Dataset:
         arrays = label(read(path, keys), path)
-        return replace(Dataset.from_arrays(arrays, str(path)), goals=arrays.get("goals"))
+        dataset = Dataset.from_arrays(arrays, str(path), None if labels is None else read_labels(labels))
+        return replace(dataset, goals=arrays.get("goals"), labels=labels)
 
-    dataset, beside = one(path), path.with_name(f"{path.stem}-val{path.suffix}")
-    held_out = one(beside) if beside.exists() else None
+    said = None if labels is None else Path(labels)
+    dataset, beside = one(path, said), _beside(path)
+    held_out = one(beside, said and _beside(said)) if beside.exists() else None
     if held_out is not None and (held_out.obs_dim, held_out.action_dim) != (dataset.obs_dim, dataset.action_dim):
         raise UserError(
             f"{beside}: {held_out.obs_dim} observations and {held_out.action_dim} actions, but {path} has "
             f"{dataset.obs_dim} and {dataset.action_dim}"
         )
     return replace(dataset, name=name, path=path, keys=tuple(keys), validation=held_out)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f"{path.stem}-val{path.suffix}")

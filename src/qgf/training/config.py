@@ -73,6 +73,7 @@ class Source(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     path: str | None
     fingerprint: str
     keys: list[str] | None = None  # what observations were made of, where that was chosen
+    labels: str | None = None  # the file that said which episodes succeed
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):

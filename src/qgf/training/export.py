@@ -11,6 +11,7 @@ from qgf.files import stays_inside, turn
 from qgf.training.checkpoint import Checkpoints
 from qgf.training.learner import State
 from qgf.training.run import Run
+from qgf.training.scales import kept as kept_scales
 from qgf.training.setup import Setup, policy_folders, prepare
 from qgf.training.trained import Trained, load_trained, save_trained
 
@@ -19,6 +20,14 @@ def write_policies(policies: Sequence[Trained], folder: Path) -> None:
     """The policies of a run's seeds, each under the updates it had (a resumed run may have more than it asked for)."""
     for trained, one in zip(policies, policy_folders(folder, len(policies)), strict=True):
         save_trained(trained, one)
+
+
+def exported(folder: Path, seeds: int, updates: int) -> bool:
+    """Whether the policies of all seeds are there, whole, as they were after so many updates."""
+    try:
+        return all(load_trained(one).updates == updates for one in policy_folders(folder, seeds))
+    except UserError:
+        return False
 
 
 def restored(setup: Setup, checkpoints: Checkpoints, step: int) -> State:
@@ -37,7 +46,8 @@ def export(run: Run, dataset: Dataset, step: int | None = None) -> Path:
     stays_inside(run.directory)
     checkpoints = Checkpoints(run.directory / "checkpoints", write=False)
     _chosen(run, checkpoints, step)
-    setup = prepare(dataset, config, record.get("flow"), record.get("critic_from"))
+    known = kept_scales(run.directory, dataset)
+    setup = prepare(dataset, config, record.get("flow"), record.get("critic_from"), known)
     while True:
         chosen = _chosen(run, checkpoints, step)
         try:

@@ -9,6 +9,7 @@ import numpy as np
 from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.training.config import TrainConfig
+from qgf.training.scales import Scales
 from qgf.training.trained import Trained, load_trained
 from qgf.types import Spec
 
@@ -18,8 +19,15 @@ def spec_of(dataset: Dataset, config: TrainConfig) -> Spec:
     return Spec(dataset.obs_dim + dataset.goal_dim, dataset.action_dim, config.horizon, dataset.goal_dim)
 
 
-def _donated(flow, critic_from, dataset: Dataset, config: TrainConfig) -> tuple[dict, tuple | None]:
-    """The networks that other runs lend, by name, and the normalisation of observations that goes with them."""
+def unit_for(dataset: Dataset, critic_from: str | Path | None) -> float:
+    """The unit of rewards: a lent critic's own, else that of the data."""
+    return load_trained(critic_from).reward_unit if critic_from else dataset.reward_unit
+
+
+def _donated(
+    flow, critic_from, dataset: Dataset, config: TrainConfig, reward_unit: float = 1.0
+) -> tuple[dict, Scales | None]:
+    """The networks that other runs lend, by name, and the scales of observations that go with them."""
     frozen: dict = {}
     scales = None
     for run, what in ((flow, "flow"), (critic_from, "critic")):
@@ -27,13 +35,14 @@ def _donated(flow, critic_from, dataset: Dataset, config: TrainConfig) -> tuple[
             donor = _donor(run, dataset, config)
             if not (parts := donor.method.lends[what]):
                 raise UserError(f"{run}: method {donor.method.name} has no {what} of its own to lend")
-            if scales and not np.array_equal(scales, (donor.mean, donor.std)):
+            if scales and not np.array_equal(scales[:2], (donor.mean, donor.std)):
                 raise UserError(
                     f"{flow} and {critic_from} normalise observations differently, so they cannot be joined"
                 )
             if what == "critic":
-                config.method.critic.check_lent(run, donor.method.critic)
-            scales = (np.asarray(donor.mean), np.asarray(donor.std))
+                mine, theirs = config.method.critic, donor.method.critic
+                mine.in_units(1 / reward_unit).check_lent(run, theirs.in_units(1 / donor.reward_unit))
+            scales = Scales.lent(donor)._replace(reward_unit=reward_unit)
             frozen |= {part: getattr(donor.nets, part) for part in parts}
     return frozen, scales
 

@@ -18,12 +18,14 @@ from qgf.plugins import USED
 from qgf.signals import held_back
 from qgf.training.checkpoint import KEEP, Checkpoints
 from qgf.training.config import TrainConfig, to_json
-from qgf.training.export import restored, write_policies
+from qgf.training.export import exported, restored, write_policies
 from qgf.training.folder import _check_free, _claim, _clear
 from qgf.training.learner import State
 from qgf.training.loggers import Log, make_logger
 from qgf.training.metrics import Metrics, recorded
 from qgf.training.run import Run
+from qgf.training.scales import keep as keep_scales
+from qgf.training.scales import kept as kept_scales
 from qgf.training.setup import Setup, prepare, updates_of
 from qgf.training.watch import Evaluate, Trial, Watch
 
@@ -69,6 +71,8 @@ def train(
     source: dict[str, Any] = dict(path=dataset.path and str(dataset.path.resolve()), fingerprint=fingerprint(dataset))
     if dataset.keys:
         source["keys"] = list(dataset.keys)
+    if dataset.labels is not None:
+        source["labels"] = str(dataset.labels.resolve())
     record: dict[str, Any] = dict(dataset=dataset.name, data=source, flow=flow and str(flow), train=to_json(config))
     if critic_from:
         record["critic_from"] = str(critic_from)
@@ -76,7 +80,7 @@ def train(
         record["use"] = USED
     trial = _trial(config, evaluate, eval_every, patience)
     write_log = make_logger(tuple(log), directory, to_json(config))
-    setup = prepare(dataset, config, flow, critic_from)
+    setup = prepare(dataset, config, flow, critic_from, None if overwrite else kept_scales(directory, dataset))
     _check_free(directory)
     with locked(directory):
         if overwrite and (directory / "config.json").exists():
@@ -90,7 +94,10 @@ def train(
         else:
             checkpoints = Checkpoints(directory / "checkpoints", keep, config.checkpoint_every)
             state, latest = _newest(setup, checkpoints)
+            if latest >= config.steps and trial is None and exported(directory / "policy", config.seeds, latest):
+                return Run(directory)  # it is finished, and is not written again
             write_json(settings, record)  # those in FREE may be others; only now that nothing else is wrong
+            keep_scales(directory, setup.scales)
             state = _learn(setup, state, latest, checkpoints, directory, write_log, progress, trial)
         policies = setup.trained(state)
         with turn(directory):
@@ -172,7 +179,7 @@ def _updated(setup: Setup, state: State, updates: int) -> tuple[State, dict[str,
     if setup.held_out:
         checked = setup.learner.validate(state, setup.held_out, VALIDATION_SIZE)
         found |= {f"val/{key.removeprefix('loss/')}": x for key, x in checked.items() if key.startswith("loss/")}
-    logs = {key: np.atleast_1d(np.asarray(x)) for key, x in found.items()}
+    logs = {key: np.atleast_1d(np.asarray(x)) for key, x in setup.in_users_unit(found).items()}
     return state, logs, updates / (time.perf_counter() - began)
 
 

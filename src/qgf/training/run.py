@@ -21,7 +21,7 @@ from qgf.method.policy import Policy
 from qgf.plugins import trained_with
 from qgf.training import saved as saved  # gives every policy its `save`
 from qgf.training.config import Record, TrainConfig, from_json
-from qgf.training.trained import Normalised, Trained, load_trained
+from qgf.training.trained import Trained, load_trained
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Run:
         if value is None:
             raise UserError(f"{self.directory}: this run's critic learns no V(s), only Q(s, a); iql and hl-gauss do")
         obs, batch = read(obs, trained.policy().obs_spec)
-        return _each(Normalised(value, trained.mean, trained.std), obs, batch)
+        return _each(trained.raw(value, trained.reward_unit), obs, batch)
 
     def _kept(self, seed: int) -> Trained:
         """`trained`, read once as long as its files stay the same."""

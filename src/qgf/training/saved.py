@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -23,7 +24,9 @@ from qgf.training.trained import Scales, Size, Sizes, load_trained, skeleton_of
 from qgf.training.weights import WEIGHTS, named, read_weights, write_weights
 from qgf.types import Calibration, Spec
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
+"""In format 1 no policy had limits or a reward unit."""
 
 
 class Made(msgspec.Struct, forbid_unknown_fields=True):
@@ -31,6 +34,8 @@ class Made(msgspec.Struct, forbid_unknown_fields=True):
 
     method: dict[str, Any]
     spec: Sizes
+    limits: bool = False  # whether it clips observations
+    reward_unit: bool = False  # whether its critic learned in a unit other than 1
 
 
 class Format(msgspec.Struct):
@@ -112,14 +117,18 @@ def _trained(policy: Policy) -> dict[str, Any] | None:
         return None
     shapes = lambda p: {name: np.shape(x) for name, x in named((p.velocity, p.critic)).items()}
     method, spec = policy.origin.method, policy.origin.spec
-    if shapes(_structure(method, spec)) != shapes(policy):
+    has = lambda name: getattr(policy.critic, name, None) is not None
+    scales = dict(limits=has("limits"), reward_unit=has("unit"))
+    if shapes(_structure(method, spec, **scales)) != shapes(policy):
         return None
-    return dict(method=method_to_json(method), spec=spec._asdict())
+    return dict(method=method_to_json(method), spec=spec._asdict()) | {name: x for name, x in scales.items() if x}
 
 
-def _structure(method, spec: Spec) -> Policy:
+def _structure(method, spec: Spec, limits: bool, reward_unit: bool) -> Policy:
     """The policy that a method ends with, shapes in the place of arrays."""
-    return eqx.filter_eval_shape(lambda trained: trained.policy(), skeleton_of(method, spec))
+    scales: dict[str, Any] = dict(limits=(1.0,) * spec.obs_dim if limits else None, reward_unit=1.0 + reward_unit)
+    of = replace(skeleton_of(method, spec), **scales)
+    return eqx.filter_eval_shape(lambda trained: trained.policy(), of)
 
 
 def load_policy(directory: str | Path, like: Policy | None = None) -> Policy:
@@ -132,8 +141,8 @@ def load_policy(directory: str | Path, like: Policy | None = None) -> Policy:
     content = read_json(path, dict[str, Any], "a policy") if path.is_file() else {}
     if "policy_format" not in content:
         return load_trained(directory).policy().guided()
-    if convert(path, content, Format).policy_format != FORMAT:
-        raise UserError(f"{path}: policy format {content['policy_format']}, this version reads {FORMAT}")
+    if convert(path, content, Format).policy_format not in READABLE:
+        raise UserError(f"{path}: policy format {content['policy_format']}, this version reads up to {FORMAT}")
     record = convert(path, content, Record)
     like = like or _made(directory, record)
     for name in ("action_dim", "horizon"):
@@ -152,7 +161,8 @@ def _made(directory: Path, record: Record) -> Policy:
         raise UserError(f"{directory}: its networks are no trained ones: Policy.load(directory, like=policy)")
     with trained_with(record.use):
         method = method_from_json(record.trained.method, directory / "config.json")
-    return _structure(method, Spec(**msgspec.structs.asdict(record.trained.spec)))
+    made = record.trained
+    return _structure(method, Spec(**msgspec.structs.asdict(made.spec)), made.limits, made.reward_unit)
 
 
 Policy.save = save_policy

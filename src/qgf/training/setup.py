@@ -8,6 +8,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from qgf.data import Dataset
 from qgf.errors import UserError
@@ -15,10 +16,13 @@ from qgf.method.guided import calibrate
 from qgf.training.config import TrainConfig
 from qgf.training.device import Data
 from qgf.training.learner import Learner, State
-from qgf.training.lending import _donated, spec_of
+from qgf.training.lending import _donated, spec_of, unit_for
+from qgf.training.scales import Scales
 from qgf.training.trained import Trained
 
 CALIBRATION_STATES = 256
+VALUES = ("q", "target", "v", "actor_q")
+"""What losses report under these names is Q or V."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,18 @@ class Setup:
     held_out: Data | None
     mean: np.ndarray  # [S] of the observations
     std: np.ndarray  # [S]
+    limits: np.ndarray | None  # [S] of what is normalised so, when a policy acts
+    reward_unit: float  # what the rewards in `chunks` were divided by
+
+    @property
+    def scales(self) -> Scales:
+        return Scales(self.mean, self.std, self.limits, self.reward_unit)
+
+    def in_users_unit(self, logs: dict[str, Array]) -> dict[str, Array]:
+        """What the learner reports, with Q and V as the user's rewards have them; losses stay the learner's own."""
+        if self.reward_unit == 1:
+            return logs
+        return {key: x * self.reward_unit if key.split("/")[-1] in VALUES else x for key, x in logs.items()}
 
     def start(self) -> State:
         """The first state."""
@@ -48,19 +64,25 @@ class Setup:
             nets = jax.tree.map(jnp.copy if config.seeds == 1 else lambda x, seed=seed: x[seed], state.nets)
             scales = jnp.asarray(self.mean), jnp.asarray(self.std)
             one = Trained(nets, *scales, self.learner.method, self.learner.spec, updates_of(state), self.name)
+            one = replace(one, limits=self.limits, reward_unit=self.reward_unit)  # type: ignore[arg-type]
             policies.append(replace(one, calibration=calibrate(one.policy(), observations, key).calibration))
         return policies
 
 
-def prepare(dataset: Dataset, config: TrainConfig, flow=None, critic_from=None) -> Setup:
-    """Put a dataset on the device and make the learner. `flow` and `critic_from` are runs that lend their networks.
+def prepare(dataset: Dataset, config: TrainConfig, flow=None, critic_from=None, known: Scales | None = None) -> Setup:
+    """Put a dataset on the device and make the learner. `flow` and `critic_from` are runs that lend their networks,
+    `known` are the scales that a run began with.
 
     Raises UserError if dataset, method and lenders do not fit.
     """
     _check_goals(dataset, config.method)
-    method = config.method.prepared(dataset.rewards, config.discount)
-    frozen, scales = _donated(flow, critic_from, dataset, replace(config, method=method))
-    mean, std = scales or dataset.normaliser()
+    unit = known.reward_unit if known else unit_for(dataset, critic_from)
+    dataset = dataset.in_units(unit)
+    method = replace(config.method, critic=config.method.critic.in_units(unit))
+    method = method.prepared(dataset.rewards, config.discount)
+    frozen, lent = _donated(flow, critic_from, dataset, replace(config, method=method), unit)
+    scales = known or lent or Scales.of(dataset, unit)
+    mean, std = scales[:2]
     on_device = lambda part: method.on_device(part, config.horizon, config.discount, mean, std)
     chunks, held_out = on_device(dataset), on_device(dataset.validation) if dataset.validation else None
     spec = spec_of(dataset, config)
@@ -69,7 +91,7 @@ def prepare(dataset: Dataset, config: TrainConfig, flow=None, critic_from=None) 
     nets = jax.eval_shape(lambda key: method.init(spec, key), jax.random.key(0))
     if foreign := [part for part in frozen if not hasattr(nets, part)]:
         raise UserError(f"{flow or critic_from}: method {method.name} has no {foreign[0]} that could be lent to it")
-    return Setup(config, dataset.name, learner, chunks, held_out, mean, std)
+    return Setup(config, dataset.name, learner, chunks, held_out, *scales)
 
 
 def initial_state(learner: Learner, config: TrainConfig) -> State:

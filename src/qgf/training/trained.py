@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import msgspec
 import numpy as np
 
@@ -20,20 +21,28 @@ from qgf.training.options import method_from_json, method_to_json
 from qgf.training.weights import WEIGHTS, read_weights, write_weights
 from qgf.types import Calibration, Spec
 
-FORMAT = 2
-READABLE = (1, 2)
-"""In format 1 the options of critics lay flat among the method's."""
+FORMAT = 3
+READABLE = (1, 2, 3)
+"""In format 1 the options of critics lay flat among the method's; before 3 there were no limits and no reward unit."""
 
 
 class Normalised(eqx.Module):
-    """f((obs - mean) / std, ...): a network that was trained on normalised observations, for raw ones."""
+    """unit f((obs - mean) / std, ...): a network that was trained on normalised observations, for raw ones, which are
+    clipped where they leave all that it knows; and a critic that learned from rewards in a unit, in the user's own.
+    """
 
     f: Any
     mean: jax.Array
     std: jax.Array
+    limits: jax.Array | None = None  # [S] of the normalised observations
+    unit: jax.Array | None = None
 
     def __call__(self, obs, *rest):
-        return self.f((obs - self.mean) / self.std, *rest)
+        z = (obs - self.mean) / self.std
+        if self.limits is not None:  # what is no number stays none, and is told of
+            z = jnp.where(jnp.isfinite(z), jnp.clip(z, -self.limits, self.limits), z)
+        y = self.f(z, *rest)
+        return y if self.unit is None else self.unit * y
 
     @property
     def inner(self) -> Any:
@@ -41,12 +50,11 @@ class Normalised(eqx.Module):
 
     def around(self, f) -> Normalised:
         """What the network can do besides (`types.ability`), for raw observations too."""
-        return Normalised(f, self.mean, self.std)
+        return Normalised(f, self.mean, self.std, self.limits, self.unit)
 
 
 Size = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
-
-
+Unit = Annotated[float, msgspec.Meta(gt=0, le=FINITE)]
 Scale = Annotated[float, msgspec.Meta(ge=0, le=FINITE)]
 
 
@@ -80,7 +88,13 @@ class Record(Format, forbid_unknown_fields=True):
     updates: Number
     dataset: str
     calibration: Scales | None = None
+    limits: tuple[Scale, ...] | None = None  # of normalised observations
+    reward_unit: Unit = 1.0  # of the rewards that its critic learned from
     use: list[dict[str, str]] = []  # the user's files and packages it was made with
+
+
+def _numbers(x: Any) -> tuple[float, ...] | None:
+    return None if x is None else tuple(map(float, x))
 
 
 class Trained(eqx.Module):
@@ -96,13 +110,21 @@ class Trained(eqx.Module):
     calibration: Calibration | None = eqx.field(
         static=True, default=None, converter=lambda c: c and Calibration(*map(float, c))
     )
+    limits: tuple[float, ...] | None = eqx.field(
+        static=True, default=None, converter=_numbers
+    )  # [S] of normalised observations, beyond which they are clipped
+    reward_unit: float = eqx.field(static=True, default=1.0, converter=float)
+
+    def raw(self, f, unit: float = 1.0) -> Normalised:
+        """A network for raw observations; of values in a unit other than 1, in the user's own."""
+        limits = None if self.limits is None else jnp.asarray(self.limits, jnp.float32)
+        return Normalised(f, self.mean, self.std, limits, None if unit == 1 else jnp.asarray(unit, jnp.float32))
 
     def policy(self) -> Policy:
         """What was trained to act, with its critic, unguided."""
-        on = lambda f: Normalised(f, self.mean, self.std)
         return Policy(
-            velocity=on(self.method.velocity(self.nets)),
-            critic=on(self.method.guide_critic(self.nets)),
+            velocity=self.raw(self.method.velocity(self.nets)),
+            critic=self.raw(self.method.guide_critic(self.nets), self.reward_unit),
             weight=0.0,
             low=-1.0,
             high=1.0,
@@ -127,7 +149,13 @@ def save_trained(trained: Trained, directory: Path) -> None:
         updates=trained.updates,
         dataset=trained.dataset,
         calibration=trained.calibration and trained.calibration._asdict(),
-    ) | (dict(use=USED) if USED else {})
+    )
+    if trained.limits is not None:
+        config["limits"] = trained.limits
+    if trained.reward_unit != 1:
+        config["reward_unit"] = trained.reward_unit
+    if USED:
+        config["use"] = USED
     write_json(directory / "config.json", config)
 
 
@@ -154,8 +182,10 @@ def load_trained(directory: str | Path) -> Trained:
         method = method_from_json(record.method, path)
     spec = Spec(**msgspec.structs.asdict(record.spec))
     calibration = record.calibration and Calibration(**msgspec.structs.asdict(record.calibration))
-    updates, dataset = record.updates, record.dataset
-    skeleton = replace(skeleton_of(method, spec), updates=updates, dataset=dataset, calibration=calibration)
+    if record.limits is not None and len(record.limits) != spec.obs_dim:
+        raise UserError(f"{path}: at limits: must have {spec.obs_dim} numbers, has {len(record.limits)}")
+    own = {name: getattr(record, name) for name in ("updates", "dataset", "limits", "reward_unit")}
+    skeleton = replace(skeleton_of(method, spec), calibration=calibration, **own)
     trained = read_weights(skeleton, directory / WEIGHTS)
     if (least := float(np.min(trained.std))) <= 0:
         raise UserError(f"{directory / WEIGHTS}: std holds {least:g}, which is no deviation")

@@ -156,8 +156,9 @@ def maniskill(file, room: Room, keys: Sequence[str]) -> Iterator[Episode]:
         if "obs" not in trajectory:
             raise UserError(f"{room}: {trajectory.name}: missing key 'obs'; replay the trajectories with an obs_mode")
         ended = _last(trajectory, "terminated", room)
-        rewards = _array(trajectory, "rewards", room) if "rewards" in trajectory else None
-        yield Episode(_states(trajectory, "obs", room, keys), _array(trajectory, "actions", room), rewards, ended)
+        rewards, success = (_array(trajectory, x, room) if x in trajectory else None for x in ("rewards", "success"))
+        states, actions = _states(trajectory, "obs", room, keys), _array(trajectory, "actions", room)
+        yield Episode(states, actions, rewards, ended, success)
 
 
 def _of_episodes(dialect: Callable[[Any, Room, Sequence[str]], Iterator[Episode]]):

@@ -26,8 +26,8 @@ def reads(path: Path) -> bool:
 def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     """The arrays of a folder; a frame is a state and the action taken in it, and no final state is recorded.
 
-    Rewards are `next.reward`, else of `next.success` -1 for every step but the one that succeeds (0), else none. The
-    task has ended where `next.success` says so in an episode's last frame. Raises UserError for another version of the
+    Rewards are `next.reward`, else they follow from `next.success` (`qgf.data.layout`), else there are none. The task
+    has ended where `next.success` says so in an episode's last frame. Raises UserError for another version of the
     format, and for columns that are missing or no vectors of numbers.
     """
     features = _info(path)
@@ -121,6 +121,5 @@ def _episodes(table: dict[str, np.ndarray], names: list[str]) -> Iterator[Episod
     for rows in map(slice, first, [*first[1:], len(states)]):
         success = table["next.success"][rows].astype(bool).ravel() if "next.success" in table else None
         rewards = table["next.reward"][rows].ravel() if "next.reward" in table else None
-        if rewards is None and success is not None:
-            rewards = success.astype(np.float32) - 1
-        yield Episode(states[rows], vectors(table["action"][rows]), rewards, success is not None and bool(success[-1]))
+        ended = success is not None and bool(success[-1])
+        yield Episode(states[rows], vectors(table["action"][rows]), rewards, ended, success)

@@ -54,12 +54,14 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
         raise UserError(f"{path}: none of {', '.join(STATES)} in data/; name others (found: {', '.join(data)})")
     states = beside([data[name] for name in names], f"{path}: data")
     rewards = next((data[name].ravel() for name in ("reward", "rewards") if name in data), None)
+    success = data["success"].ravel() if "success" in data else None
     if ends.ndim != 1 or not len(ends) or (np.diff(ends, prepend=0) <= 0).any() or ends[-1] != len(data["action"]):
         raise UserError(f"{path}: meta/episode_ends must rise to the {len(data['action'])} rows of data/action")
     if len(states) != ends[-1]:
         raise UserError(f"{path}: data/{names[0]} has {len(states)} rows, data/action {ends[-1]}")
+    part = lambda x, rows: None if x is None else x[rows]
     episodes = [
-        Episode(states[rows], data["action"][rows], None if rewards is None else rewards[rows], False)
+        Episode(states[rows], data["action"][rows], part(rewards, rows), False, part(success, rows))
         for rows in map(slice, [0, *ends[:-1]], ends)
     ]
     return arrays_of(episodes, str(path))
