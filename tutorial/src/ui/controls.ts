@@ -2,11 +2,11 @@
 
 import { html } from './dom';
 import { label, type Text } from './i18n';
-import { showNumber, type AnyState, type ChoiceParam, type NumberParam, type Params, type ToggleParam, type Value } from './params';
+import { holds, showNumber, type AnyState, type ChoiceParam, type NumberParam, type Params, type ToggleParam, type Value } from './params';
 import { ROLES, swatch, type Role } from './roles';
 
 /** Shows `value` in the control. */
-type Sync = (value: Value) => void;
+type Sync = (value: Value, state: AnyState) => void;
 type Change = (value: Value) => void;
 type Control = readonly [HTMLElement, Sync];
 
@@ -27,7 +27,8 @@ function slider(key: string, param: NumberParam, change: Change): Control {
     event.preventDefault();
   });
   const element = html('label', { class: 'slider' }, label(html('span'), param.label), output, input);
-  const sync: Sync = (value) => {
+  const sync: Sync = (value, state) => {
+    element.hidden = !holds(param.when, state);
     const shown = showNumber(param, Number(value));
     input.value = String(value);
     input.setAttribute('aria-valuetext', shown);
@@ -78,5 +79,5 @@ export function controls(id: string, params: Params, set: (patch: AnyState) => v
     elements.push(made[0]);
     syncs.push([key, made[1]]);
   }
-  return { elements, sync: (state) => syncs.forEach(([key, sync]) => sync(state[key]!)) };
+  return { elements, sync: (state) => syncs.forEach(([key, sync]) => sync(state[key]!, state)) };
 }

@@ -2,7 +2,7 @@
 
 import type { Point } from '../core/vector';
 import type { Text } from './i18n';
-import { defaultsOf, type Params, type State } from './params';
+import { defaultsOf, type Params, type State, type When } from './params';
 import type { Pen } from './pen';
 import type { Role } from './roles';
 
@@ -42,6 +42,8 @@ export interface HandleSpec<S, M, Stage> {
   y?: keyof S & string;
   /** Where it is; default: at its parameters. */
   at?: (model: M, state: S) => Point;
+  /** Shown only while parameters have these values. */
+  when?: When;
 }
 
 interface Reading<S, M> {

@@ -5,7 +5,7 @@ import type { HandleSpec } from './demo';
 import { svg } from './dom';
 import { attribute, lang, t } from './i18n';
 import { plain } from './markup';
-import { showNumber, type AnyState, type NumberParam, type Params } from './params';
+import { holds, showNumber, type AnyState, type NumberParam, type Params } from './params';
 import { markerPath } from './roles';
 import type { Stage } from './stage';
 
@@ -97,6 +97,7 @@ export function handle(
 
   return {
     update(model, state) {
+      knob.toggleAttribute('hidden', !holds(spec.when, state));
       const at = spec.at ? spec.at(model, state) : point();
       const [x, y] = stage.place(at);
       knob.setAttribute('transform', `translate(${x} ${y})`);

@@ -2,6 +2,10 @@
 
 import { lang, type Text } from './i18n';
 
+/** Values of parameters. */
+export type When = Readonly<Record<string, string | number | boolean>>;
+export const holds = (when: When | undefined, state: AnyState): boolean => !when || Object.entries(when).every(([key, value]) => state[key] === value);
+
 interface Common {
   label: Text;
 }
@@ -17,6 +21,8 @@ export interface NumberParam extends Common {
   show?: (value: number) => string;
   /** False for a value that only a handle or a button changes. */
   slider?: boolean;
+  /** Shown only while other parameters have these values. */
+  when?: When;
 }
 
 export interface ChoiceParam<K extends string = string> extends Common {
