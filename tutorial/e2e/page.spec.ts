@@ -30,8 +30,8 @@ for (const lang of ['en', 'zh']) {
       await page.setViewportSize({ width: 1200, height: 1000 });
       await page.emulateMedia({ colorScheme: 'light' });
       expect(await violations(page), 'desk, light').toEqual([]);
-      await page.locator('main a[href="#d2"]').first().click();
-      await expect(page.locator('#d2')).toBeInViewport();
+      await page.locator('main a[href^="#d4?"]').first().click();
+      await expect(page.locator('#d4')).toBeInViewport();
     });
   });
 }
@@ -60,7 +60,7 @@ test.describe('reduced motion', () => {
       await expect(bar).not.toHaveAttribute('data-playing');
       await bar.locator('[data-press=step]').click();
       await expect.poll(async () => Number(await scrub.inputValue())).toBeGreaterThan(0);
-      expect(before).toBe(1);
+      expect(before).toBeGreaterThan(0);
     }
   });
 });

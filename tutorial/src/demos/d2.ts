@@ -1,133 +1,143 @@
-import { direction, spread } from '../core/angles';
-import { carryBack, rollout } from '../core/flow';
-import { ESTIMATORS } from '../core/guidance';
+import file from '../assets/critic.json';
+import { spread, turn } from '../core/angles';
+import { Smooth } from '../core/critic';
+import { carryBack, euler, rollout } from '../core/flow';
 import { grid, moved } from '../core/grid';
+import { estimators } from '../core/guidance';
 import { memo } from '../core/memo';
 import { Mixture } from '../core/mixture';
-import { noise } from '../core/rng';
-import { add, addScaled, norm, point, scale, sub, type Point, type Vec } from '../core/vector';
-import { bowl, type Critic } from '../core/world';
+import { noise, rng } from '../core/rng';
+import { sample } from '../core/sampling';
+import { addScaled, norm, point, sub, type Point, type Vec } from '../core/vector';
+import { bowl } from '../core/world';
 import { defineDemo } from '../ui/demo';
 import { GUIDE_NAMES } from '../ui/guides';
-import { fixed, number, percent, playhead, type State } from '../ui/params';
+import type { Text } from '../ui/i18n';
+import { fixed, number, playhead, type State } from '../ui/params';
 import type { Pen } from '../ui/pen';
 import type { Role } from '../ui/roles';
 
-const STEPS = 20;
-/** The trajectory is stopped after this many steps, and the critic is asked. */
-const STOP = 7;
-const T = STOP / STEPS;
+const STEPS = 24;
+const WEIGHT = 0.4;
+const SECONDS = 9;
+/** The clock reaches t = 1 here and rests. */
+const REST = 0.86;
+/** A new shake of a_t this often, in seconds, and how many of the last ones linger. */
+const SHAKE = 0.08;
+const LINGER = 6;
+const SIGMA = 0.1;
 const flow = new Mixture([[-1.3, -0.7], [1.4, -0.8], [0.1, 1.4]], [1, 1, 1], 0.2);
-const path = rollout(flow, [-1.8, 1.2], 0, STEPS).map(({ a }) => a);
-const here = path[STOP]!;
-/** The same place, as sixteen draws of a little noise would have it. */
-const DRAWS = noise(1, 16, 2).map((xi) => addScaled(here, 0.1, xi));
+const START: Vec = [0.7, 0.5];
+const DRAWS = noise(1, 16, 2);
+const learned = new Smooth(file);
+const ASK = estimators(euler(STEPS));
 
-/** Panel 3 is a model of distrust: the true gradient fades with the distance from the data into a fixed field. */
-const TRUST_LENGTH = 0.45;
-export const trust = (a: Vec): number =>
-  Math.exp(-0.5 * (Math.min(...flow.means.map((mu) => norm(sub(a, mu)))) / TRUST_LENGTH) ** 2);
-const bent = (angle: number): Vec => scale(2.5, [Math.cos(angle), Math.sin(angle)]);
-const wrongField = ([x, y]: Vec): Vec => bent(2 + Math.sin(2 * x!) + Math.cos(3 * y!));
-const distrusted = (q: Critic, a: Vec): Vec => add(scale(trust(a), q.gradient(a)), scale(1 - trust(a), wrongField(a)));
+export const PANELS = ['none', 'bptt', 'ood', 'qgf'] as const;
+type Panel = (typeof PANELS)[number];
 
-/** A vector standing at a point. */
-interface Arrow {
-  at: Vec;
-  g: Vec;
-}
 export interface Shaft {
   from: Point;
   to: Point;
 }
-/** As it is drawn: the direction is exact, the length is compressed, the same way for every arrow. */
-const shaft = ({ at, g }: Arrow, grown = 1): Shaft => ({ from: point(at), to: point(addScaled(at, (1.1 * grown * Math.tanh(norm(g) / 3)) / norm(g), g)) });
+/** As it is drawn: the direction is exact, the length is compressed, the same way for every arrow; none is too short to be seen. */
+const shaft = (at: Vec, g: Vec): Shaft => ({ from: point(at), to: point(addScaled(at, (0.45 + 0.65 * Math.tanh(norm(g) / 3)) / Math.max(norm(g), 1e-12), g)) });
 
-const mix = (a: Vec, b: Vec, k: number): Vec => addScaled(a, k, sub(b, a));
+/** Panel 3 asks the learned critic, the others the true one. */
+const criticOf = (panel: Panel, star: Vec) => (panel === 'ood' ? learned.at(star) : bowl(star));
 
-/** The first `share` of a polyline. */
-function part(line: readonly Vec[], share: number): Point[] {
-  const end = share * (line.length - 1);
-  const whole = Math.floor(end);
-  const rest = end > whole ? [mix(line[whole]!, line[whole + 1]!, end - whole)] : [];
-  return [...line.slice(0, whole + 1), ...rest].map(point);
-}
-
-const landscape = grid(bowl([0, 0]).value, [-6, 6], [-4.5, 4.5], 80, 60);
-
-/** Everything that the critic's peak decides: asked at a_t + xi for every draw, and at a_t itself. */
-const answers = memo((x: number, y: number) => {
-  const q = bowl([x, y]);
-  const bptt = (a: Vec) => {
-    const hops = rollout(flow, a, T, STEPS);
-    return { hops: hops.map((hop) => hop.a), carried: carryBack(flow, hops, q.gradient(hops.at(-1)!.a)) };
+/** Every panel's guided path, for one place of the star. */
+const paths = memo((x: number, y: number): Record<Panel, readonly Vec[]> => {
+  const path = (panel: Panel): Vec[] => {
+    const { steps, end } = sample(flow, criticOf(panel, [x, y]), START, ASK[panel], panel === 'none' ? 0 : WEIGHT, STEPS);
+    return [...steps.map(({ a }) => a), end];
   };
-  const fans = {
-    bptt: DRAWS.map((at): Arrow => ({ at, g: bptt(at).carried[0]! })),
-    ood: DRAWS.map((at): Arrow => ({ at, g: distrusted(q, at) })),
-    qgf: DRAWS.map((at): Arrow => ({ at, g: ESTIMATORS.qgf(flow, q, at, T) })),
-  };
-  const clean = flow.clean(here, T);
-  return {
-    landscape: moved(landscape, [x, y]),
-    chain: bptt(here),
-    guess: { at: clean, g: q.gradient(clean) } satisfies Arrow,
-    doubtful: { at: here, g: distrusted(q, here) } satisfies Arrow,
-    fans,
-  };
+  return { none: path('none'), bptt: path('bptt'), ood: path('ood'), qgf: path('qgf') };
 });
 
-/** 0 before `from`, 1 after `to`, linear between. */
-const phase = (time: number, from: number, to: number): number => Math.min(Math.max((time - from) / (to - from), 0), 1);
+/** The spread of a panel's arrow over sixteen shakes of a_t, at one step of its path. */
+const spreads = memo((x: number, y: number, k: number): Record<Exclude<Panel, 'none'>, number> => {
+  const of = (panel: Exclude<Panel, 'none'>) =>
+    spread(DRAWS.map((xi) => ASK[panel](flow, criticOf(panel, [x, y]), addScaled(paths(x, y)[panel][k]!, SIGMA, xi), k / STEPS)));
+  return { bptt: of('bptt'), ood: of('ood'), qgf: of('qgf') };
+});
+
+const truth = grid(bowl([0, 0]).value, [-6, 6], [-4.5, 4.5], 80, 60);
+const opinion = memo((x: number, y: number) => grid(learned.at([x, y]).value, [-3.3, 3.3], [-2.2, 2.2], 36, 24));
 
 const params = {
-  x: number({ label: { en: 'Peak across', zh: '峰的横坐标' }, value: 1.3, min: -2, max: 2, step: 0.05, slider: false }),
-  y: number({ label: { en: 'Peak up', zh: '峰的纵坐标' }, value: -0.1, min: -1.7, max: 1.7, step: 0.05, slider: false }),
-  time: playhead({ value: 1, seconds: 9, steps: 20, loop: true, autoplay: true }),
+  x: number({ label: { en: 'Peak across', zh: '峰的横坐标' }, value: -0.9, min: -2, max: 2, step: 0.05, slider: false }),
+  y: number({ label: { en: 'Peak up', zh: '峰的纵坐标' }, value: 0.6, min: -1.7, max: 1.7, step: 0.05, slider: false }),
+  time: playhead({ value: 0.34, seconds: SECONDS, steps: Math.round(STEPS / REST), loop: true, autoplay: true }),
 };
 
 function compute({ x, y, time }: State<typeof params>) {
-  const { landscape, chain, guess, doubtful, fans } = answers(x, y);
-  const [walk, ask, back, rest] = [phase(time, 0, 0.25), phase(time, 0.3, 0.5), phase(time, 0.55, 0.85), phase(time, 0.3, 0.9)];
-  const walked = part(path.slice(0, STOP + 1), walk);
-  const hop = Math.round((1 - back) * (chain.hops.length - 1));
+  const star: Vec = [x, y];
+  const s = Math.min(time / REST, 1) * STEPS;
+  const k = Math.min(Math.floor(s + 1e-6), STEPS - 1);
+  const t = s / STEPS;
+  const asked = t < 1;
+  const all = paths(x, y);
+  const panel = (one: Panel) => {
+    const path = all[one];
+    const a = addScaled(path[k]!, s - k, sub(path[k + 1]!, path[k]!));
+    return { a, walked: [...path.slice(0, k + 1), a].map(point) };
+  };
+  const [none, bptt, ood, qgf] = PANELS.map(panel) as [ReturnType<typeof panel>, ReturnType<typeof panel>, ReturnType<typeof panel>, ReturnType<typeof panel>];
+  const [q, net] = [bowl(star), learned.at(star)];
+  /** The shakes of the moment and of the last few, the same in every panel. */
+  const frame = Math.floor((time * SECONDS) / SHAKE);
+  const shakes = Array.from({ length: asked ? LINGER : 0 }, (_, j) => {
+    const { normal } = rng(1000 + frame - j);
+    return [SIGMA * normal(), SIGMA * normal()];
+  });
+  const fan = (one: Exclude<Panel, 'none'>, a: Vec) => shakes.map((xi) => shaft(a, ASK[one](flow, criticOf(one, star), addScaled(a, 1, xi), t)));
+  const hops = rollout(flow, addScaled(bptt.a, 1, shakes[0] ?? [0, 0]), t, STEPS);
+  const carried = carryBack(flow, hops, q.gradient(hops.at(-1)!.a));
+  const end = hops.at(-1)!.a;
+  const guess = flow.clean(qgf.a, t);
+  const off = (at: Vec) => Math.abs(turn(q.gradient(at), net.gradient(at)));
+  const scatter = spreads(x, y, k);
   return {
-    landscape,
+    truth: moved(truth, star),
+    opinion: opinion(x, y),
     modes: flow.means.map(point),
-    walked,
-    a: walked.at(-1)!,
-    stopped: walk === 1,
-    asked: ask === 1,
-    home: back === 1,
-    flow: { rest: part(path.slice(STOP), rest), end: point(path.at(-1)!), arrived: rest === 1 },
+    asked,
+    none: { ...none, rest: all.none.slice(k + 1).map(point), end: point(all.none[STEPS]!) },
     bptt: {
-      rollout: part(chain.hops, ask),
-      end: shaft({ at: chain.hops.at(-1)!, g: chain.carried.at(-1)! }),
-      trail: chain.hops.slice(hop).map((at, k) => shaft({ at, g: chain.carried[hop + k]! })),
-      carried: shaft({ at: chain.hops[hop]!, g: chain.carried[hop]! }),
-      fan: fans.bptt.map((arrow) => shaft(arrow)),
-      spread: spread(fans.bptt.map(({ g }) => g)),
-      direction: direction(chain.carried.at(-1)!),
+      ...bptt,
+      rollout: hops.map(({ a }) => point(a)),
+      end: shaft(end, carried.at(-1)!),
+      trail: hops.slice(1, -1).map(({ a }, j) => shaft(a, carried[j + 1]!)),
+      fan: fan('bptt', bptt.a),
+      spread: scatter.bptt,
+      off: off(end),
+      value: q.value(all.bptt[STEPS]!),
+      away: away(all.bptt[STEPS]!),
     },
     ood: {
-      arrow: shaft(doubtful, ask),
-      fan: fans.ood.map((arrow) => shaft(arrow)),
-      trust: trust(here),
-      spread: spread(fans.ood.map(({ g }) => g)),
-      direction: direction(doubtful.g),
+      ...ood,
+      fan: fan('ood', ood.a),
+      exact: shaft(ood.a, q.gradient(ood.a)),
+      spread: scatter.ood,
+      off: off(ood.a),
+      value: q.value(all.ood[STEPS]!),
+      away: away(all.ood[STEPS]!),
     },
     qgf: {
-      jump: part([here, guess.at], ask),
-      end: shaft(guess),
-      carried: shaft({ at: mix(guess.at, here, back), g: guess.g }),
-      fan: fans.qgf.map((arrow) => shaft(arrow)),
-      spread: spread(fans.qgf.map(({ g }) => g)),
-      direction: direction(guess.g),
+      ...qgf,
+      guess: shaft(guess, q.gradient(guess)),
+      carried: shaft(qgf.a, q.gradient(guess)),
+      fan: fan('qgf', qgf.a),
+      spread: scatter.qgf,
+      off: off(guess),
+      value: q.value(all.qgf[STEPS]!),
+      away: away(all.qgf[STEPS]!),
     },
   };
 }
+type Model = ReturnType<typeof compute>;
 
-const stage = (title: { en: string; zh: string }, label: { en: string; zh: string }) => ({
+const stage = (title: Text, label: Text) => ({
   title,
   label,
   x: { domain: [-1.9, 1.9] as const, hidden: true },
@@ -137,20 +147,33 @@ const stage = (title: { en: string; zh: string }, label: { en: string; zh: strin
   equal: true,
 });
 
+/** From the nearest cluster's centre, in its standard deviations. */
+const away = (a: Vec): number => Math.min(...flow.means.map((mu) => norm(sub(a, mu)))) / flow.std;
+
 const degrees = (value: number) => `${fixed(0)(value)}°`;
+const card = (role: 'bptt' | 'ood' | 'qgf', where: string) => ({
+  role,
+  label: GUIDE_NAMES[role],
+  items: [
+    { key: `${role}-spread`, label: { en: 'arrow scatters by', zh: '箭头的散布' }, value: (m: Model) => m[role].spread, format: degrees },
+    { key: `${role}-off`, label: { en: `learned ∇*Q* at ${where} off by`, zh: `${where} 处学来的 ∇*Q* 偏了` }, value: (m: Model) => m[role].off, format: degrees },
+    { key: `${role}-away`, label: { en: 'ends, in *σ* of the data', zh: '终点离数据几个 *σ*' }, value: (m: Model) => m[role].away, format: fixed(1) },
+    { key: `${role}-value`, label: { en: 'true *Q* at the end', zh: '终点的真实 *Q*' }, value: (m: Model) => m[role].value },
+  ],
+});
 
 export default defineDemo({
   id: 'd2',
-  title: { en: 'One trajectory, four ways to ask', zh: '一条轨迹，四种问法' },
+  title: { en: 'One clock, four ways to ask', zh: '一个时钟，四种问法' },
   params,
   compute,
   stages: {
-    flow: stage({ en: '① The flow alone', zh: '① 只有流' }, { en: 'A noisy action follows the flow to a clean action.', zh: '带噪动作顺着流走到干净动作。' }),
+    flow: stage({ en: '① The flow alone', zh: '① 只有流' }, { en: 'A noisy action follows the flow into a cluster of the data.', zh: '带噪动作顺着流走进一簇数据。' }),
     bptt: stage(
       { en: '② BPTT: ask at the end, carry back', zh: '② BPTT：在终点问，再传回来' },
-      { en: 'The path is rolled out to its end, the gradient taken there and carried back step by step; at the noisy action the arrows of sixteen nearby draws scatter.', zh: '把路径推演到终点，在那里取梯度，再一步步传回；十六次邻近抽样的箭头在带噪动作处四散。' },
+      { en: 'The path is rolled out to its end, the gradient taken there and carried back step by step; at the noisy action the arrow shakes.', zh: '把路径推演到终点，在那里取梯度，再一步步传回；带噪动作处的箭头抖个不停。' },
     ),
-    ood: stage({ en: '③ OOD: ask on the spot', zh: '③ OOD：当场就问' }, { en: 'An arrow of doubtful direction at the noisy action.', zh: '带噪动作处一支方向可疑的箭头。' }),
+    ood: stage({ en: '③ OOD: ask on the spot', zh: '③ OOD：当场就问' }, { en: 'The learned critic with its own contours, asked at the noisy action; a thin arrow shows the true direction.', zh: '学来的评论家和它自己的等高线，在带噪动作处被问；细箭头是真实方向。' }),
     qgf: stage(
       { en: '④ QGF: guess, ask, copy', zh: '④ QGF：猜一步，问，照搬' },
       { en: 'A jump to the one-step estimate, the gradient there, and the same arrow slid back unchanged.', zh: '跳到一步估计处取梯度，同一支箭头原样搬回。' },
@@ -158,85 +181,54 @@ export default defineDemo({
   },
   columns: { wide: 2, narrow: 2 },
   handles: [{ stage: ['flow', 'bptt', 'ood', 'qgf'], label: { en: 'Peak of Q', zh: 'Q 的峰' }, role: 'critic', x: 'x', y: 'y' }],
-  readouts: [
-    {
-      role: 'bptt',
-      label: GUIDE_NAMES.bptt,
-      items: [
-        { key: 'bptt-direction', label: { en: '∇*Q* at *a*_1 points', zh: '*a*_1 处 ∇*Q* 的方向' }, value: (m) => m.bptt.direction, format: degrees },
-        { key: 'bptt-spread', label: { en: 'spread at *a*_t', zh: '*a*_t 处的散布' }, value: (m) => m.bptt.spread, format: degrees },
-      ],
-    },
-    {
-      role: 'ood',
-      label: GUIDE_NAMES.ood,
-      items: [
-        { key: 'ood-direction', label: { en: 'arrow at *a*_t points', zh: '*a*_t 处箭头的方向' }, value: (m) => m.ood.direction, format: degrees },
-        { key: 'ood-spread', label: { en: 'spread at *a*_t', zh: '*a*_t 处的散布' }, value: (m) => m.ood.spread, format: degrees },
-        { key: 'ood-trust', label: { en: 'trust at *a*_t', zh: '*a*_t 处的信任' }, value: (m) => m.ood.trust, format: percent },
-      ],
-    },
-    {
-      role: 'qgf',
-      label: GUIDE_NAMES.qgf,
-      items: [
-        { key: 'qgf-direction', label: { en: '∇*Q* at *â*_1 points', zh: '*â*_1 处 ∇*Q* 的方向' }, value: (m) => m.qgf.direction, format: degrees },
-        { key: 'qgf-spread', label: { en: 'spread at *a*_t', zh: '*a*_t 处的散布' }, value: (m) => m.qgf.spread, format: degrees },
-      ],
-    },
-  ],
+  readouts: [card('bptt', '*a*_1'), card('ood', '*a*_t'), card('qgf', '*â*_1')],
   note: {
-    en: 'Blue: contours of *Q*. Grey: where the data are. Thin arrows: the same question for sixteen draws of *a*_t + noise (standard deviation 0.1); spread is the standard deviation of their directions. Directions are exact, lengths compressed alike for all arrows. Panel ③ is a model, not a measurement: its gradient is trust(*a*) ∇*Q* + (1 − trust(*a*)) times a fixed wrong field, and trust falls with the distance from the data.',
-    zh: '蓝：*Q* 的等高线。灰：数据所在。细箭头：对 *a*_t 加噪（标准差 0.1）抽样十六次，问同一个问题；散布是这些方向的标准差。方向是精确的，长度对所有箭头作同样的压缩。③ 是模型，不是测量：它的梯度取 trust(*a*) ∇*Q* +（1 − trust(*a*)）× 一个固定的错误场，离数据越远，信任 trust 越低。',
+    en: 'All four start from the same noise and take 24 steps by one clock, ② to ④ pushed with weight 0.4. Blue: contours of *Q*, in ③ those of a critic that was learned: a network of two layers of 24, fitted to *Q* at actions of the three clusters (grey, two standard deviations) and nowhere else. Its slope is right to 3° in the median at the clusters’ centres, to 23° over the whole picture, with one in ten off by more than 90°. Every 80 ms *a*_t is shaken afresh by noise of standard deviation 0.1, alike in all panels; pale arrows are the last few answers. Directions are exact, lengths compressed alike.',
+    zh: '四格从同一份噪声出发，按同一个时钟走 24 步，② 到 ④ 的权重是 0.4。蓝：*Q* 的等高线；③ 里是学来的评论家自己的等高线，它是两层、每层 24 个单元的网络，只在三簇数据（灰，两个标准差）上对 *Q* 拟合过，别处一概没学。它的斜率在簇中心处偏差的中位数是 3°，在整幅图上是 23°，每十处就有一处偏过 90°。每 80 毫秒用标准差 0.1 的噪声把 *a*_t 重新抖一次，四格抖得一样；浅色箭头是最近几次的回答。方向是精确的，长度作同样的压缩。',
   },
   draw({ model, pens }) {
-    const ground = (pen: Pen) => {
-      pen.field(model.landscape, { role: 'critic', levels: 9, lowest: -5, alpha: 0.045, lines: 0.3 });
-      pen.dots(model.modes, { role: 'data', size: 700, alpha: 0.35 });
-      pen.line(model.walked, { role: 'ood', dash: [], width: 2 });
-    };
+    const { none, bptt, ood, qgf, asked } = model;
     const arrow = (pen: Pen, { from, to }: Shaft, role: Role, alpha = 1, width = 2.5) => pen.arrow(from, to, { role, alpha, width });
-    const noisy = (pen: Pen) => {
-      pen.dots([model.a], { role: 'ood', size: 90 });
-      if (model.stopped) pen.text(model.a, '*a*_t', { role: 'ood', dx: -6, dy: 18, align: 'right' });
+    const ground = (pen: Pen, field = model.truth) => {
+      pen.field(field, { role: 'critic', levels: 9, lowest: -5, alpha: 0.045, lines: 0.3 });
+      for (const at of model.modes) pen.disc(at, 2 * flow.std, { role: 'data', alpha: 0.28 });
     };
+    const noisy = (pen: Pen, { a, walked }: { a: Vec; walked: Point[] }, arrived: string) => {
+      pen.line(walked, { role: 'ood', dash: [], width: 2 });
+      pen.dots([point(a)], { role: 'ood', size: 90 });
+      pen.text(point(a), asked ? '*a*_t' : arrived, { role: 'ood', dx: 9, dy: 16 });
+    };
+    const shaken = (pen: Pen, fan: readonly Shaft[], role: Role) => fan.forEach((one, j) => arrow(pen, one, role, j ? 0.32 - 0.05 * j : 1, j ? 1.5 : 2.5));
 
     ground(pens.flow);
-    pens.flow.line(model.flow.rest, { role: 'ood', dash: [], width: 2 });
-    noisy(pens.flow);
-    if (model.flow.arrived) {
-      pens.flow.dots([model.flow.end], { role: 'jacobian', size: 90 });
-      pens.flow.text(model.flow.end, '*a*_1', { role: 'jacobian', dx: 10, dy: -6 });
-    }
+    pens.flow.line(none.rest, { role: 'muted', dash: [2, 4], width: 1.25 });
+    pens.flow.text(model.modes[2]!, { en: 'data', zh: '数据' }, { role: 'muted', align: 'center', dy: 5 });
+    noisy(pens.flow, none, '*a*_1');
 
-    const { bptt, ood, qgf } = model;
     ground(pens.bptt);
-    if (model.stopped) pens.bptt.line(bptt.rollout, { role: 'jacobian', dash: [5, 4] });
-    if (model.asked) {
+    if (asked) {
+      pens.bptt.line(bptt.rollout, { role: 'jacobian', dash: [5, 4] });
       bptt.trail.forEach((trace) => arrow(pens.bptt, trace, 'bptt', 0.18, 1.25));
-      arrow(pens.bptt, bptt.end, 'bptt');
-      pens.bptt.dots([model.flow.end], { role: 'jacobian', size: 90 });
-      pens.bptt.text(model.flow.end, '*a*_1', { role: 'jacobian', dx: 10, dy: -6 });
-      arrow(pens.bptt, bptt.carried, 'bptt');
+      arrow(pens.bptt, bptt.end, 'bptt', 0.8, 2);
+      pens.bptt.dots([bptt.end.from], { role: 'jacobian', size: 80 });
     }
-    if (model.home) bptt.fan.forEach((one) => arrow(pens.bptt, one, 'bptt', 0.6, 1.25));
-    noisy(pens.bptt);
+    shaken(pens.bptt, bptt.fan, 'bptt');
+    noisy(pens.bptt, bptt, '*a*_1');
 
-    ground(pens.ood);
-    if (model.stopped) arrow(pens.ood, ood.arrow, 'ood');
-    if (model.asked) pens.ood.text(ood.arrow.to, '?', { role: 'ood', dx: 4, dy: -4, size: 20 });
-    if (model.home) ood.fan.forEach((one) => arrow(pens.ood, one, 'ood', 0.6, 1.25));
-    noisy(pens.ood);
+    ground(pens.ood, model.opinion);
+    if (asked) arrow(pens.ood, ood.exact, 'critic', 0.6, 1.25);
+    shaken(pens.ood, ood.fan, 'ood');
+    if (asked) pens.ood.text(ood.fan[0]!.to, '?', { role: 'ood', dx: 4, dy: -4, size: 20 });
+    noisy(pens.ood, ood, '*a*_1');
 
     ground(pens.qgf);
-    if (model.stopped) pens.qgf.line(qgf.jump, { role: 'qgf', dash: [5, 4], width: 1.75 });
-    if (model.asked) {
-      arrow(pens.qgf, qgf.end, 'qgf');
-      pens.qgf.dots([qgf.end.from], { role: 'qgf', size: 90 });
-      pens.qgf.text(qgf.end.from, '*â*_1', { role: 'qgf', dx: -4, dy: 20 });
-      arrow(pens.qgf, qgf.carried, 'qgf');
+    if (asked) {
+      pens.qgf.line([qgf.carried.from, qgf.guess.from], { role: 'qgf', dash: [5, 4], width: 1.75 });
+      arrow(pens.qgf, qgf.guess, 'qgf', 0.8, 2);
+      pens.qgf.dots([qgf.guess.from], { role: 'qgf', size: 90 });
+      pens.qgf.text(qgf.guess.from, '*â*_1', { role: 'qgf', dx: -4, dy: 20 });
     }
-    if (model.home) qgf.fan.forEach((one) => arrow(pens.qgf, one, 'qgf', 0.6, 1.25));
-    noisy(pens.qgf);
+    shaken(pens.qgf, qgf.fan, 'qgf');
+    noisy(pens.qgf, qgf, '*a*_1');
   },
 });

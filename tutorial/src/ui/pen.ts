@@ -144,6 +144,11 @@ export class Pen {
     this.fill(style, each);
   }
 
+  /** A disc of a radius on the x axis. */
+  disc([x, y]: Point, radius: number, style: Style): void {
+    this.fill(style, () => this.ctx.arc(this.x(x), this.y(y), Math.abs(this.x(x + radius) - this.x(x)), 0, 2 * Math.PI));
+  }
+
   /** An arrow between two points; its head keeps its size. */
   arrow(from: Point, to: Point, style: Style): void {
     const [x0, y0, x1, y1] = [this.x(from[0]), this.y(from[1]), this.x(to[0]), this.y(to[1])];
