@@ -55,6 +55,12 @@ class Family:
         """`make` as it is sent to worker processes, which know nothing but what is in it."""
         return partial(self.make, name)
 
+    def forks(self, name: str) -> bool:
+        """Whether an environment is nothing but memory, so that one can be made, and a copy of its process be another:
+        no threads, files or pictures that are held.
+        """
+        return False
+
     def names(self) -> Iterable[str]:
         """Names to suggest where one is wrong."""
         return ()

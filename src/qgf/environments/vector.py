@@ -26,7 +26,7 @@ class Lanes:
         family = family_of(name)
         self.name, self.num_envs = family.check(name), lanes
         with _own_modules() as pickle:
-            recipe = pickle.dumps((family.maker(self.name), family.success))
+            recipe = pickle.dumps((family.maker(self.name), family.success, family.forks(self.name)))
         self._worker = start(serve)
         spaces = self._ask(self.name, recipe, horizon, lanes)
         self.single_action_space, self.single_observation_space, self.action_space, self.observation_space = spaces
@@ -101,6 +101,7 @@ def serve(connection: Connection) -> None:
 
 
 def _make(recipe: bytes, horizon: int, lanes: int):
+    """An environment in each of so many processes, made there, or once here where a forked one is as good."""
     import cloudpickle
     import gymnasium
     from gymnasium.vector import AsyncVectorEnv, AutoresetMode
@@ -108,9 +109,13 @@ def _make(recipe: bytes, horizon: int, lanes: int):
     from qgf.environments.chunk import ChunkEnv
 
     gymnasium.logger.min_level = gymnasium.logger.ERROR  # this process is here for the environments alone
-    make, success = cloudpickle.loads(recipe)
+    make, success, forks = cloudpickle.loads(recipe)
+    new = lambda: ChunkEnv(make(), horizon, success)
+    if forks and FORK == "fork":
+        one = new()
+        new = lambda: one
     return AsyncVectorEnv(
-        [lambda: ChunkEnv(make(), horizon, success)] * lanes,
+        [new] * lanes,
         context=FORK,
         autoreset_mode=AutoresetMode.DISABLED,
     )

@@ -21,8 +21,8 @@ import numpy as np
 from qgf.data.folder import data_dir
 from qgf.data.npz import read_npz
 from qgf.environments.family import Counted
+from qgf.environments.ogbench.making import made
 from qgf.environments.ogbench.names import KINDS, EnvName, parse_name
-from qgf.environments.simulators import quiet, simulator
 from qgf.errors import UserError, unknown
 from qgf.files import read_json, sealed_path, write_json
 from qgf.processes import FORK, cores, end_with_parent, start
@@ -132,6 +132,7 @@ def _collected(dataset: str, seed: int, todo: list[tuple[str, int]], partial: Pa
 def work(connection: Connection) -> None:
     """What the process that collects does: fork into as many as asked for, and say when an episode is written."""
     dataset, seed, todo, partial, workers = connection.recv()
+    _env(dataset).reset(seed=0)  # compiled before they fork, it is there for all of them
     with ProcessPoolExecutor(workers, get_context(FORK), initializer=end_with_parent) as pool:
         pending: Any = {pool.submit(_collect_one, dataset, seed, split, k, partial) for split, k in todo}
         while pending:
@@ -170,7 +171,4 @@ def _stack(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def _env(dataset: str):
     parsed = parse_name(dataset)
     options: dict[str, Any] = {} if parsed.group == "pointmaze" else dict(mode="data_collection")
-    with quiet():
-        return simulator("gymnasium").make(
-            parsed.env, terminate_at_goal=False, max_episode_steps=episode_length(parsed), **options
-        )
+    return made(parsed, terminate_at_goal=False, max_episode_steps=episode_length(parsed), **options)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from qgf.environments.family import LANES, Counted, Family, Label
 from qgf.environments.maze import Maze
+from qgf.environments.ogbench.making import made
 from qgf.environments.ogbench.names import GOALS, known_names, looks_like, parse_name, split_name
 from qgf.environments.simulators import quiet, simulator
 from qgf.errors import UserError
@@ -40,14 +42,22 @@ class OGBench(Family):
         return [*known_names(), *known_names("singletask"), *known_names("oraclerep")]
 
     def make(self, name: str, size: int | None = None) -> gymnasium.Env:
-        parsed = parse_name(name)
-        options = dict(width=size, height=size) if size else {}
-        with quiet():
-            if not parsed.goals:
-                return simulator("gymnasium").make(parsed.env, **options)
-            from qgf.environments.ogbench.goals import GoalEnv  # a wrapper needs gymnasium
+        return self._make(name, **(dict(width=size, height=size) if size else {}))
 
-            env = simulator("gymnasium").make(parsed.env, use_oracle_rep=True, **options)
+    def maker(self, name: str) -> Callable[[], gymnasium.Env]:
+        return partial(self._make, name, described=False)
+
+    def forks(self, name: str) -> bool:
+        return True
+
+    def _make(self, name: str, **options: Any) -> gymnasium.Env:
+        parsed = parse_name(name)
+        if not parsed.goals:
+            return made(parsed, **options)
+        from qgf.environments.ogbench.goals import GoalEnv  # a wrapper needs gymnasium
+
+        env = made(parsed, use_oracle_rep=True, **options)
+        with quiet():
             return GoalEnv(env, parsed.task)
 
     def lanes(self, name: str) -> int:
