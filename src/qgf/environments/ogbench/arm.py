@@ -66,7 +66,8 @@ def of_matrix(matrix: np.ndarray) -> Quaternion:
     """The quaternion of a rotation matrix [9]."""
     out = np.empty(4)
     mujoco.mju_mat2Quat(out, matrix)
-    return tuple(out.tolist())
+    w, x, y, z = out.tolist()
+    return w, x, y, z
 
 
 class Reach:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import mujoco
 import numpy as np
 from ogbench.manipspace.envs.cube_env import CubeEnv
-from ogbench.manipspace.envs.manipspace_env import ManipSpaceEnv
 from ogbench.manipspace.envs.puzzle_env import PuzzleEnv
 from ogbench.manipspace.envs.scene_env import SceneEnv
 
@@ -21,7 +20,7 @@ from qgf.environments.ogbench.arm import DOWN, Reach, about_z, inverse, length, 
 CENTRE, SCALE = np.array([0.425, 0.0, 0.0]), 10.0
 """Observed positions are (x - CENTRE) * SCALE."""
 if TYPE_CHECKING:
-    Base = ManipSpaceEnv
+    from ogbench.manipspace.envs.manipspace_env import ManipSpaceEnv as Base
 else:
     Base = object
 
