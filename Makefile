@@ -9,7 +9,7 @@ DOCS := $(VENV)/.docs
 MODULES := tutorial/node_modules/.package-lock.json
 PAGE := src/qgf/pages/tutorial.html
 
-.PHONY: demo test lint docs bench tutorial node dist wheels-test setup clean
+.PHONY: demo test hostile lint docs bench tutorial node dist wheels-test setup clean
 
 demo: $(READY)  ## collect, train, guide, evaluate and report a real task, in minutes
 	$(BIN)/qgf demo
@@ -17,6 +17,9 @@ demo: $(READY)  ## collect, train, guide, evaluate and report a real task, in mi
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest
 	tutorial/check.sh
+
+hostile: $(READY)  ## hostile files: 5,000 changes of every kind of artefact, a table of what reading them did
+	cd tests && ../$(BIN)/python -m hostile --inputs 5000
 
 lint: $(READY)  ## style, types, and which room imports which
 	$(BIN)/ruff check .

@@ -25,12 +25,12 @@ _asked: list[bool] = []
 
 
 def use(path: str | Path) -> None:
-    """Import a file once, so that what it registers can be named everywhere (`qgf --use FILE`, `use` in a study).
+    """Import a file once, so that what it registers can be named everywhere (`qgf --use FILE`).
 
     The file runs with your rights: use your own. Raises UserError if it is not there or fails.
     """
     given, path = Path(path), Path(path).resolve()
-    name = f"{OWN}{path}".replace(".", "·")  # a name with a dot would be looked for inside a package
+    name = _module_of(path)
     if name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(name, path)
@@ -45,6 +45,15 @@ def use(path: str | Path) -> None:
         raise
     FILES.append(given)
     USED.append(dict(file=_shown(given), sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
+
+
+def is_used(path: str | Path) -> bool:
+    """Whether a file was imported by `use`."""
+    return _module_of(Path(path).resolve()) in sys.modules
+
+
+def _module_of(path: Path) -> str:
+    return f"{OWN}{path}".replace(".", "·")  # a name with a dot would be looked for inside a package
 
 
 def installed() -> None:

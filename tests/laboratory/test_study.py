@@ -14,6 +14,7 @@ from qgf.errors import UserError
 from qgf.laboratory.study import Method, Training, read_study
 from qgf.playing.arm import Arm
 from qgf.playing.tune import SCALES, STRENGTHS, Candidate
+from qgf.plugins import use
 from qgf.training.config import TrainConfig
 from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC
@@ -422,12 +423,17 @@ def test_the_options_of_every_method_can_be_written_down(tmp_path):
     assert [x.config.method for x in each.trainings.values()] == [BC(critic="td"), BC()]
 
 
-def test_files_of_ones_own_are_imported_first(tmp_path, forget):
+def test_files_of_ones_own_are_code_that_is_used_first(tmp_path, forget):
     from qgf.method.guidance import ESTIMATORS
 
     (tmp_path / "more.py").write_text(
         "import qgf\nqgf.guidance.ESTIMATORS['twice'] = lambda v, q, a, t: 2 * qgf.guidance.qgf(v, q, a, t)\n"
     )
+    with pytest.raises(UserError, match=r"more\.py is code, .* read it, then: qgf --use .*more\.py compare"):
+        read(tmp_path, 'use = ["more.py"]\n' + SMALL)
+    assert "twice" not in ESTIMATORS.own
+    (tmp_path / "mine.toml").unlink()
+    use(tmp_path / "more.py")
     try:
         study = read(tmp_path, 'use = ["more.py"]\n' + SMALL + 'guide = "twice"\nstrength = 1\n')
         assert study.methods["qgf"].arms == (Arm("twice", 1),)
@@ -435,5 +441,5 @@ def test_files_of_ones_own_are_imported_first(tmp_path, forget):
     finally:
         ESTIMATORS.pop("twice", None)
     (tmp_path / "mine.toml").unlink()
-    with pytest.raises(UserError, match=r"gone\.py: no such Python file"):
+    with pytest.raises(UserError, match=r"gone\.py is code"):
         read(tmp_path, 'use = ["gone.py"]\n' + SMALL)

@@ -28,7 +28,10 @@ def test_a_run_is_good_with_all_that_is_in_it(run):
     found = verify([run.parent])
     assert [x.what for x in found] == ["run", "checkpoint", "checkpoint", "policy"]
     assert not any(x.unlisted or x.damage for x in found)
-    assert found[0].good == ("config.json", "metrics.csv") and found[3].good == ("config.json", "model.safetensors")
+    assert found[0].good == ("config.json", "metrics.csv", "scales.json") and found[3].good == (
+        "config.json",
+        "model.safetensors",
+    )
     everything = {path for path in run.rglob("*") if path.is_file() and path.name not in (SUMS, *BOOKKEEPING)}
     assert {x.path / name for x in found for name in x.good} == everything
 
@@ -52,7 +55,7 @@ def test_a_run_of_before_has_no_sums_and_is_read(run):
         path.unlink()
     found = verify([run])
     assert not any(x.damage or x.good for x in found)
-    assert found[0].unlisted == ("config.json", "metrics.csv")
+    assert found[0].unlisted == ("config.json", "metrics.csv", "scales.json")
     (run / "policy" / "model.safetensors").write_bytes(b"nothing")
     assert "truncated or not a safetensors file" in verify([run])[-1].damage[0]
 

@@ -125,6 +125,7 @@ def test_a_training_that_fails_stops_the_others_and_says_why(maze_folder, tmp_pa
 def test_a_training_whose_process_dies_is_one_clear_line(maze_folder, tmp_path, two_cores, forget):
     dies = f"import os\nif os.getpid() != {os.getpid()}:\n    os._exit(7)\n"
     (tmp_path / "mine.py").write_text(MINE + dies)
+    use(tmp_path / "mine.py")
     with pytest.raises(UserError, match=r"task1-\w+-seed0: its training ended with status 7; fewer --jobs") as caught:
         compare(write(tmp_path, TWO), tmp_path, maze_folder)
     assert "\n" not in str(caught.value)

@@ -33,7 +33,6 @@ def read_npz(path: str | Path, keys: tuple[str, ...] | None = KEYS) -> dict[str,
     path = Path(path)
     if (size := real_size(path)) == 0:
         raise UserError(f"{path}: the file is empty")
-    check(path)
     room = Room(path, size)
     try:
         with zipfile.ZipFile(path) as archive:
@@ -41,9 +40,10 @@ def read_npz(path: str | Path, keys: tuple[str, ...] | None = KEYS) -> dict[str,
             for key, member in members.items():
                 with archive.open(member) as file:
                     room.take(_declared(path, key, member, file), f"{key!r}")
+            check(path)
             return {key: _array(archive, member) for key, member in members.items()}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
-        raise UserError(f"{path}: cannot be read, it is truncated or no .npz ({error})") from error
+        raise UserError(f"{path}: cannot be read, it is truncated or no .npz ({str(error)[:160]})") from error
 
 
 def _members(path: Path, archive: zipfile.ZipFile, keys: tuple[str, ...] | None) -> dict[str, zipfile.ZipInfo]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from qgf.data.npz import read_npz
+from qgf.errors import UserError
 from qgf.files import sealed_path
 
 
@@ -55,11 +57,28 @@ class Walks:
     @staticmethod
     def load(path: Path) -> Walks | None:
         """What `save` wrote, None if there is no such file."""
-        if not path.is_file():
+        if not os.path.lexists(path):
             return None
         x = read_npz(path, keys=None)
-        maze = Maze(x["maze_walls"], float(x["maze_unit"]), x["maze_offset"], x["maze_goal"], float(x["maze_radius"]))
-        labels = {str(label): i for i, label in enumerate(x["labels"])}
-        split = lambda i: np.split(x[f"xy_{i}"], np.cumsum(x[f"lengths_{i}"])[:-1])
-        paths = {label: split(i) for label, i in labels.items()}
-        return Walks(maze, int(x["updates"]), paths, {label: x[f"success_{i}"] for label, i in labels.items()})
+        try:
+            maze = Maze(
+                x["maze_walls"], float(x["maze_unit"]), x["maze_offset"], x["maze_goal"], float(x["maze_radius"])
+            )
+            labels = {str(label): i for i, label in enumerate(x["labels"])}
+            paths = {label: _split(x[f"xy_{i}"], x[f"lengths_{i}"]) for label, i in labels.items()}
+            success = {label: x[f"success_{i}"] for label, i in labels.items()}
+            fits = (maze.walls.ndim, maze.offset.shape, maze.goal.shape) == (2, (2,), (2,)) and all(
+                np.shape(success[label]) == (len(paths[label]),) for label in labels
+            )
+            if not fits or not all(v.dtype.kind in "biuf" for k, v in x.items() if k != "labels"):
+                raise ValueError("shapes that do not fit")
+            return Walks(maze, int(x["updates"]), paths, success)
+        except (KeyError, ValueError, TypeError, OverflowError) as error:
+            raise UserError(f"{path}: holds no walks, it is damaged or of another version ({error})") from None
+
+
+def _split(xy: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    """Positions [C, S] of each episode."""
+    if xy.ndim != 2 or xy.shape[1] < 2 or lengths.ndim != 1 or (lengths < 0).any() or lengths.sum() != len(xy):
+        raise ValueError("episodes of other lengths")
+    return np.split(xy, np.cumsum(lengths)[:-1])

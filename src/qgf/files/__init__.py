@@ -1,8 +1,8 @@
 """Files that are either whole or not there, and whose content is what it should be."""
 
 from qgf.files.locks import BOOKKEEPING, LOCK, locked, turn
-from qgf.files.real import read_bytes, real_size
-from qgf.files.room import Room
+from qgf.files.real import read_bytes, real_size, small
+from qgf.files.room import FLOOR, Room
 from qgf.files.strict import (
     FINITE,
     Count,
@@ -24,9 +24,9 @@ from qgf.files.tables import Digits, as_written, read_cells, read_csv, read_numb
 from qgf.files.whole import atomic_path, is_temporary, stays_inside, sweep, write_text
 
 __all__ = [
-    "BOOKKEEPING", "FINITE", "LOCK", "SUMS", "Count", "Digits", "Few", "Finite", "Many", "Number", "Room", "Seed",
-    "as_written", "atomic_path", "check", "check_folder", "convert", "doubt", "forget", "is_temporary", "locked",
-    "placed", "quoted", "read_bytes", "read_cells", "read_csv", "read_json", "read_numbers", "read_text",
-    "read_toml", "real_size", "seal", "sealed_path", "stays_inside", "sweep", "table_of", "turn", "write_csv",
+    "BOOKKEEPING", "FINITE", "FLOOR", "LOCK", "SUMS", "Count", "Digits", "Few", "Finite", "Many", "Number", "Room",
+    "Seed", "as_written", "atomic_path", "check", "check_folder", "convert", "doubt", "forget", "is_temporary",
+    "locked", "placed", "quoted", "read_bytes", "read_cells", "read_csv", "read_json", "read_numbers", "read_text",
+    "read_toml", "real_size", "seal", "sealed_path", "small", "stays_inside", "sweep", "table_of", "turn", "write_csv",
     "write_json", "write_table", "write_text",
 ]  # fmt: skip

@@ -26,10 +26,15 @@ def real_size(path: str | Path) -> int:
     return found.st_size
 
 
-def read_bytes(path: str | Path, most: int = LARGEST) -> bytes:
-    """What a file holds. Raises UserError if that is no file, or more than `most` bytes."""
+def small(path: str | Path, most: int = LARGEST) -> None:
+    """Raises UserError for a file of more than `most` bytes, as `real_size` does for what is none."""
     if (size := real_size(path)) > most:
         raise UserError(f"{path}: cannot be read ({size >> 20} MiB, more than {most >> 20})")
+
+
+def read_bytes(path: str | Path, most: int = LARGEST) -> bytes:
+    """What a file holds. Raises UserError if that is no file, or more than `most` bytes."""
+    small(path, most)
     try:
         with open(path, "rb") as file:
             return file.read(most)

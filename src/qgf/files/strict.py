@@ -45,9 +45,10 @@ def read_json(path: str | Path, type: type[T], what: str = "") -> T:
     path = Path(path)
     if what and not path.exists():
         raise UserError(f"{path.parent}: not {what} (no {path.name})")
+    text = read_text(path)
     check(path)
     try:
-        content = msgspec.json.decode(read_text(path))
+        content = msgspec.json.decode(text)
         _check_numbers(path, content, "")
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: broken JSON ({_words(error)})") from None

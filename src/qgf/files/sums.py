@@ -72,6 +72,8 @@ def check(path: str | Path) -> None:
     path = Path(path)
     for _ in range(2):  # the second time for one that was replaced in between
         known = read_sums(path.parent).get(path.name)
+        if known and not os.path.lexists(path):
+            raise UserError(f"{path}: is not there, but listed in {SUMS} beside it")
         if not known or sha256(path) in known:
             return
     raise UserError(

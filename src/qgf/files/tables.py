@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -34,7 +35,8 @@ def read_csv(path: str | Path, row: type[R], columns: Sequence[str] = ()) -> lis
 
     Raises UserError naming the line and column that is wrong.
     """
-    if not Path(path).exists():
+    if not os.path.lexists(path):
+        doubt(path)
         return []
     names, lines = read_cells(path)
     fields = {field.encode_name: field for field in msgspec.structs.fields(row)}
@@ -52,8 +54,8 @@ def read_csv(path: str | Path, row: type[R], columns: Sequence[str] = ()) -> lis
 
 def read_cells(path: str | Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The header of a CSV file, and number and cells of every line below it. Raises UserError if it is no table."""
-    doubt(path)
     table = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    doubt(path)
     try:
         names = next(table, [])
         lines = [(table.line_num, cells) for cells in table if cells]
@@ -71,7 +73,8 @@ def read_numbers(path: str | Path, whole: Collection[str] = ()) -> dict[str, lis
     """The columns of a CSV file that has nothing but numbers in it, some of them whole; {} if there is no such file or
     nothing in it.
     """
-    if not Path(path).exists():
+    if not os.path.lexists(path):
+        doubt(path)
         return {}
     names, lines = read_cells(path)
     columns: dict[str, list[float]] = {name: [] for name in names} if lines else {}

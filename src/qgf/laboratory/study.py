@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from qgf.files import convert, placed, quoted, read_toml
 from qgf.laboratory.study_file import SHARED, File, Tasks, Tuning, Way, options_of, several
 from qgf.playing.arm import Arm
 from qgf.playing.tune import TUNING_SEED, Candidate, candidates
+from qgf.plugins import is_used
 from qgf.training.config import TrainConfig
 from qgf.training.loggers import LOGGERS
 from qgf.training.options import make_method
@@ -87,15 +89,15 @@ class Study:
 def read_study(path: str | Path) -> Study:
     """Read a study file (TOML). Raises UserError naming the place in it that is wrong.
 
-    Files named by `use` are imported first, so that what they add can be named here.
+    Files named by `use` are those of one's own that it needs. They are code: they have to be used already.
     """
-    from qgf.plugins import use as import_file
-
     path = Path(path)
     content = read_toml(path, File)
     files = tuple(path.parent / name for name in content.use or ())
     for file in files:
-        import_file(file)
+        if not is_used(file):
+            told = shlex.join(["qgf", "--use", str(file), "compare", str(path)])
+            raise UserError(f"{path}: at use: {file} is code, which would run with your rights; read it, then: {told}")
     with placed(path, "log"):
         for name in content.log:
             LOGGERS.find(name)

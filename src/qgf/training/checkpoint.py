@@ -9,9 +9,11 @@ from pathlib import Path
 import jax
 
 from qgf.errors import UserError
-from qgf.files import SUMS, check_folder, seal
+from qgf.files import FLOOR, SUMS, Room, check_folder, seal
 
 KEEP = 2
+LARGER = 10
+"""Times the numbers in it that a checkpoint may be large."""
 GONE = ".gone"
 """How folders end that are being deleted."""
 HALF = ".orbax-checkpoint-tmp"
@@ -29,7 +31,7 @@ class Checkpoints:
     def __init__(self, directory: Path, keep: int = KEEP, every: int = 1, write: bool = True):
         if keep < 1:
             raise UserError(f"keep must be at least 1, got {keep}")
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax reports every step
+        logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax reports every step, and what it raises too
         import orbax.checkpoint as ocp
 
         self._ocp, self.directory = ocp, directory.resolve()
@@ -38,6 +40,8 @@ class Checkpoints:
         try:
             if write and directory.is_dir():
                 self._sweep()
+            if directory.is_dir():
+                Room.of(self.directory)  # no pipes and no devices, for which Orbax would wait for ever
             self._manager = ocp.CheckpointManager(self.directory, options=options)
         except OSError as error:
             raise UserError(f"{directory}: cannot be written ({error.strerror or error})") from error
@@ -76,7 +80,10 @@ class Checkpoints:
     def restore(self, step: int, like):
         """The state saved at `step`, with the structure of `like`. Raises UserError if it is damaged or foreign."""
         where = self.directory / str(step)
+        most, size = LARGER * sum(x.nbytes for x in jax.tree.leaves(_storable(like))), Room.of(where).size
         try:
+            if size > FLOOR + most:
+                raise UserError(f"{where}: is {size >> 20} MiB large, more than a checkpoint of this run can be")
             check_folder(where)
         except UserError as error:
             raise UserError(f"{error}; {self._instead(step)}") from None

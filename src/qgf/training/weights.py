@@ -55,12 +55,12 @@ def read_weights(skeleton, path: Path, any_shape: tuple[str, ...] = ()):
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    check(path)
     expected, there = named(skeleton), _declared(path)
     if extra := sorted(set(there) - set(expected)):
         raise UserError(f"{path}: belongs to another policy, {extra[0]} is not in its config.json")
     for name, leaf in expected.items():
         _compare(path, name, there.get(name), leaf, name in any_shape)
+    check(path)
     try:
         arrays = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
@@ -87,6 +87,7 @@ class Tensor(msgspec.Struct):
 
     dtype: str
     shape: list[Number]
+    data_offsets: tuple[Number, Number]
 
 
 def _declared(path: Path) -> dict[str, Tensor]:
@@ -98,9 +99,12 @@ def _declared(path: Path) -> dict[str, Tensor]:
     try:
         content = msgspec.json.decode(head, type=dict[str, Any])
         content.pop("__metadata__", None)
-        return msgspec.convert(content, dict[str, Tensor])
+        found = msgspec.convert(content, dict[str, Tensor])
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise UserError(f"{path}: truncated or not a safetensors file") from None
+    if size != 8 + length + max((x.data_offsets[1] for x in found.values()), default=0):
+        raise UserError(f"{path}: truncated or not a safetensors file (its head and its size differ)")
+    return found
 
 
 def _compare(path: Path, name: str, found: Tensor | None, leaf, bounds: bool) -> None:

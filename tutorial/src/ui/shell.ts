@@ -4,7 +4,6 @@ import { html } from './dom';
 import { attribute, chosenLang, label, LANGS, lang, onLang, setLang, type Lang, type Text } from './i18n';
 import type { Mounted } from './mount';
 import { themeButton, wear } from './theme';
-import { watchWidths } from './reach';
 import { setSearch, splitLink } from './urlState';
 
 const CONTENTS: Text = { en: 'Contents', zh: '目录' };
@@ -33,7 +32,6 @@ function showText(demos: Map<string, Mounted>): void {
   }
   page.replaceChildren(text);
   document.title = template.dataset.title!;
-  watchWidths(page);
 }
 
 function showContents(list: HTMLElement): void {
@@ -63,8 +61,7 @@ export function shell(demos: Map<string, Mounted>): void {
   });
   const languages = attribute(html('div', { class: 'languages', role: 'group' }, ...switches), 'aria-label', { en: 'Language', zh: '语言' });
   const home = label(html('a', { href: '#page', class: 'home' }), { en: 'Q-Guided Flow', zh: 'Q 引导流' });
-  const skip = label(html('a', { href: '#page', class: 'skip' }), { en: 'Skip to the text', zh: '跳到正文' });
-  document.querySelector('.bar')!.append(skip, home, languages, themeButton());
+  document.querySelector('.bar')!.append(home, languages, themeButton());
 
   const list = html('ol');
   const wide = matchMedia('(min-width: 1240px)');
@@ -85,13 +82,8 @@ export function shell(demos: Map<string, Mounted>): void {
   let worn: ReturnType<typeof wear>;
   addEventListener('beforeprint', () => {
     worn = wear('light');
-    document.documentElement.dataset.paper = '';
-    demos.forEach(({ figure }) => figure.dispatchEvent(new Event('beforeprint')));
+    demos.forEach(({ figure }) => figure.dispatchEvent(new Event('redraw')));
   });
-  addEventListener('afterprint', () => {
-    delete document.documentElement.dataset.paper;
-    wear(worn);
-    demos.forEach(({ figure }) => figure.dispatchEvent(new Event('afterprint')));
-  });
+  addEventListener('afterprint', () => wear(worn));
 }
 

@@ -36,7 +36,15 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:  # one per kind of damage
+    except (
+        OSError,
+        KeyError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        OverflowError,
+        SystemError,
+    ) as error:  # one per kind of damage
         raise UserError(f"{path}: cannot be read, it is truncated or no HDF5 file ({error})") from error
 
 
@@ -60,19 +68,19 @@ def survey(path: Path, room: Room) -> None:
     """Count everything in a file that another library is to read. Raises UserError as `_item` and `_read` do."""
     import h5py
 
-    def link(name: str, found: object) -> None:
-        if isinstance(found, h5py.ExternalLink):
-            raise UserError(f"{path}: {name!r} is a link into another file")
+    def fault(name: str, found: object) -> str | None:  # what a visitor returns ends the visit; it must not raise
+        return f"{name!r} is a link into another file" if isinstance(found, h5py.ExternalLink) else None
 
-    def visit(name: str, found: Any) -> None:
-        if isinstance(found, h5py.Dataset):
-            if found.external or found.is_virtual:
-                raise UserError(f"{path}: {name!r} has no numbers of its own in the file")
-            room.take((found.size or 0) * found.dtype.itemsize, name)
-
+    arrays: list[tuple[str, Any]] = []
     with opened(path) as file:
-        file.visititems_links(link)
-        file.visititems(visit)
+        if wrong := file.visititems_links(fault):
+            raise UserError(f"{path}: {wrong}")
+        file.visititems(lambda name, found: arrays.append((name, found)))
+        for name, found in arrays:
+            if isinstance(found, h5py.Dataset):
+                if found.external or found.is_virtual:
+                    raise UserError(f"{path}: {name!r} has no numbers of its own in the file")
+                room.take((found.size or 0) * found.dtype.itemsize, name)
 
 
 def _array(group, key: str, room: Room) -> np.ndarray:
@@ -130,6 +138,13 @@ def _states(group, key: str, room: Room, keys: Sequence[str]) -> np.ndarray:
     return beside([_array(found, name, room) for name in names], f"{room}: {found.name}")
 
 
+def _followed(states: np.ndarray, following: np.ndarray, where: str) -> np.ndarray:
+    """States [T, S] and the one after the last, [T + 1, S]. Raises UserError if the two are not of one shape."""
+    if states.shape != following.shape or not states.ndim:
+        raise UserError(f"{where}: obs has shape {list(states.shape)}, next_obs {list(following.shape)}")
+    return np.concatenate([states, following[-1:]])
+
+
 def d4rl(file, room: Room, keys: Sequence[str]) -> Arrays:
     """Flat rows; `terminals` end the task, `timeouts` cut it off, `next_observations` only in some sets."""
     rows = {key: _array(file, key, room) for key in RANKS if key in file and key != "observations"}
@@ -145,7 +160,7 @@ def robomimic(file, room: Room, keys: Sequence[str]) -> Iterator[Episode]:
             raise UserError(f"{room}: {demo.name}: missing key 'obs'; make it with robomimic's dataset_states_to_obs")
         observations = _states(demo, "obs", room, keys)
         if "next_obs" in demo:
-            observations = np.concatenate([observations, _states(demo, "next_obs", room, keys)[-1:]])
+            observations = _followed(observations, _states(demo, "next_obs", room, keys), f"{room}: {demo.name}")
         ended = _last(demo, "dones", room)
         yield Episode(observations, actions, rewards, ended)
 

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from qgf.data.episodes import Episode, arrays_of
+from qgf.data.episodes import Episode, arrays_of, beside
 from qgf.data.layout import Arrays
 from qgf.errors import UserError
 from qgf.files import Room, read_json, real_size
@@ -43,7 +43,7 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
             raise UserError(f"{path}: feature {name!r} is {features[name]['dtype']}, expected numbers")
     optional = [name for name in ("next.reward", "next.success") if name in features]
     table = _table(path, [*names, "action", "episode_index", "frame_index", *optional])
-    return arrays_of(_episodes(table, names), str(path))
+    return arrays_of(_episodes(table, names, path), str(path))
 
 
 class Info(msgspec.Struct):
@@ -86,9 +86,19 @@ def _table(path: Path, columns: list[str]) -> dict[str, np.ndarray]:
         except (pyarrow.ArrowException, OSError, ValueError) as error:  # UnicodeDecodeError: of a column's name
             raise UserError(f"{file}: cannot be read, it is truncated or no parquet ({_first(error)})") from error
         parts.append({name: _column(part[name], f"{file}: column {name!r}") for name in columns})
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in columns}
+    joined = {name: _joined([part[name] for part in parts], f"{path}: column {name!r}") for name in columns}
+    for name in ("frame_index", "episode_index"):
+        if joined[name].ndim > 1:
+            raise UserError(f"{path}: column {name!r} holds vectors, expected numbers")
     order = np.lexsort((joined["frame_index"], joined["episode_index"]))
     return {name: x[order] for name, x in joined.items()}
+
+
+def _joined(parts: list[np.ndarray], where: str) -> np.ndarray:
+    """The rows of all files. Raises UserError if their vectors are of several sizes."""
+    if len(shapes := {part.shape[1:] for part in parts}) > 1:
+        raise UserError(f"{where} has other shapes in other files ({', '.join(str(list(x)) for x in sorted(shapes))})")
+    return np.concatenate(parts)
 
 
 def _declared(metadata: Any, columns: Collection[str]) -> int:
@@ -114,9 +124,9 @@ def _column(column: Any, where: str) -> np.ndarray:
     return rows
 
 
-def _episodes(table: dict[str, np.ndarray], names: list[str]) -> Iterator[Episode]:
+def _episodes(table: dict[str, np.ndarray], names: list[str], path: Path) -> Iterator[Episode]:
     vectors = lambda x: x.reshape(len(x), -1)
-    states = np.concatenate([vectors(table[name]) for name in names], axis=1)
+    states = beside([table[name] for name in names], str(path))
     first = np.flatnonzero(np.diff(table["episode_index"], prepend=-1))
     for rows in map(slice, first, [*first[1:], len(states)]):
         success = table["next.success"][rows].astype(bool).ravel() if "next.success" in table else None

@@ -13,7 +13,7 @@ from qgf.data.episodes import Episode, arrays_of, beside
 from qgf.data.layout import Arrays
 from qgf.data.readers.hdf5 import survey
 from qgf.errors import UserError
-from qgf.files import Room
+from qgf.files import Room, small
 
 
 def reads(path: Path) -> bool:
@@ -31,6 +31,8 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
         raise UserError(f"{path}: Minari datasets need minari: pip install 'qgf[minari]'") from None
     folder = path / "data" if (path / "data" / "metadata.json").is_file() else path
     room = Room.of(folder)
+    for file in folder.rglob("*.json"):
+        small(file)
     for file in folder.glob("*.hdf5"):
         survey(file, room)
     try:
@@ -38,12 +40,16 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
         return arrays_of([_episode(episode, path, keys) for episode in dataset.iterate_episodes()], str(path))
     except (
         OSError,
-        ValueError,
-        KeyError,
-        TypeError,
+        ArithmeticError,
         AssertionError,
+        AttributeError,
         ImportError,
-    ) as error:  # minari checks by assertion
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        SystemError,
+    ) as error:  # fmt: skip; minari does not check what it reads
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: cannot be read as a Minari dataset ({type(error).__name__}: {first})") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 from qgf.data.episodes import Episode, arrays_of, beside
 from qgf.data.layout import Arrays
 from qgf.errors import UserError
-from qgf.files import Room
+from qgf.files import Room, real_size, small
 
 STATES = ("obs", "state", "keypoint")
 """The arrays taken as observations if none are named: the first of these that is there."""
@@ -37,12 +38,23 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     except ImportError:
         raise UserError(f"{path}: replay buffers need zarr: pip install 'qgf[zarr]'") from None
     room, wanted = Room.of(path), {*keys, *STATES, *OTHERS}
+    for file in (file for name in (".z*", "zarr.json") for file in path.rglob(name)):
+        small(file)
     try:
         root: Any = zarr.open_group(str(path), mode="r")
         group = root["data"]
         data = {name: _read(group[name], name, room) for name in wanted if name in group}
         ends = _read(root["meta/episode_ends"], "meta/episode_ends", room)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, AttributeError, NotImplementedError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        AttributeError,
+        NotImplementedError,
+        SystemError,
+    ) as error:  # fmt: skip; zarr and its codecs raise these
         first = (str(error).splitlines() or [""])[0]
         raise UserError(f"{path}: not a replay buffer ({type(error).__name__}: {first})") from error
     data = {name: x for name, x in data.items() if 1 <= x.ndim <= 2}
@@ -67,9 +79,17 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     return arrays_of(episodes, str(path))
 
 
+SPARE = 2**16
+"""Bytes that a chunk's file may have beside its numbers."""
+
+
 def _read(array, name: str, room: Room) -> np.ndarray:
     """An array that is numbers, and that there is memory for."""
     if not hasattr(array, "nbytes") or array.dtype.kind not in "biuf":
         raise UserError(f"{room}: data/{name} is no array of numbers")
-    room.take(array.nbytes, name)
+    most = max(array.nbytes, math.prod(array.chunks) * array.dtype.itemsize)
+    room.take(most, name)
+    for file in (room.path / array.path).rglob("*"):
+        if not file.is_dir() and real_size(file) > 2 * most + SPARE:
+            raise UserError(f"{file}: is larger than what it is a part of")
     return np.asarray(array)
