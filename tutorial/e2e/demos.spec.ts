@@ -124,7 +124,7 @@ for (const id of DEMOS) {
         const title = await figure.locator('h3').textContent();
         // Not click(), which scrolls to where the sticky bar would be without sticking.
         const chinese = (await page.getByRole('button', { name: '中文' }).boundingBox())!;
-        await page.mouse.click(chinese.x + 5, chinese.y + 5);
+        await page.mouse.click(chinese.x + chinese.width / 2, chinese.y + chinese.height / 2);
         await expect(page.locator('html')).toHaveAttribute('lang', 'zh-Hans');
         expect(await figure.locator('h3').textContent()).not.toBe(title);
         expect(Math.abs((await top()) - before)).toBeLessThan(40);

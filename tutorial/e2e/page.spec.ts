@@ -17,6 +17,30 @@ const violations = (page: Page): Promise<string[]> =>
       .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 160)).join(' | ')}`);
   });
 
+/** What is wider than its place, and neither fades nor can be reached by the Tab key. */
+const cut = (page: Page): Promise<string[]> =>
+  page.$$eval('.formula, .table, pre', (elements) =>
+    elements
+      .filter((element) => element.scrollWidth > element.clientWidth + 1 !== ((element as HTMLElement).tabIndex === 0 && element.hasAttribute('data-wide')))
+      .map((element) => element.textContent.slice(0, 60)),
+  );
+
+/** The demos whose picture is not in sight beside their last control: neither short enough nor pinned. */
+const apart = (page: Page): Promise<string[]> =>
+  page.$$eval('figure.demo', (figures) =>
+    figures.flatMap((figure) => {
+      const stages = figure.querySelector('.stages')!;
+      const pinned = stages.getAttribute('data-pin') === 'all' ? stages : stages.firstElementChild;
+      const controls = [...figure.querySelectorAll('.playback, .controls')].map((one) => one.getBoundingClientRect()).filter(({ height }) => height > 0);
+      if (!pinned || !controls.length) return [];
+      const picture = pinned.getBoundingClientRect();
+      const free = innerHeight - document.querySelector('.bar')!.getBoundingClientRect().height;
+      const whole = Math.max(...controls.map(({ bottom }) => bottom)) - picture.top;
+      const stuck = getComputedStyle(pinned).position === 'sticky' && picture.height < 0.75 * free;
+      return whole <= free || stuck ? [] : [`${figure.id}: ${Math.round(whole)} of ${Math.round(free)}, picture ${Math.round(picture.height)}`];
+    }),
+  );
+
 for (const lang of ['en', 'zh']) {
   test.describe(lang, () => {
     test.use({ viewport: { width: 375, height: 740 }, colorScheme: 'dark' });
@@ -25,6 +49,10 @@ for (const lang of ['en', 'zh']) {
       const page = await open('', lang);
       await page.evaluate(() => document.querySelectorAll('figure').forEach((figure) => figure.dispatchEvent(new Event('redraw'))));
       expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(375);
+      expect(await cut(page)).toEqual([]);
+      expect(await apart(page)).toEqual([]);
+      expect(await page.$$eval('input[type=range]', (inputs) => inputs.filter((input) => !(input as HTMLInputElement).labels!.length && !input.ariaLabel).length)).toBe(0);
+      expect(await page.$$eval('.slider input', (inputs) => inputs.filter((input) => (input as HTMLInputElement).labels!.length !== 1).length)).toBe(0);
       await page.evaluate(axe);
       expect(await violations(page), 'phone, dark').toEqual([]);
       await page.setViewportSize({ width: 1200, height: 1000 });
@@ -93,4 +121,32 @@ test('off screen nothing plays', async ({ open }) => {
   const value = await scrub.inputValue();
   await page.waitForTimeout(200);
   expect(await scrub.inputValue()).toBe(value);
+});
+
+test.describe('by finger', () => {
+  test.use({ viewport: { width: 375, height: 740 }, hasTouch: true, contextOptions: { reducedMotion: 'reduce' } });
+  test('a swipe over a slider scrolls and changes nothing; a tap places a handle', async ({ open }) => {
+    const page = await open('#d1?');
+    const slider = page.locator('#d1 .slider input').first();
+    await slider.evaluate((element) => element.scrollIntoView({ block: 'center', behavior: 'instant' }));
+    const [value, top] = [await slider.inputValue(), await page.evaluate(() => scrollY)];
+    const box = (await slider.boundingBox())!;
+    const client = await page.context().newCDPSession(page);
+    const touch = (type: 'touchStart' | 'touchMove' | 'touchEnd', y?: number) =>
+      client.send('Input.dispatchTouchEvent', { type, touchPoints: y === undefined ? [] : [{ x: box.x + 0.8 * box.width, y }] });
+    const middle = box.y + box.height / 2;
+    await touch('touchStart', middle);
+    for (let i = 1; i <= 10; i++) await touch('touchMove', middle - 20 * i);
+    await touch('touchEnd');
+    await expect.poll(() => page.evaluate(() => scrollY)).toBeGreaterThan(top + 100);
+    expect(await slider.inputValue()).toBe(value);
+
+    const plot = page.locator('#d1 .plot').first();
+    await plot.evaluate((element) => element.scrollIntoView({ block: 'center', behavior: 'instant' }));
+    const knob = page.locator('#d1 .handle').first();
+    const before = await knob.getAttribute('aria-valuetext');
+    const picture = (await plot.boundingBox())!;
+    await page.touchscreen.tap(picture.x + 0.3 * picture.width, picture.y + 0.6 * picture.height);
+    await expect(knob).not.toHaveAttribute('aria-valuetext', before!);
+  });
 });

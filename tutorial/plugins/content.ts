@@ -23,6 +23,9 @@ const isShort = (tex: string): boolean => tex.replace(/\\(mathbb|mathcal|mathrm|
 /** No line breaks here. */
 const GLUE = '\u2060';
 
+/** Statements side by side are formulas of their own, so that they stand below one another where it is narrow. */
+const pieces = (tex: string): string[] => tex.split(/\\qquad|(?=\\quad\\Longrightarrow)/);
+
 const { escapeHtml } = createMarkdown().utils;
 
 const formula = (tex: string, display: boolean) =>
@@ -66,7 +69,7 @@ function displayMath(md: MarkdownIt): void {
     { alt: ['paragraph', 'blockquote', 'list'] },
   );
   md.renderer.rules.display = (tokens, i) =>
-    `<div class="formula" tabindex="0" role="group">${formula(tokens[i]!.content, true)}</div>\n`;
+    `<div class="formula">${pieces(tokens[i]!.content).map((tex) => formula(tex, true)).join('')}</div>\n`;
 }
 
 /** `::demo{d4}` on its own line becomes the place where the demo is mounted, `::results{}` that of the results. */
@@ -138,9 +141,7 @@ function punctuation(md: MarkdownIt): void {
 export function render(markdown: string, results = ''): Page {
   const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(slots).use(callouts).use(punctuation);
   md.renderer.rules.results = () => results;
-  const fence = md.renderer.rules.fence!;
-  md.renderer.rules.fence = (...rule) => fence(...rule).replace('<pre>', '<pre tabindex="0">');
-  md.renderer.rules.table_open = () => '<div class="table" tabindex="0" role="group"><table>\n';
+  md.renderer.rules.table_open = () => '<div class="table"><table>\n';
   md.renderer.rules.table_close = () => '</table></div>\n';
   const tokens = md.parse(markdown.replace(BROKEN_LINE, '$1'), {});
   const all = tokens.flatMap((token) => [token, ...(token.children ?? [])]);

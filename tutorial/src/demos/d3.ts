@@ -32,6 +32,12 @@ const look = memo(() => ({
   ),
 }));
 
+/** In the picture. */
+const SIGNS: Record<Exclude<Zone, 'near'>, Text> = {
+  gap: { en: 'few data', zh: '数据稀少' },
+  outside: { en: 'no data', zh: '没有数据' },
+};
+/** Beside 'data nearby'. */
 const BADGES: Record<Zone, Text> = {
   near: { en: 'many', zh: '有' },
   gap: { en: 'few', zh: '稀少' },
@@ -131,8 +137,8 @@ export default defineDemo({
     plane.line([here, [clean.a, 1], clean.on], { role: 'qgf', dash: [5, 4] });
     plane.text([-2, raised(-2)[1]], '*p*_1', { role: 'muted', align: 'center', dy: -9 });
     const [gap] = gaps;
-    plane.text([(gap![0] + gap![1]) / 2, CEILING + 0.2], BADGES.gap, { role: 'muted', align: 'center', dy: 18, size: 12 });
-    plane.text([(near.at(-1)![1] + DOMAIN[1]) / 2, CEILING + 0.2], BADGES.outside, { role: 'muted', align: 'center', dy: 18, size: 12 });
+    plane.text([(gap![0] + gap![1]) / 2, CEILING + 0.2], SIGNS.gap, { role: 'muted', align: 'center', dy: 18, size: 12 });
+    plane.text([(near.at(-1)![1] + DOMAIN[1]) / 2, CEILING + 0.2], SIGNS.outside, { role: 'muted', align: 'center', dy: 18, size: 12 });
     plane.text(here, '*a*_t', { role: 'ood', dx: 17, dy: 18 });
     plane.text([DOMAIN[1] - 0.2, here[1]], '*t*', { role: 'muted', align: 'center', dy: -19 });
     plane.text(clean.on, '*â*_1', { role: 'qgf', align: 'center', dy: -14 });

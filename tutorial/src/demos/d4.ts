@@ -157,7 +157,7 @@ export default defineDemo({
     stage: 'race' as const,
     role: guide,
     label: { en: 'fooled', zh: '上当' },
-    at: ({ by }: Model): Point | undefined => (by[guide] ? [3.65, floor(i + 1) + 0.78] : undefined),
+    at: ({ by }: Model): Point | undefined => (by[guide] ? [3.3, floor(i + 1) + 0.78] : undefined),
     value: (m: Model) => m.by[guide]!.fooled,
     format: percent,
   })),

@@ -3,6 +3,7 @@
 import { html } from './dom';
 import { label, type Text } from './i18n';
 import { holds, showNumber, type AnyState, type ChoiceParam, type NumberParam, type Params, type ToggleParam, type Value } from './params';
+import { passable } from './reach';
 import { ROLES, swatch, type Role } from './roles';
 
 /** Shows `value` in the control. */
@@ -20,13 +21,14 @@ function slider(key: string, param: NumberParam, change: Change): Control {
   const input = html('input', { type: 'range', min: param.min, max: param.max, step: param.step, name: key });
   const output = html('output', { 'data-key': `${key}-control`, 'aria-live': 'off' });
   input.addEventListener('input', () => change(input.valueAsNumber));
+  passable(input, change);
   input.addEventListener('keydown', (event) => {
     if (!event.shiftKey || !event.key.startsWith('Arrow')) return;
     const sign = event.key === 'ArrowRight' || event.key === 'ArrowUp' ? 1 : -1;
     change(input.valueAsNumber + sign * 10 * param.step);
     event.preventDefault();
   });
-  const element = html('label', { class: 'slider' }, label(html('span'), param.label), output, input);
+  const element = html('label', { class: 'slider' }, label(html('span'), param.label), input, output);
   const sync: Sync = (value, state) => {
     element.hidden = !holds(param.when, state);
     const shown = showNumber(param, Number(value));

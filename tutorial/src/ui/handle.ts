@@ -12,6 +12,12 @@ import type { Stage } from './stage';
 export interface Handle {
   /** Follows the state. */
   update(model: unknown, state: AnyState): void;
+  /** Whether it lives in this element and is to be seen. */
+  within(element: HTMLElement): boolean;
+  /** From a pointer, in pixels; along the one way it can move if there is only one. */
+  distance(event: PointerEvent): number;
+  /** Moves under a pointer. */
+  place(event: PointerEvent): void;
 }
 
 const COARSE = 10;
@@ -30,6 +36,8 @@ export function handle(
   stage: Stage,
   state: () => AnyState,
   set: (patch: AnyState) => void,
+  /** Of several with the same name. */
+  ordinal?: number,
 ): Handle {
   const keys = [spec.x, spec.y].filter((key) => key !== undefined);
   const param = (key: string) => params[key] as NumberParam;
@@ -50,7 +58,8 @@ export function handle(
     svg('circle', { class: 'halo', r: 13 }),
     svg('path', { class: 'knob', d: markerPath(spec.role, 150) }),
   );
-  attribute(knob, 'aria-label', spec.label);
+  const name = typeof spec.label === 'string' ? { en: spec.label, zh: spec.label } : spec.label;
+  attribute(knob, 'aria-label', ordinal ? { en: `${name.en}, panel ${ordinal}`, zh: `${name.zh}，第 ${ordinal} 格` } : name);
   stage.overlay.append(knob);
 
   const point = (): Point => [spec.x ? Number(state()[spec.x]) : 0, spec.y ? Number(state()[spec.y]) : 0];
@@ -78,6 +87,8 @@ export function handle(
     grip = undefined;
   });
   knob.addEventListener('pointercancel', () => (grip = undefined));
+  // The click that ends a drag is no tap on the picture.
+  knob.addEventListener('click', (event) => event.stopPropagation());
 
   knob.addEventListener('keydown', (event) => {
     const [x, y] = point();
@@ -95,11 +106,19 @@ export function handle(
     event.preventDefault();
   });
 
+  let pixels: Point = [0, 0];
   return {
+    within: (element) => element.contains(knob) && !knob.hasAttribute('hidden'),
+    distance(event) {
+      const box = stage.overlay.getBoundingClientRect();
+      const [dx, dy] = [event.clientX - box.left - pixels[0], event.clientY - box.top - pixels[1]];
+      return Math.hypot(spec.x ? dx : 0, spec.y ? dy : 0);
+    },
+    place: (event) => moveTo(stage.locate(event)),
     update(model, state) {
       knob.toggleAttribute('hidden', !holds(spec.when, state));
       const at = spec.at ? spec.at(model, state) : point();
-      const [x, y] = stage.place(at);
+      const [x, y] = (pixels = stage.place(at));
       knob.setAttribute('transform', `translate(${x} ${y})`);
       const named = keys.map((key) => `${plain(t(param(key).label))} ${showNumber(param(key), Number(state[key]))}`);
       knob.setAttribute('aria-valuenow', String(state[first]));

@@ -4,8 +4,8 @@ import { invalidate } from './clock';
 import { button, controls } from './controls';
 import type { AnyDemo, DemoSpec, HandleSpec, NoteSpec, ReadoutSpec, StageSpec } from './demo';
 import { html } from './dom';
-import { handle } from './handle';
-import { label, onLang } from './i18n';
+import { handle, type Handle } from './handle';
+import { label, onLang, t, type Text } from './i18n';
 import { snap, type AnyState, type Params } from './params';
 import type { Pen } from './pen';
 import { playback } from './playback';
@@ -22,6 +22,7 @@ export interface Mounted {
 
 const COPY = { en: 'Copy link', zh: '复制链接' };
 const COPIED = { en: 'Copied', zh: '已复制' };
+const IN_BAR = { en: 'It is in the address bar', zh: '链接在地址栏里' };
 
 export function mount(demo: AnyDemo): Mounted {
   const params: Params = demo.params;
@@ -46,8 +47,16 @@ export function mount(demo: AnyDemo): Mounted {
   const stages = Object.entries<StageSpec<unknown>>(demo.stages).map(([name, spec]) => [name, new Stage(spec, () => onScreen && redraw())] as const);
   const stage = (name: string) => stages.find(([known]) => known === name)![1];
   const handles = ((demo.handles ?? []) as HandleSpec<AnyState, unknown, string>[]).flatMap((spec) =>
-    [spec.stage].flat().map((name) => handle(spec, params, stage(name), () => state, set)),
+    [spec.stage].flat().map((name, i, all) => handle(spec, params, stage(name), () => state, set, all.length > 1 ? i + 1 : undefined)),
   );
+  // A tap places the nearest handle, for those who cannot drag.
+  for (const [, { element }] of stages) {
+    element.querySelector('.plot')!.addEventListener('click', (event) => {
+      const near = handles.filter(({ within }) => within(element)).map((one) => [one.distance(event as PointerEvent), one] as const);
+      const [, nearest] = near.reduce((best, other) => (other[0] < best[0] ? other : best), [Infinity, undefined] as const as readonly [number, Handle | undefined]);
+      nearest?.place(event as PointerEvent);
+    });
+  }
   const notes = ((demo.notes ?? []) as NoteSpec<AnyState, unknown, string>[]).map((spec) => note(spec, stage(spec.stage)));
   const numbers = readouts((demo.readouts ?? []) as ReadoutSpec<AnyState, unknown>[]);
   const panel = controls(demo.id, params, set);
@@ -69,9 +78,16 @@ export function mount(demo: AnyDemo): Mounted {
   const copy = button(COPY, () => {
     const link = new URL(linkOf(demo, state), location.href).href;
     history.replaceState(null, '', link);
-    void navigator.clipboard?.writeText(link).catch(() => undefined);
-    copied.textContent = '';
-    label(copied, COPIED);
+    const say = (text: Text) => {
+      copied.textContent = t(text);
+      window.setTimeout(() => (copied.textContent = ''), 3000);
+    };
+    // Outside https and this machine there is no clipboard; the address bar holds the link in any case.
+    const written = navigator.clipboard?.writeText(link) ?? Promise.reject(new Error('no clipboard'));
+    written.then(
+      () => say(COPIED),
+      () => say(IN_BAR),
+    );
   });
   const copied = html('span', { class: 'copied', role: 'status' });
 
@@ -81,7 +97,7 @@ export function mount(demo: AnyDemo): Mounted {
     { class: 'demo', id: demo.id, tabindex: -1, 'aria-labelledby': `${demo.id}-title` },
     html('div', { class: 'head' }, heading, html('div', { class: 'tools' }, copied, copy, reset)),
     ...(body ? [body] : []),
-    html('div', { class: 'stages', style: `--wide: ${demo.columns?.wide ?? 1}; --narrow: ${demo.columns?.narrow ?? 1}` }, ...stages.map(([, { element }]) => element)),
+    html('div', { class: 'stages', 'data-pin': stages.length === 1 || (demo.columns?.narrow ?? 1) > 1 ? 'all' : 'first', style: `--wide: ${demo.columns?.wide ?? 1}; --narrow: ${demo.columns?.narrow ?? 1}` }, ...stages.map(([, { element }]) => element)),
     ...(film ? [film.element] : []),
     html('div', { class: 'controls' }, ...panel.elements, ...(buttons.length ? [html('div', { class: 'buttons' }, ...buttons)] : [])),
     numbers.element,
@@ -114,6 +130,13 @@ export function mount(demo: AnyDemo): Mounted {
   onTheme(() => onScreen && invalidate(redraw));
   // Draws at once, on screen or not: for paper, and for whoever measures.
   figure.addEventListener('redraw', redraw);
+  for (const [event, yes] of [['beforeprint', true], ['afterprint', false]] as const) {
+    figure.addEventListener(event, () => {
+      if (film) film.finish(yes);
+      stages.forEach(([, one]) => one.fit());
+      redraw();
+    });
+  }
 
   return {
     figure,

@@ -4,6 +4,7 @@ import { pause, play, reducedMotion } from './clock';
 import { html, svg } from './dom';
 import { attribute, lang, onLang, t, type Text } from './i18n';
 import type { AnyState, NumberParam, Params, PlayheadParam } from './params';
+import { passable } from './reach';
 
 const ICONS = {
   restart: 'M4,3V15M15,3L7,9L15,15Z',
@@ -29,6 +30,8 @@ export interface Playback {
   sync(state: AnyState): void;
   /** Off screen nothing moves. */
   visible(yes: boolean): void;
+  /** The last frame, for paper; `false` goes back to where it was. */
+  finish(yes: boolean): void;
   stop(): void;
   restart(): void;
 }
@@ -47,6 +50,7 @@ export function playback(
   const steps = (of: AnyState) =>
     typeof param.steps === 'number' ? param.steps : Number(of[param.steps] ?? (params[param.steps] as NumberParam).value);
   let [running, seen, started] = [false, false, false];
+  let kept = 1;
 
   const tick = (seconds: number) => {
     const next = now() + seconds / param.seconds;
@@ -89,6 +93,7 @@ export function playback(
   onLang(nameToggle);
   const scrub = attribute(html('input', { type: 'range', min: 0, max: 1, step: 'any', name: key }), 'aria-label', param.label);
   scrub.addEventListener('input', () => seek(scrub.valueAsNumber));
+  passable(scrub, seek);
   scrub.addEventListener('keydown', (event) => {
     const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
     if (by === undefined) return;
@@ -126,6 +131,10 @@ export function playback(
       }
       if (running && seen) play(tick);
       else pause(tick);
+    },
+    finish(yes) {
+      if (yes) kept = now();
+      drift({ [key]: yes ? 1 : kept });
     },
     stop: () => run(false),
     restart,

@@ -2,7 +2,7 @@
 
 import type { NoteSpec, ReadoutSpec } from './demo';
 import { html } from './dom';
-import { label, lang, t } from './i18n';
+import { label, lang, onLang, t } from './i18n';
 import { plain } from './markup';
 import { fixed, type AnyState } from './params';
 import { swatch } from './roles';
@@ -39,6 +39,10 @@ export function readouts(specs: readonly ReadoutSpec<AnyState, unknown>[]): Read
     return html('div', { class: 'card' }, ...title, ...rows);
   });
   const voice = html('p', { class: 'voice', role: 'status' });
+  onLang(() => {
+    voice.textContent = '';
+    for (const item of shown) item.said = '';
+  });
   let timer = 0;
   const speak = () => {
     const changed = shown.filter(({ output, said }) => output.textContent !== said);
@@ -48,9 +52,11 @@ export function readouts(specs: readonly ReadoutSpec<AnyState, unknown>[]): Read
   return {
     element: html('div', { class: 'readouts' }, ...cards, voice),
     update(model, state) {
-      for (const { reading, output } of shown) {
-        const text = show(reading, model, state);
-        if (output.textContent !== text) output.textContent = text;
+      for (const item of shown) {
+        const text = show(item.reading, model, state);
+        if (item.output.textContent !== text) item.output.textContent = text;
+        // What stands there before anything was changed needs no saying.
+        if (item.said === '') item.said = text;
       }
     },
     announce() {

@@ -63,6 +63,7 @@ export function swatch(role: Role): SVGSVGElement {
 /** The colours of the theme that the page wears at the moment. */
 export function palette(): Palette {
   const probe = document.body.appendChild(document.createElement('span'));
+  probe.style.setProperty('forced-color-adjust', 'none');
   const colour = (role: string) => {
     probe.style.color = `var(--${role})`;
     return getComputedStyle(probe).color;

@@ -4,6 +4,7 @@ import { html } from './dom';
 import { attribute, chosenLang, label, LANGS, lang, onLang, setLang, type Lang, type Text } from './i18n';
 import type { Mounted } from './mount';
 import { themeButton, wear } from './theme';
+import { watchWidths } from './reach';
 import { setSearch, splitLink } from './urlState';
 
 const CONTENTS: Text = { en: 'Contents', zh: '目录' };
@@ -32,6 +33,7 @@ function showText(demos: Map<string, Mounted>): void {
   }
   page.replaceChildren(text);
   document.title = template.dataset.title!;
+  watchWidths(page);
 }
 
 function showContents(list: HTMLElement): void {
@@ -61,7 +63,8 @@ export function shell(demos: Map<string, Mounted>): void {
   });
   const languages = attribute(html('div', { class: 'languages', role: 'group' }, ...switches), 'aria-label', { en: 'Language', zh: '语言' });
   const home = label(html('a', { href: '#page', class: 'home' }), { en: 'Q-Guided Flow', zh: 'Q 引导流' });
-  document.querySelector('.bar')!.append(home, languages, themeButton());
+  const skip = label(html('a', { href: '#page', class: 'skip' }), { en: 'Skip to the text', zh: '跳到正文' });
+  document.querySelector('.bar')!.append(skip, home, languages, themeButton());
 
   const list = html('ol');
   const wide = matchMedia('(min-width: 1240px)');
@@ -82,8 +85,13 @@ export function shell(demos: Map<string, Mounted>): void {
   let worn: ReturnType<typeof wear>;
   addEventListener('beforeprint', () => {
     worn = wear('light');
-    demos.forEach(({ figure }) => figure.dispatchEvent(new Event('redraw')));
+    document.documentElement.dataset.paper = '';
+    demos.forEach(({ figure }) => figure.dispatchEvent(new Event('beforeprint')));
   });
-  addEventListener('afterprint', () => wear(worn));
+  addEventListener('afterprint', () => {
+    delete document.documentElement.dataset.paper;
+    wear(worn);
+    demos.forEach(({ figure }) => figure.dispatchEvent(new Event('afterprint')));
+  });
 }
 

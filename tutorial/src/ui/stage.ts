@@ -61,7 +61,7 @@ export class Stage<M = unknown> {
   }
 
   /** Gives the canvas the size that its place allows. True if that changed it, and so cleared it. */
-  private fit(): boolean {
+  fit(): boolean {
     const { spec, canvas } = this;
     const width = Math.max(canvas.parentElement!.clientWidth, 120);
     const small = width < NARROW;

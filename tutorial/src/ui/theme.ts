@@ -19,6 +19,24 @@ function changed(): void {
   listeners.forEach((listener) => listener());
 }
 
+const KEY = 'qgf-theme';
+/** Pages from disk and private windows may have no storage. */
+function stored(): Theme | undefined {
+  try {
+    const known = localStorage.getItem(KEY);
+    return known === 'light' || known === 'dark' ? known : undefined;
+  } catch {
+    return undefined;
+  }
+}
+function store(theme: Theme): void {
+  try {
+    localStorage.setItem(KEY, theme);
+  } catch {
+    // Then it lasts as long as the page.
+  }
+}
+
 /** The theme on screen. */
 const theme = (): Theme =>
   (document.documentElement.dataset.theme as Theme | undefined) ?? (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
@@ -37,6 +55,12 @@ matchMedia('(prefers-color-scheme: dark)').addEventListener('change', changed);
 
 export function themeButton(): HTMLButtonElement {
   const button = attribute(html('button', { type: 'button', class: 'theme' }), 'aria-label', { en: 'Light or dark', zh: '切换明暗' });
-  button.addEventListener('click', () => wear(theme() === 'dark' ? 'light' : 'dark'));
+  button.addEventListener('click', () => {
+    const next: Theme = theme() === 'dark' ? 'light' : 'dark';
+    wear(next);
+    store(next);
+  });
+  const known = stored();
+  if (known) wear(known);
   return button;
 }
