@@ -8,9 +8,11 @@ from rliable import library, metrics
 
 from qgf.errors import UserError
 from qgf.statistics import (
+    bootstrap,
     iqm,
     mcnemar,
     mean,
+    paired_permutation,
     probability_of_improvement,
     rates,
     selection_bias,
@@ -199,3 +201,39 @@ def test_an_arm_that_is_always_better_is_chosen_and_hardly_flattered():
     assert selection_bias(arms, splits=10) == 0
     with pytest.raises(UserError, match="halves of the episodes are compared, got 1"):
         selection_bias(np.ones((2, 1)))
+
+
+def test_the_bootstrap_of_a_mean():
+    """Against scipy's percentile interval, and against what it says it does: 95 % of intervals hold the mean."""
+    x = np.random.default_rng(0).gamma(2, 5, 60)
+    wanted = scipy.stats.bootstrap((x,), np.mean, method="percentile", rng=np.random.default_rng(1)).confidence_interval
+    assert_allclose(bootstrap(x), wanted, rtol=0.01)
+    assert bootstrap(x) == bootstrap(x) and bootstrap([3, 3, 3]) == (3, 3)
+    assert np.isnan(bootstrap([1.0])).all()
+    many = np.random.default_rng(2).normal(size=(300, 40))
+    held = [low <= 0 <= high for low, high in (bootstrap(row, samples=1000) for row in many)]
+    assert 0.9 < np.mean(held) < 0.98
+
+
+def test_a_permutation_of_pairs():
+    """All 2^n signs by hand, scipy's own test, and no smaller p than its draws can tell."""
+    assert paired_permutation([1, 2, 3], [0, 0, 0]) == 2 / 8  # only +++ and --- are as far
+    assert paired_permutation([1, 2], [1, 2]) == 1
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(0.4, 1, 30), rng.normal(size=30)
+    difference = lambda x, y: np.mean(x - y)
+    wanted = scipy.stats.permutation_test((a, b), difference, permutation_type="samples", rng=1).pvalue
+    assert_allclose(paired_permutation(a, b), wanted, atol=0.015)
+    assert paired_permutation(a, b) == paired_permutation(b, a)
+    assert paired_permutation(a + 9, b) == 1 / 10_001
+    with pytest.raises(UserError, match="the same episodes on both sides, got 2 and 3"):
+        paired_permutation([1, 2], [1, 2, 3])
+
+
+def test_episodes_of_returns_are_drawn_again():
+    """One run of n returns: the interval is the bootstrap's of its mean, whatever the numbers are."""
+    x = np.random.default_rng(0).normal(-200, 30, 50)
+    assert_allclose(stratified_bootstrap(x[None, None], mean), bootstrap(x), rtol=0.01)
+    ragged = np.array([[x, np.append(x[:40], [np.nan] * 10)]]).swapaxes(0, 1)  # two runs of one task
+    low, high = stratified_bootstrap(ragged, mean)
+    assert low < np.nanmean(rates(ragged)) < high

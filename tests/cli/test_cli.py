@@ -71,7 +71,7 @@ BAD_ARRAYS = {
     "NaN observation": (dict(observations=spoil(GOOD["observations"], 7, np.nan)), ["'observations'", "row 7"]),
     "Inf action": (dict(actions=spoil(GOOD["actions"], 9, np.inf)), ["'actions'", "row 9"]),
     "NaN reward": (dict(rewards=spoil(GOOD["rewards"], 11, np.nan)), ["'rewards'", "row 11"]),
-    "action out of range": (dict(actions=spoil(GOOD["actions"], 5, 1.5)), ["'actions'", "[-1, 1]", "row 5"]),
+    "crossed range": (dict(action_low=np.ones(2), action_high=-np.ones(2)), ["'action_low'", "above"]),
     "short episodes": (dict(terminals=np.arange(60) % 4 == 3), ["all 15 episodes", "chunk of 5", "--horizon"]),
     "no rows": ({key: x[:0] for key, x in GOOD.items()}, ["'observations' is empty"]),
 }
@@ -361,7 +361,9 @@ def two_lanes(monkeypatch):
     """Two environment processes are enough, and change no result."""
     make = qgf.environments.vector.make_vector_env
     monkeypatch.setattr(
-        qgf.environments.vector, "make_vector_env", lambda env, horizon, lanes=2: make(env, horizon, min(lanes, 2))
+        qgf.environments.vector,
+        "make_vector_env",
+        lambda env, horizon, lanes=2, *more: make(env, horizon, min(lanes, 2), *more),
     )
 
 
@@ -401,7 +403,7 @@ def test_tune_writes_its_choice_and_every_row_that_it_played(run, two_lanes, cap
 
 def test_tune_starts_no_more_environments_than_it_plays_episodes(run, two_lanes, monkeypatch):
     make, started = qgf.environments.vector.make_vector_env, []
-    record = lambda env, horizon, lanes: started.append(lanes) or make(env, horizon, lanes)
+    record = lambda env, horizon, lanes, *more: started.append(lanes) or make(env, horizon, lanes, *more)
     monkeypatch.setattr(qgf.environments.vector, "make_vector_env", record)
     main(["tune", str(run), "--strength", "0.5", "2", "--rungs", "1", "2", "--episodes", "1"])
     assert started == [2]

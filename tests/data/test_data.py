@@ -62,8 +62,7 @@ FAULTS = {
     "words": (dict(rewards=np.array(["a"] * 15)), ["rewards", "type"]),
     "objects": (dict(observations=np.full((15, 3), None, object)), ["observations", "type object"]),
     "no rows": ({key: x[:0] for key, x in arrays().items()}, ["observations", "empty"]),
-    "action beyond 1": (spoilt("actions", 7, [0.1, 1.5]), ["actions", "row 7", "1.5"]),
-    "action below -1": (spoilt("actions", 3, [-40.0, 0.1]), ["actions", "row 3", "-40"]),
+    "range of one end": (dict(action_low=-np.ones(2)), ["missing key 'action_high'"]),
     **{
         f"{value} in {key}": (spoilt(key, 11, value), [key, "1 rows", "row 11"])
         for key in ("observations", "actions", "rewards", "masks")

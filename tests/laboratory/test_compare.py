@@ -63,7 +63,7 @@ make_vector_env = qgf.environments.vector.make_vector_env
 def few_lanes():
     """Two environment processes are enough, and change no result."""
     with pytest.MonkeyPatch.context() as patch:
-        two = lambda env, horizon, lanes: make_vector_env(env, horizon, 2)
+        two = lambda env, horizon, lanes, *more: make_vector_env(env, horizon, 2, *more)
         patch.setattr(qgf.environments.vector, "make_vector_env", two)
         yield
 
@@ -169,7 +169,7 @@ def test_success_over_the_tuning_tasks_decides_and_held_out_episodes_do_not(agai
     """Strength 2 is the best on task 1 and fails on task 2, 8 is good on both; held out, all is the other way round."""
     odds = {1: {2.0: 0.9, 8.0: 0.7}, 2: {2.0: 0.0, 8.0: 0.8}}
 
-    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None):
+    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule=""):
         scale = policy.calibration
         strength = round(float(policy.weight) * scale.grad_norm / (scale.sigma * (50 * 2) ** 0.5), 4)
         chance = odds[int(env[-4])].get(strength, 0.1)
@@ -292,7 +292,7 @@ from qgf.laboratory.compare import compare
 from qgf.laboratory.study import read_study
 from qgf.pages.study import write_study
 make = qgf.environments.vector.make_vector_env
-qgf.environments.vector.make_vector_env = lambda env, horizon, lanes: make(env, horizon, 2)
+qgf.environments.vector.make_vector_env = lambda env, horizon, lanes, *more: make(env, horizon, 2, *more)
 write_study(compare(read_study(sys.argv[1]), sys.argv[2], sys.argv[3], jobs=2))
 """
 
@@ -466,7 +466,7 @@ strength = [1, 2]
 def test_the_training_is_chosen_too_and_a_loser_is_trained_once(maze_folder, tmp_path, monkeypatch):
     """On tuning episodes of the first training seed; held out, all is the other way round."""
 
-    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None):
+    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule=""):
         wide = all(x.shape[0] != 8 for x in jax.tree.leaves(policy.velocity))
         success = np.full(episodes, wide == (seed == 1))
         zeros = np.zeros(episodes)

@@ -6,10 +6,18 @@ from msgspec.structs import replace
 from numpy.testing import assert_allclose
 
 from qgf.errors import UserError
-from qgf.laboratory.tables import aggregate_table, per_task_table
+from qgf.laboratory.tables import aggregate_table, measures, per_task_table
 from qgf.pages.tables import across_tasks, markdown
-from qgf.statistics import iqm, mcnemar, probability_of_improvement, stratified_bootstrap, wilson
-from studies import CUBE, FEW, MAZE, METHODS, ROWS, by, triple
+from qgf.statistics import (
+    bootstrap,
+    iqm,
+    mcnemar,
+    paired_permutation,
+    probability_of_improvement,
+    stratified_bootstrap,
+    wilson,
+)
+from studies import CUBE, FEW, MAZE, METHODS, ROWS, by, returned, triple
 
 
 def played(method, env, task, rows=ROWS):
@@ -135,3 +143,34 @@ def test_the_p_of_an_aggregate_is_that_of_all_episodes_together():
     less = [row for row in ROWS if not (row.method == "placebo" and row.task == 2)]
     assert by(aggregate_table(less), method="qgf")["p against placebo"] == ""
     assert "p against placebo" not in aggregate_table([row for row in ROWS if row.method != "placebo"])[0]
+
+
+def test_where_success_is_not_known_tables_are_of_returns():
+    rows = returned([r for r in ROWS if r.env == CUBE and r.method in FEW], CUBE)
+    table = per_task_table(rows)
+    row = by(table, method="qgf", env=CUBE, task=1)
+    mine, plain = (
+        np.concatenate([r.scores for r in rows if (r.method, r.task, r.split) == (name, 1, "held-out")])
+        for name in ("qgf", "none")
+    )
+    assert "success" not in row and row["episodes"] == len(mine) == 120
+    assert_allclose(triple(row, "return"), [mine.mean(), *bootstrap(mine)], atol=0.005)
+    assert row["p against none"] == pytest.approx(paired_permutation(mine, plain), rel=0.01)
+    whole = by(aggregate_table(rows), method="qgf")
+    assert whole["mean"] == pytest.approx(np.mean([r["return"] for r in table if r["method"] == "qgf"]), abs=0.01)
+    assert whole["better than none"] == pytest.approx(by(aggregate_table(ROWS, CUBE), method="qgf")["better than none"])
+    assert f"{row['return']:.0f} [" in markdown(across_tasks(table))
+
+
+def test_success_and_return_have_no_mean():
+    rows = returned([r for r in ROWS if r.method in FEW], CUBE)
+    assert measures(rows) == ["return", "success"] and measures(rows, MAZE) == ["success"]
+    with pytest.raises(UserError, match="no mean of both"):
+        aggregate_table(rows)
+    assert by(aggregate_table(rows, MAZE), method="qgf") == by(aggregate_table(ROWS, MAZE), method="qgf")
+    table = per_task_table(rows)
+    assert (
+        by(table, method="qgf", env=CUBE, task=1)["success"]
+        == ""
+        == by(table, method="qgf", env=MAZE, task=1)["return"]
+    )

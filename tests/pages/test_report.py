@@ -33,7 +33,7 @@ def test_seeds_of_one_strength_are_pooled_although_their_weights_differ():
     rows = [row(Arm("qgf", 1.0), wins, weight=0.1 * wins, policy_seed=wins) for wins in (2, 5, 8)]
     (pooled,) = shown(rows)
     assert (pooled.label, pooled.arm.strength, pooled.arm.weight) == ("qgf 1", 1.0, None)
-    assert (pooled.successes, pooled.episodes, pooled.success) == (15, 30, 0.5)
+    assert (pooled.successes, pooled.episodes, pooled.score) == (15, 30, 0.5)
     assert pooled.interval == wilson(15, 30)
 
 

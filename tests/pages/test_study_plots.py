@@ -15,7 +15,7 @@ from qgf.pages.study_costs import frontier, success_against_cost
 from qgf.pages.study_plots import aggregates, improvement, task_bars
 from qgf.pages.study_strengths import strength_curves
 from qgf.statistics import wilson
-from studies import CUBE, ENVS, FEW, MAZE, METHODS, ROWS, STRENGTHS, by, study, triple
+from studies import CUBE, ENVS, FEW, MAZE, METHODS, ROWS, STRENGTHS, by, returned, study, triple
 
 
 def dots(ax):
@@ -215,3 +215,15 @@ def test_looks_tell_guides_and_their_variants_apart():
     assert variant.get_markerfacecolor() == "white"
     assert unknown.get_markerfacecolor() == plots.colour("cfgrl")
     assert unknown.get_marker() == plots.MARKERS.get("cfgrl", "P")
+
+
+def test_returns_have_axes_of_their_own():
+    rows = returned([r for r in ROWS if r.env == CUBE and r.method in FEW], CUBE)
+    low, high = (f([x for r in rows for x in r.scores]) for f in (min, max))
+    for figure in (task_bars(rows, CUBE), aggregates(rows), success_against_cost(rows), strength_curves(rows)):
+        said = " ".join([words(figure), *(ax.get_ylabel() for ax in figure.axes)])
+        assert "return" in said and "%" not in said.replace("95 %", "")
+    table = aggregate_table(rows)
+    ax = aggregates(rows).axes[0]
+    assert sorted(x for x, _ in dots(ax)) == pytest.approx(sorted(row["mean"] for row in table))
+    assert all(low <= x <= high for x, _ in dots(ax)) and ax.get_xlim()[1] < 20

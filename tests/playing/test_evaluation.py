@@ -208,7 +208,7 @@ def test_a_chunk_stops_where_its_episode_ends():
     assert_allclose(obs[0], start[0] + limit * (env.env.drift - 0.3), rtol=1e-5)
     again = env.step(np.full((40, 1), 1.0, np.float32))
     assert_array_equal(again[0], obs)
-    assert (again[1], again[4]) == (0.0, dict(success=False, steps=0, known=True))
+    assert (again[1], again[4]) == (0.0, dict(success=False, steps=0, known=True, cut=False))
 
 
 def test_episode_seeds_are_fixed_and_disjoint():
@@ -314,7 +314,7 @@ def test_what_was_played_of_each_chunk_is_part_of_an_arm_and_a_column_only_if_it
 
 def test_a_run_is_played_with_the_first_actions_of_its_chunks(tiny_run, monkeypatch):
     told = []
-    play = lambda *x, execute=None: told.append(execute) or score(arm=Arm())
+    play = lambda *x, execute=None, rule="": told.append(execute) or score(arm=Arm())
     monkeypatch.setattr("qgf.playing.evaluate.evaluate", play)
     monkeypatch.setattr("qgf.playing.evaluate.environments", lambda *_: Lanes(1))
     monkeypatch.setattr(Lanes, "close", lambda self: None, raising=False)

@@ -32,7 +32,7 @@ def played(monkeypatch):
     """What `evaluate` was asked for, by a stand-in that flips a coin per episode."""
     calls = []
 
-    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None):
+    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule=""):
         calls.append((policy.guide, float(policy.weight), env, seed, first, episodes))
         rng = np.random.default_rng([seed, first, episodes, round(1e3 * float(policy.weight))])
         numbers = {name: rng.uniform(size=episodes) for name in ("returns", "lengths", "value", "ratio")}
@@ -106,7 +106,7 @@ def test_a_row_says_what_was_played(played, tmp_path):
         env=ENV, train="lab", policy_seed=3, updates=100, guide="qgf", strength=0.5, weight=None, best_of=4,
         steps=None, schedule="linear", split="held-out", seed=7, first=10, episodes=20,
     )  # fmt: skip
-    assert dict(zip((*KEY, "execute"), row.key, strict=True)) == expected | dict(execute=None)
+    assert dict(zip((*KEY, "execute", "rule"), row.key, strict=True)) == expected | dict(execute=None, rule="")
     assert row.arm == Arm("qgf", 0.5, best_of=4, schedule="linear")
     assert row.raw_weight == pytest.approx(0.5 * 2**0.5, rel=1e-5)
     assert row.won.dtype == bool and (len(row.won), row.won.sum()) == (20, row.successes)

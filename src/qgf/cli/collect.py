@@ -1,4 +1,4 @@
-"""`qgf collect`: Make an OGBench dataset on this machine, with scripted oracles."""
+"""`qgf collect`: Make a dataset on this machine: OGBench's oracles, or a controller of your own, act."""
 
 from pathlib import Path
 from typing import Optional
@@ -17,14 +17,16 @@ def collect(
     data_dir: Optional[Path] = None,
     overwrite: bool = False,
 ):
-    """Make an OGBench dataset on this machine with the scripted oracles of its wheel.
+    """Make a dataset on this machine: of OGBench with the scripted oracles of its wheel, of any other environment with
+    a controller of your own (--use FILE), or without one with random actions.
 
     Args:
-        env: Environment and kind of data: pointmaze-medium-navigate, cube-single-play, scene-noisy, and so on.
-        transitions: How many transitions to make, by default as many as were published (one million for most); a tenth
-            more is made for validation.
+        env: Environment and kind of data: pointmaze-medium-navigate, cube-single-play, scene-noisy, and so on; or any
+            environment of gymnasium's.
+        transitions: How many transitions to make, by default as many as OGBench published (one million for most), of
+            others 100,000; a tenth more is made for validation.
         seed: The same seed gives the same data, whatever the number of workers.
-        workers: Number of processes, by default one per core.
+        workers: Number of processes for OGBench, by default one per core.
         data_dir: The folder of datasets that the file goes to, by default $QGF_DATA or ~/.ogbench/data.
         overwrite: Replace a dataset that is there already.
     """

@@ -32,5 +32,6 @@ def compare(
         progress = lambda name, done, total, note: tell(done, total, note, name)
         results = run(read_study(study), out, data_dir, progress, jobs)
     folder = write_study(results)
-    console.print((folder / "aggregate.md").read_text(encoding="utf-8"))
+    whole = "aggregate" if "aggregate" in results.tables else "per_task"
+    console.print((folder / f"{whole}.md").read_text(encoding="utf-8"))
     closing(f"wrote {folder}; its pictures are in {folder / 'figures'}")

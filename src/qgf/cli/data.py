@@ -48,7 +48,7 @@ def data(
         console.print(line)
     _print_rewards(found)
     _print_dimensions(found)
-    for note in loaded.notes:
+    for note in (*loaded.notes, *filter(None, [loaded.scaling])):
         console.print(f"read so: {note}")
     for note in suspicions(found):
         console.print(f"look at: {note}")

@@ -23,6 +23,8 @@ def evaluate(
     episodes: int = 50,
     seed: int = 0,
     env: Optional[str] = None,
+    success: str = "",
+    obs_keys: tuple[str, ...] = (),
     video: bool = False,
 ):
     """Play episodes with every combination of guide, strength and best-of, on the same seeds; print and write a table.
@@ -41,16 +43,20 @@ def evaluate(
         episodes: Number of episodes of each arm, spread evenly over the environment's five goals if the run has goals.
         seed: Seed of the episodes, which are the same for every arm.
         env: The environment to play, if not the one that the run was trained for.
+        success: What success is, if the environment does not say: a key of info, or what one or the return has to
+            reach, as in "return>=-200". Without any, arms are compared by their return.
+        obs_keys: What policies see of observations that are dictionaries, by default what the run's data were told.
         video: Also write a film of the first three episodes of each arm.
     """
+    from qgf.environments.datasets import references_of
     from qgf.playing.arm import arms
     from qgf.training.run import Run
 
     guides = possible_guides(Run(run)) if guide == ("all",) else guide
     best_of = best_of or (Run(run).config.method.best_of,)
     chosen = arms(guides, strength, weight, best_of, steps, schedule, execute)
-    scores = play_arms(Run(run), chosen, episodes, seed, env, video)
-    print_scores(scores)
+    scores = play_arms(Run(run), chosen, episodes, seed, env, video, success, obs_keys)
+    print_scores(scores, references_of(Run(run).record, scores[0].env))
     closing(f"wrote {run / 'evaluation.csv'}", "report", run)
 
 
@@ -66,12 +72,13 @@ def possible_guides(run):
     return [guide for guide, reason in lacks.items() if not reason]
 
 
-def play_arms(run, chosen, episodes=50, seed=0, env=None, video=False):
+def play_arms(run, chosen, episodes=50, seed=0, env=None, video=False, rule="", keys=()):
     from qgf.environments import family_of
     from qgf.playing.evaluate import evaluate_run, share_of
+    from qgf.playing.measure import solved
     from qgf.playing.scores import write_scores
 
-    env = played_environment(run, env)
+    env, keys = played_environment(run, env), keys or seen_keys(run)
     family = family_of(env)
     tasks = family.tasks(env)
     share, scores = share_of(episodes, tasks), []
@@ -80,9 +87,9 @@ def play_arms(run, chosen, episodes=50, seed=0, env=None, video=False):
         with bar("evaluating", "episodes") as tell:
 
             def progress(arm, policy_seed, where=where, tell=tell):
-                return lambda done, wins, total: tell(done, total, f"{wins} solved", name=arm.label + where)
+                return lambda done, wins, total: tell(done, total, solved(wins), name=arm.label + where)
 
-            scores += evaluate_run(run, chosen, task, share, seed, progress)
+            scores += evaluate_run(run, chosen, task, share, seed, progress, rule, keys)
     write_scores(run.directory / "evaluation.csv", scores)
     for task in tasks:
         name = "walks.npz" if len(tasks) == 1 else f"walks-{family.goal(task).replace(' ', '')}.npz"
@@ -93,7 +100,7 @@ def play_arms(run, chosen, episodes=50, seed=0, env=None, video=False):
         for task, arm in product(tasks, chosen):
             name = (arm.label + (_where(task) if len(tasks) > 1 else "")).replace(" ", "-")
             path = run.directory / "videos" / name.replace("=", "").replace(",", "")
-            console.print(f"wrote {film(arm.of(run.policy()), task, path, seed=seed, execute=arm.execute)}")
+            console.print(f"wrote {film(arm.of(run.policy()), task, path, seed=seed, execute=arm.execute, keys=keys)}")
     return scores
 
 
@@ -108,7 +115,13 @@ def environment_of(run):
     """The environment that a run was trained for, None if all that is known of it is a file of data."""
     from qgf.environments import datasets
 
-    return datasets.environment_of(run.record["dataset"])
+    record = run.record
+    return record.get("env") or datasets.environment_of(record["dataset"])
+
+
+def seen_keys(run):
+    """What the run's observations were made of, where that was chosen."""
+    return tuple((run.record.get("data") or {}).get("keys") or ())
 
 
 def played_environment(run, env):
@@ -132,22 +145,26 @@ def _save_walks(path, scores, env, keep=25):
         Walks(maze, scores[0].updates, paths, success).save(path)
 
 
-def print_scores(scores):
+def print_scores(scores, references=None):
     from qgf.environments import family_of
+    from qgf.playing.measure import UNKNOWN, normalised, number, span
 
     several, tasks = len({s.policy_seed for s in scores}) > 1, list(dict.fromkeys(s.env for s in scores))
     played = tasks[0] if len(tasks) == 1 else family_of(tasks[0]).trained(tasks[0])
-    rows = []
+    rows, measure = [], scores[0].measure
     for s in scores if len(tasks) == 1 else _with_means(scores, played):
-        low, high = s.interval
         where = "" if len(tasks) == 1 else ", mean" if s.env == played else _where(s.env)
         label = f"{s.arm.label}{where}, seed {s.policy_seed}" if several else s.arm.label + where
         numbers = (f"{x:.2f}" for x in (s.value.mean(), s.ratio.mean(), s.decision_ms, 1e3 * s.gflop))
-        interval = f"{100 * low:.0f} to {100 * high:.0f} %"
-        rows.append([label, f"{100 * s.rate:.0f} %", interval, f"{s.returns.mean():.1f}", *numbers])
-    print_table(("arm", "success", "95 % interval", "return", "mean Q", "|wg|/|v|", "ms/call", "MFLOP"), rows)
+        other = f"{s.returns.mean():.1f}" if measure == "success" else UNKNOWN
+        score = [f"{normalised(s.returns.mean(), references):.1f}"] if references else []
+        rows.append([label, number(s.scores.mean(), measure), span(s.interval, measure), other, *score, *numbers])
+    more = ["return" if measure == "success" else "success", *(["normalised"] if references else [])]
+    print_table(("arm", measure, "95 % interval", *more, "mean Q", "|wg|/|v|", "ms/call", "MFLOP"), rows)
     per = "arm" if len(tasks) == 1 else "arm and goal"
     console.print(f"{scores[0].episodes} episodes per {per}, seed {scores[0].seed}, {played}")
+    if measure == "return":
+        console.print("nothing says whether the task is solved, so arms are compared by their return (--success says)")
     skipped = sum(int(s.skipped.sum()) for s in scores)
     if skipped:
         console.print(f"{skipped} denoising steps went unguided because the critic's gradient was not finite")

@@ -15,6 +15,7 @@ KINDS = {
     "network": "qgf.networks:NETWORKS",
     "reader": "qgf.data.readers:READERS",
     "family": "qgf.environments:FAMILIES",
+    "controller": "qgf.environments:CONTROLLERS",
     "logger": "qgf.training.loggers:LOGGERS",
 }
 

@@ -46,6 +46,7 @@ def train_command(chosen):
         eval_episodes: int = 20,
         patience: Optional[int] = None,
         env: Optional[str] = None,
+        success: str = "",
         overwrite: bool = False,
     ):
         """Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
@@ -67,16 +68,21 @@ def train_command(chosen):
                 --log-every: played.csv says how it did, and the best is kept in best/.
             eval_episodes: Number of episodes to play each time. They are those of `qgf tune`, not of `qgf evaluate`.
             patience: End training when so many evaluations in a row found no better policy.
-            env: The environment to play, if the dataset's name does not tell.
+            env: The environment of the data, if their name does not tell: what it takes scales actions, it is played
+                while training, and by evaluate and tune where these are not told another.
+            success: For --eval-every what success is, if the environment does not say: a key of info, or what one or
+                the return has to reach, as in "return>=-200".
             overwrite: Delete what the run's directory holds and start again.
         """
         from qgf.cli.evaluate import environment_of
-        from qgf.environments.datasets import load_dataset
+        from qgf.environments.datasets import fitted, load_dataset
 
         loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels)
+        loaded = fitted(loaded, env) if env else loaded
         run = run_training(
             loaded, replace(config, method=method), out, flow=flow, critic_from=critic_from, log=log, keep=keep,
-            eval_every=eval_every, eval_episodes=eval_episodes, patience=patience, env=env, overwrite=overwrite,
+            eval_every=eval_every, eval_episodes=eval_episodes, patience=patience, env=env, success=success,
+            overwrite=overwrite,
         )  # fmt: skip
         played = ("evaluate", run.directory, "--guide", "none", "ood", "qgf", "--best-of", 1, 4)
         closing(f"wrote {run.directory}", *(played if environment_of(run) else ("analyse", run.directory)))
@@ -106,15 +112,17 @@ def run_training(dataset, config, out=None, **options):
     from qgf.playing.train import train as run
 
     console.print(f"{dataset.name}: {'; '.join(summary(examine(dataset, config.horizon)))}")
-    for note in dataset.notes:
+    for note in (*dataset.notes, *filter(None, [dataset.scaling])):
         console.print(f"read so: {note}")
     with bar("training", "updates") as tell:
-        solved = ""
+        found = ""
 
         def progress(step, logs):
-            nonlocal solved
+            nonlocal found
             if "played/success" in logs:
-                solved = f", {100 * logs['played/success']:.0f} % solved after {step}"
-            tell(step, config.steps, f"{logs['updates_per_second']:.0f}/s{solved}")
+                found = f", {100 * logs['played/success']:.0f} % solved after {step}"
+            elif "played/return" in logs:
+                found = f", return {logs['played/return']:.1f} after {step}"
+            tell(step, config.steps, f"{logs['updates_per_second']:.0f}/s{found}")
 
         return run(dataset, config, out, progress=progress, **options)

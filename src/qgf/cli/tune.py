@@ -7,7 +7,7 @@ from typing import Optional
 import tyro
 from rich.text import Text
 
-from qgf.cli.evaluate import environment_of, played_environment
+from qgf.cli.evaluate import environment_of, played_environment, seen_keys
 from qgf.cli.printing import bar, closing, console, print_table
 from qgf.errors import UserError
 
@@ -26,6 +26,8 @@ def tune(
     tuning_seed: int = 1,
     policy_seed: int = 0,
     env: Optional[str] = None,
+    success: str = "",
+    obs_keys: tuple[str, ...] = (),
     offline: bool = False,
     data_dir: Optional[Path] = None,
 ):
@@ -45,6 +47,9 @@ def tune(
         tuning_seed: Seed of the tuning episodes.
         policy_seed: Which policy to tune, if the run has several seeds.
         env: The environment to play, if not the one that the run was trained for.
+        success: What success is, if the environment does not say: a key of info, or what one or the return has to
+            reach, as in "return>=-200". Without any, arms are chosen by their return.
+        obs_keys: What policies see of observations that are dictionaries, by default what the run's data were told.
         offline: Choose the strength without an environment, from what two halves of the critics agree on.
         data_dir: For --offline the folder of datasets; without this option where the run found its data, $QGF_DATA or
             ~/.ogbench/data.
@@ -57,15 +62,16 @@ def tune(
     arms = candidates(guide, strength, weight, best_of, schedule)
     if offline:
         return _tune_offline(Run(run), arms, policy_seed, data_dir)
-    _tune(Run(run), arms, rungs, episodes, seed, tuning_seed, policy_seed, env)
+    _tune(Run(run), arms, rungs, episodes, seed, tuning_seed, policy_seed, env, success, obs_keys)
     closing(f"wrote {run / 'tuning'}", "report", run)
 
 
-def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
+def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env, rule, keys):
     from qgf.files import locked
     from qgf.playing.arm import possible
     from qgf.playing.episodes import on_demand
     from qgf.playing.ledger import Ledger, Player
+    from qgf.playing.measure import solved
     from qgf.playing.tune import save
     from qgf.playing.tune import tune as run_tuning
     from qgf.training.trained import load_trained
@@ -78,36 +84,37 @@ def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env):
         if lack:
             raise UserError(f"{name}: {lack}")
     most = max(*rungs, episodes)
-    with locked(folder), bar("tuning", "episodes") as tell, on_demand(env, trained.spec.horizon, most) as envs:
+    keys, horizon = keys or seen_keys(run), trained.spec.horizon
+    with locked(folder), bar("tuning", "episodes") as tell, on_demand(env, horizon, most, keys, rule) as envs:
 
         def progress(name, done, wins, total):
-            tell(done, total, f"{wins} solved", name=name)
+            tell(done, total, solved(wins), name=name)
 
         ledger = Ledger(folder / "episodes.csv")
         player = Player(
-            trained.policy, env, ledger, envs, policy_seed=policy_seed, updates=trained.updates, progress=progress
-        )
+            trained.policy, env, ledger, envs, policy_seed=policy_seed, updates=trained.updates, rule=rule,
+            progress=progress,
+        )  # fmt: skip
         tuned = run_tuning(player, arms, rungs, episodes, seed, tuning_seed)
         save(tuned, folder / "tuned.json")
     _print_tuned(tuned, ledger)
 
 
 def _print_tuned(tuned, ledger):
-    from qgf.statistics import wilson
+    from qgf.playing.measure import TESTS, interval, number, span
 
+    measure = tuned.measure
     cost = {row.arm: f"{row.decision_ms:.2f}" for row in ledger.costs}
     best_first = sorted(tuned.trials.items(), key=lambda item: (-len(item[1]), -item[1].mean()))
-    trials = [[arm.label, str(len(x)), f"{100 * x.mean():.0f} %", cost.get(arm.label, "")] for arm, x in best_first]
-    print_table(("tried", "episodes", "success", "ms/call"), trials)
+    trials = [[arm.label, str(len(x)), number(x.mean(), measure), cost.get(arm.label, "")] for arm, x in best_first]
+    print_table(("tried", "episodes", measure, "ms/call"), trials)
     reports = []
     for name, (arm, row) in tuned.reports.items():
-        low, high = wilson(row.successes, row.episodes)
-        p = f"{tuned.p[name]:.2g}" if name in tuned.p else ""
-        interval = f"{100 * low:.0f} to {100 * high:.0f} %"
-        reports.append(
-            [name, arm.label, f"{100 * row.successes / row.episodes:.0f} %", interval, f"{row.ratio:.2f}", p]
-        )
-    print_table(("held-out episodes", "arm", "success", "95 % interval", "|wg|/|v|", "p (McNemar)"), reports, words=2)
+        scores, p = row.scores, f"{tuned.p[name]:.2g}" if name in tuned.p else ""
+        ends = span(interval(scores, measure), measure)
+        reports.append([name, arm.label, number(scores.mean(), measure), ends, f"{row.ratio:.2f}", p])
+    test = f"p ({TESTS[measure]})"
+    print_table(("held-out episodes", "arm", measure, "95 % interval", "|wg|/|v|", test), reports, words=2)
     for note in tuned.cautions:
         console.print(Text("caution:", "yellow").append(f" {note}", "default"))
 

@@ -3,7 +3,7 @@
 File format (OGBench's, any `.npz`), one row per step, N rows:
 
   observations [N, S]  float   state before the step
-  actions      [N, A]  float   in [-1, 1]
+  actions      [N, A]  float   as the environment takes them, or in [-1, 1]
   terminals    [N]     bool    marks the last row of each episode. That row only holds the final state; its action,
                                reward and mask are not used. (Not so with one of the last two keys.)
   rewards      [N]     float   optional for cloning, needed for a critic
@@ -14,6 +14,8 @@ File format (OGBench's, any `.npz`), one row per step, N rows:
   timeouts     [N]     bool    optional, also called truncations: likewise, without recorded final states (D4RL)
   success      [N] or [E] bool optional, instead of rewards: the steps, or the episodes, that solve the task. Rewards
                                are -1 until then, and there the task ends
+  ref_min_score, ref_max_score []  optional, the returns that a normalised score calls 0 and 100
+  action_low, action_high [A]  optional, the range that the environment takes, if actions are in its units
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ from pathlib import Path
 
 import numpy as np
 
-from qgf.data.layout import RANKS, SYNONYMS, lay_out
+from qgf.data.actions import RANGE, UNIT, Range, declared, equal, extent, same, scaled, shown, within
+from qgf.data.layout import RANKS, REFERENCES, SYNONYMS, lay_out
 from qgf.data.scaling import observed, reward_unit
 from qgf.errors import UserError
 
-KEYS = (*RANKS, *SYNONYMS, "qpos", "qvel", "button_states")
+KEYS = (*RANKS, *SYNONYMS, *RANGE, *REFERENCES, "qpos", "qvel", "button_states")
 """All that is read of a file."""
 
 
@@ -47,6 +50,8 @@ class Dataset:
     path: Path | None = None  # the file it was read from
     keys: tuple[str, ...] = ()  # what its observations were made of, where that was chosen
     labels: Path | None = None  # the file that says which episodes succeed
+    references: tuple[float, float] | None = None  # the returns that a normalised score calls 0 and 100
+    action_range: Range | None = None  # what -1 and 1 mean to the networks, where these are not actions themselves
 
     @property
     def obs_dim(self) -> int:
@@ -124,6 +129,27 @@ class Dataset:
         held_out = self.validation and self.validation.in_units(unit)
         return replace(self, rewards=self.rewards / np.float32(unit), validation=held_out)
 
+    @property
+    def extent(self) -> Range:
+        """The least and the most of every action number, [A] each; rows that hold a final state have none."""
+        return extent(self.actions[~self.ends])
+
+    @property
+    def scaling(self) -> str:
+        """How actions become what networks see, a sentence; "" where they are that."""
+        if self.action_range is None:
+            return ""
+        own = same(self.action_range, self.extent)
+        how = "their own range, as no environment is known (--env)" if own else f"the range {shown(self.action_range)}"
+        return f"actions from {shown(self.extent)} are scaled to [-1, 1] by {how}"
+
+    def scaled(self) -> Dataset:
+        """The dataset as networks see it, its actions in [-1, 1]; itself where they are so already."""
+        if self.action_range is None:
+            return self
+        held_out = self.validation and replace(self.validation, action_range=self.action_range).scaled()
+        return replace(self, actions=scaled(self.actions, self.action_range), validation=held_out, action_range=None)
+
     def seen(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """What a policy sees at `rows`, [B, S + G]: the observation, with goals in the data also that of any state."""
         if self.goals is None:
@@ -137,4 +163,19 @@ class Dataset:
         """
         rows, notes = lay_out(arrays, name, labels)
         fields = rows["observations"], rows["actions"], rows["ends"], rows.get("rewards"), rows.get("masks")
-        return Dataset(name, *fields, notes=notes)
+        dataset = Dataset(name, *fields, notes=notes, references=references(arrays, name))
+        given = declared(arrays, dataset.action_dim, name)
+        if given is None and not within(dataset.extent, UNIT):
+            return replace(dataset, action_range=dataset.extent)
+        return replace(dataset, action_range=None if given is None or equal(given, UNIT) else given)
+
+
+def references(arrays: dict[str, np.ndarray], name: str) -> tuple[float, float] | None:
+    """The returns that arrays give for a normalised score, low and high. UserError if they are no two numbers."""
+    if any(key not in arrays for key in REFERENCES):
+        return None
+    low, high = (np.asarray(arrays[key]) for key in REFERENCES)
+    numbers = low.size == high.size == 1 and low.dtype.kind in "fiu" and high.dtype.kind in "fiu"
+    if not numbers or not np.isfinite([low.item(), high.item()]).all() or low.item() >= high.item():
+        raise UserError(f"{name}: 'ref_min_score' must be a number below 'ref_max_score', got {low} and {high}")
+    return float(low.item()), float(high.item())

@@ -22,6 +22,10 @@ RANKS = dict(observations=2, next_observations=2, actions=2, terminals=1, timeou
 SYNONYMS = dict(truncations="timeouts", is_success="success")
 MARKS = ("terminals", "timeouts", "success")
 """Of these a row says yes or no."""
+MADE_OF = "obs_keys"
+"""The names of the parts that observations were made of, in their order, where a reader knows them."""
+REFERENCES = ("ref_min_score", "ref_max_score")
+"""The returns that a normalised score calls 0 and 100, as Minari and D4RL name them."""
 
 Arrays = dict[str, np.ndarray]
 
@@ -131,22 +135,16 @@ def _typed(arrays: Arrays, key: str, rank: int, name: str) -> np.ndarray:
 
 
 def _check_numbers(rows: Arrays, name: str) -> None:
-    """Raises UserError for what is not finite as float32, and for actions and masks out of range."""
+    """Raises UserError for what is not finite as float32, and for masks out of range."""
     for key, x in rows.items():
         with np.errstate(over="ignore"):
             bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1).astype(np.float32, copy=False)).all(axis=1))
         if bad.size:
             what = "numbers too large for float32" if np.isfinite(x[bad]).all() else "NaN or Inf"
             raise UserError(f"{name}: {key!r} holds {what} in {len(bad)} rows, the first is row {bad[0]}")
-    for key, low, what in (
-        ("actions", -1, "rescale the actions"),
-        ("masks", 0, "a mask is 0 where the task has ended, else 1"),
-    ):
-        if key not in rows:
-            continue
-        x = rows[key].reshape(len(rows[key]), -1)
-        outside = np.flatnonzero(((x < low - 1e-5) | (x > 1 + 1e-5)).any(axis=1))
+    if "masks" in rows:
+        x = rows["masks"]
+        outside = np.flatnonzero((x < -1e-5) | (x > 1 + 1e-5))
         if outside.size:
-            found = ", ".join(f"{value:.3g}" for value in x[outside[0]])
-            where = f"in {outside.size} rows, the first is row {outside[0]} ({found})"
-            raise UserError(f"{name}: {key!r} leaves [{low}, 1] {where}; {what}")
+            where = f"in {outside.size} rows, the first is row {outside[0]} ({x[outside[0]]:.3g})"
+            raise UserError(f"{name}: 'masks' leaves [0, 1] {where}; a mask is 0 where the task has ended, else 1")

@@ -7,12 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from qgf.data.actions import UNIT, equal, in_units_of, same, shown
 from qgf.data.dataset import Dataset
 from qgf.data.fingerprint import fingerprint
 from qgf.data.folder import data_dir
 from qgf.data.labels import read_labels
+from qgf.data.layout import MADE_OF
 from qgf.data.readers import is_data, read
 from qgf.environments.family import Label, family_of, find_family
+from qgf.environments.simulators import Missing
 from qgf.errors import UserError
 
 
@@ -46,12 +51,42 @@ def load_dataset(
     if not path.is_file() and not (download and family.download(name, folder)):
         tried = " and it cannot be downloaded" if download else ""
         raise UserError(f"{path}: no such dataset{tried}; {family.source(name)}")
-    return _load(name, path)
+    return fitted(_load(name, path), name)
+
+
+def fitted(dataset: Dataset, env: str) -> Dataset:
+    """The dataset of an environment: its actions are the environment's own, and scaled by the range that this takes, or
+    they are in [-1, 1] and parts of that (`in_units_of`). Raises UserError if they are neither.
+    """
+    try:
+        low, high = family_of(env).actions(env)
+    except Missing:  # the simulator is not needed to train
+        return dataset
+    if np.shape(low) not in ((), (dataset.action_dim,)):
+        raise UserError(f"{dataset.name} has actions of {dataset.action_dim} numbers, {env} takes {np.size(low)}")
+    box = np.broadcast_to(low, (dataset.action_dim,)), np.broadcast_to(high, (dataset.action_dim,))
+    told = dataset.action_range is not None and not same(dataset.action_range, dataset.extent)  # by the data themselves
+    if told or not (np.isfinite(low).all() and np.isfinite(high).all()):
+        return dataset
+    if in_units_of(dataset.extent, box, dataset.name, env):
+        return replace(dataset, action_range=None if equal(box, UNIT) else box)
+    note = f"actions lie in [-1, 1], {env} takes {shown(box)}: they are taken for parts of that"
+    return replace(dataset, action_range=None, notes=tuple(dict.fromkeys((*dataset.notes, note))))
 
 
 def environment_of(name: str) -> str | None:
     """The environment that a dataset's name tells, None if it is that of a file."""
     return None if is_data(name) or find_family(name) is None else name
+
+
+def references_of(record: Mapping[str, Any], env: str) -> tuple[float, float] | None:
+    """The returns that a normalised score calls 0 and 100, from a run's data or the environment that is played."""
+    if (known := (record.get("data") or {}).get("references")) is not None:
+        return known[0], known[1]
+    try:
+        return family_of(env).references(env)
+    except UserError:  # it is not registered here
+        return None
 
 
 def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -> Dataset:
@@ -78,7 +113,8 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
             f"{dataset.path}: other data than those of the name {name} that the run was trained on (fingerprint {now}, "
             f"the run's {known['fingerprint']}, once in {where}); say where those are now with --data-dir"
         )
-    return dataset
+    ends = known.get("actions")
+    return replace(dataset, action_range=ends and (np.array(ends[0]), np.array(ends[1])))
 
 
 def _load(name: str, path: Path, keys: Sequence[str] = (), labels: str | Path | None = None) -> Dataset:
@@ -101,7 +137,8 @@ def _read(
     def one(path: Path, labels: Path | None) -> Dataset:
         arrays = label(read(path, keys), path)
         dataset = Dataset.from_arrays(arrays, str(path), None if labels is None else read_labels(labels))
-        return replace(dataset, goals=arrays.get("goals"), labels=labels)
+        parts = tuple(map(str, arrays.get(MADE_OF, keys)))
+        return replace(dataset, goals=arrays.get("goals"), keys=parts, labels=labels)
 
     said = None if labels is None else Path(labels)
     dataset, beside = one(path, said), _beside(path)
@@ -111,7 +148,7 @@ def _read(
             f"{beside}: {held_out.obs_dim} observations and {held_out.action_dim} actions, but {path} has "
             f"{dataset.obs_dim} and {dataset.action_dim}"
         )
-    return replace(dataset, name=name, path=path, keys=tuple(keys), validation=held_out)
+    return replace(dataset, name=name, path=path, validation=held_out)
 
 
 def _beside(path: Path) -> Path:

@@ -8,7 +8,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from qgf.data.actions import Range
 from qgf.environments.simulators import Missing
+from qgf.environments.spaces import check_actions
 from qgf.errors import UserError, unknown
 from qgf.registry import Registry
 
@@ -48,8 +50,17 @@ class Family:
         return name
 
     def make(self, name: str, size: int | None = None) -> gymnasium.Env:
-        """A new environment, observations [S], actions [A] in [-1, 1]; its `render` gives pictures of `size` pixels."""
+        """A new environment, observations [S], actions [A]; its `render` gives pictures of `size` pixels."""
         raise UserError(f"family {self.name!r} does not say how its environments are made: give it make(name)")
+
+    def actions(self, name: str) -> Range:
+        """The range of an environment's actions, low and high, [A] each or one number for all."""
+        env = self.make(name)
+        try:
+            check_actions(name, env.action_space)
+            return env.action_space.low, env.action_space.high
+        finally:
+            env.close()
 
     def maker(self, name: str) -> Callable[[], gymnasium.Env]:
         """`make` as it is sent to worker processes, which know nothing but what is in it."""
@@ -68,6 +79,10 @@ class Family:
     def success(self, info: dict[str, Any]) -> bool | None:
         """Whether the task is solved by the `info` of a step; None if that does not say."""
         return success_of(info)
+
+    def references(self, name: str) -> tuple[float, float] | None:
+        """The returns that a normalised score calls 0 and 100, where they are known."""
+        return None
 
     def lanes(self, name: str) -> int:
         """How many episodes to play at a time."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from qgf.environments.family import Family
+from qgf.data.layout import REFERENCES
+from qgf.environments.controllers import collect
+from qgf.environments.family import Counted, Family
 from qgf.environments.simulators import quiet, simulator
+from qgf.environments.spaces import check_actions
 from qgf.errors import UserError, unknown
 
 if TYPE_CHECKING:
@@ -39,6 +41,32 @@ class Gymnasium(Family):
         """With gymnasium's own description of the id, as workers have not imported what registered it."""
         return partial(_make, name, self._source(name))
 
+    def references(self, name: str) -> tuple[float, float] | None:
+        """What it is registered with, as D4RL's are: ref_min_score and ref_max_score."""
+        known = getattr(self._source(name), "kwargs", None) or {}
+        low, high = (known.get(key) for key in REFERENCES)
+        return None if low is None or high is None else (float(low), float(high))
+
+    def source(self, name: str) -> str:
+        return f"make it with: qgf collect {name}; or give the file's own name"
+
+    def collect(
+        self,
+        name: str,
+        transitions: int | None = None,
+        seed: int = 0,
+        workers: int | None = None,
+        directory: str | Path | None = None,
+        overwrite: bool = False,
+        progress: Counted = lambda done, total: None,
+    ) -> Path:
+        """By a controller of one's own (`CONTROLLERS`), else at random; in this process, whatever `workers` says."""
+        env = self.make(name)
+        try:
+            return collect(name, env, transitions, seed, directory, overwrite, progress)
+        finally:
+            env.close()
+
     def _source(self, name: str) -> Any:
         """What gymnasium knows of an id, or a function that returns an environment."""
         registry = simulator("gymnasium").registry
@@ -64,21 +92,5 @@ def _make(name: str, source: Any, size: int | None = None) -> gymnasium.Env:
             env = gym.make(source, **render) if registered else source()
     except (gym.error.Error, TypeError) as error:  # a simulator that is not installed, an option it does not take
         raise UserError(f"{name} cannot be made ({error})") from error
-    _check_spaces(name, env)
+    check_actions(name, env.action_space)
     return env
-
-
-def _check_spaces(name: str, env: gymnasium.Env) -> None:
-    """Raises UserError unless a policy's numbers mean to the environment what they meant in the data."""
-    Box = simulator("gymnasium").spaces.Box
-    seen, done = env.observation_space, env.action_space
-    if not isinstance(seen, Box) or len(seen.shape) != 1:
-        raise UserError(f"{name} has observations {seen}; policies see vectors (gymnasium.wrappers.FlattenObservation)")
-    if not isinstance(done, Box) or len(done.shape) != 1:
-        raise UserError(f"{name} has actions {done}; policies give vectors of numbers, a Box of one axis")
-    for bound, side in ((done.low, -1), (done.high, 1)):
-        if not np.all(np.isinf(bound) | np.isclose(bound, side)):
-            raise UserError(
-                f"{name} has actions from {done.low.min():g} to {done.high.max():g}, policies act in [-1, 1]; register "
-                "it with gymnasium.wrappers.RescaleAction(env, -1, 1)"
-            )

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
 from qgf.environments.family import family_of
+from qgf.environments.success import Rule
 from qgf.errors import UserError
 from qgf.plugins import OWN
 from qgf.processes import FORK, start
@@ -22,13 +23,14 @@ class Lanes:
     started one by one, with a reset mask. Raises UserError for an environment that cannot be made or that fails.
     """
 
-    def __init__(self, name: str, horizon: int, lanes: int):
+    def __init__(self, name: str, horizon: int, lanes: int, keys: Sequence[str] = (), rule: str = ""):
         family = family_of(name)
         self.name, self.num_envs = family.check(name), lanes
         with _own_modules() as pickle:
-            recipe = pickle.dumps((family.maker(self.name), family.success, family.forks(self.name)))
+            success = Rule.of(rule) if rule else family.success
+            recipe = pickle.dumps((family.maker(self.name), success, family.forks(self.name)))
         self._worker = start(serve)
-        spaces = self._ask(self.name, recipe, horizon, lanes)
+        spaces = self._ask(self.name, recipe, horizon, lanes, tuple(keys))
         self.single_action_space, self.single_observation_space, self.action_space, self.observation_space = spaces
 
     def reset(self, *, seed: list[int | None], options: dict[str, Any]):
@@ -53,9 +55,13 @@ class Lanes:
         return answer
 
 
-def make_vector_env(name: str, horizon: int, lanes: int | None = None) -> Lanes:
-    """`lanes` (default: as many as the family plays at a time) chunked environments in processes of their own."""
-    return Lanes(name, horizon, lanes or family_of(name).lanes(name))
+def make_vector_env(
+    name: str, horizon: int, lanes: int | None = None, keys: Sequence[str] = (), rule: str = ""
+) -> Lanes:
+    """`lanes` (default: as many as the family plays at a time) chunked environments in processes of their own;
+    of observations that are dictionaries they show `keys`, or all. `rule` says what success is (`success.Rule`).
+    """
+    return Lanes(name, horizon, lanes or family_of(name).lanes(name), keys, rule)
 
 
 @contextmanager
@@ -75,10 +81,10 @@ def _own_modules() -> Iterator[Any]:
 
 def serve(connection: Connection) -> None:
     """What the process of the environments does: make them, then step and reset them until the connection ends."""
-    name, recipe, horizon, lanes = connection.recv()
+    name, recipe, horizon, lanes, keys = connection.recv()
     envs = None
     try:
-        envs = _make(recipe, horizon, lanes)
+        envs = _make(name, recipe, horizon, lanes, keys)
         answer: Any = (
             envs.single_action_space,
             envs.single_observation_space,
@@ -100,7 +106,7 @@ def serve(connection: Connection) -> None:
             envs.close(terminate=True)
 
 
-def _make(recipe: bytes, horizon: int, lanes: int):
+def _make(name: str, recipe: bytes, horizon: int, lanes: int, keys: Sequence[str]):
     """An environment in each of so many processes, made there, or once here where a forked one is as good."""
     import cloudpickle
     import gymnasium
@@ -110,7 +116,7 @@ def _make(recipe: bytes, horizon: int, lanes: int):
 
     gymnasium.logger.min_level = gymnasium.logger.ERROR  # this process is here for the environments alone
     make, success, forks = cloudpickle.loads(recipe)
-    new = lambda: ChunkEnv(make(), horizon, success)
+    new = lambda: ChunkEnv(make(), horizon, success, keys, name)
     if forks and FORK == "fork":
         one = new()
         new = lambda: one

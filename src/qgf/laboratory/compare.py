@@ -17,7 +17,7 @@ from qgf.errors import UserError
 from qgf.files import Finite, as_written, locked, read_json, write_csv, write_json, write_table
 from qgf.laboratory.analysis import some_states
 from qgf.laboratory.study import Environment, Method, Study
-from qgf.laboratory.tables import Line, aggregate_table, per_task_table
+from qgf.laboratory.tables import Line, aggregate_table, measures, per_task_table
 from qgf.laboratory.workshop import Job, Noted, Workshop
 from qgf.playing.ledger import Ledger
 from qgf.playing.offline import offline
@@ -112,7 +112,7 @@ def choose(shop: Workshop, env: Environment) -> tuple[dict[str, Candidate], list
                 for rival in rivals:
                     own = player(rival.train, env.seeds[0])
                     row = own.play(rival.arm, "tuning", study.tuning_seed, first, episodes)
-                    found[rival].append(row.won)
+                    found[rival].append(row.scores)
                     played.append(row)
         return {rival: np.concatenate(x) for rival, x in found.items()}
 
@@ -168,12 +168,13 @@ def _tidy(row: Row, env: Environment, task: int, method: str, ledger: Ledger) ->
 def write_results(shop: Workshop, rows: list[Row]) -> Results:
     """results.csv, which has nothing in it that was measured with a clock, and the tables as CSV."""
     folder = shop.out / shop.study.name
-    write_csv(folder / "results.csv", rows, COLUMNS)
+    more = tuple(name for name in ("rule", "each") if any(getattr(row, name) for row in rows))
+    write_csv(folder / "results.csv", rows, (*COLUMNS, *more))
     environments = [env.name for env in shop.study.environments]
-    tables = {
-        "per_task": per_task_table(rows),
-        "aggregate": aggregate_table(rows),
-    } | {f"aggregate-{name}": aggregate_table(rows, name) for name in environments if len(environments) > 1}
+    tables = {"per_task": per_task_table(rows)}
+    if len(measures(rows)) == 1:  # success and return have no mean
+        tables["aggregate"] = aggregate_table(rows)
+    tables |= {f"aggregate-{name}": aggregate_table(rows, name) for name in environments if len(environments) > 1}
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
     return Results(folder, shop.study, rows, tables)

@@ -93,8 +93,8 @@ def baselines(policy: Policy, observations, key: Array, judge: StateValue | None
 
 
 def _actions(policy: Policy, observations, key: Array) -> Array:
-    """The policy's actions, flattened, [B, d]."""
-    a = act_jit(policy, observations, key)[0]
+    """The policy's actions as its critic knows them, flattened, [B, d]."""
+    a = policy.inward(act_jit(policy, observations, key)[0])
     return a.reshape(len(a), -1)
 
 
@@ -140,7 +140,7 @@ def neighbours(dataset: Dataset, observations, horizon: int, k: int = 64) -> np.
     tree = cKDTree((dataset.observations[starts] - mean) / std)
     nearest = tree.query((observations - mean) / std, min(k, len(starts)))[1].reshape(len(observations), -1)
     rows = starts[nearest][..., None] + np.arange(horizon)
-    return dataset.actions[rows].reshape(*nearest.shape, -1)
+    return dataset.scaled().actions[rows].reshape(*nearest.shape, -1)
 
 
 def nearest_chunk(a, chunks: np.ndarray) -> np.ndarray:

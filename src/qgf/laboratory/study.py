@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from qgf.environments import family_of
 from qgf.environments.simulators import Missing
+from qgf.environments.success import Rule
 from qgf.errors import UserError, unknown
 from qgf.files import convert, placed, quoted, read_toml
 from qgf.laboratory.study_file import SHARED, File, Tasks, Tuning, Way, options_of, several
@@ -33,6 +34,7 @@ class Environment:
     seeds: tuple[int, ...] = (0,)  # training seeds
     transitions: int | None = None  # to collect, default as published
     train: str = ""  # the training settings of its runs, by default the only ones there are
+    success: str = ""  # what that is, if the environment does not say (a rule, see `playing.evaluate`)
 
     def full(self, task: int) -> str:
         """The name of the environment of one task."""
@@ -142,7 +144,9 @@ def _environment(path: Path, at: str, part: Tasks, trainings: Mapping[str, Train
     train = part.train or next(iter(trainings))
     if train not in trainings:
         raise UserError(f"{path}: at {at}.train: {unknown('training', train, trainings)}")
-    env = Environment(part.name, tuple(part.tasks), tuple(part.seeds), part.transitions, train)
+    with placed(path, f"{at}.success"):
+        _ = part.success and Rule.of(part.success)
+    env = Environment(part.name, tuple(part.tasks), tuple(part.seeds), part.transitions, train, part.success)
     for task in env.tasks:
         try:
             family_of(env.name).check(env.full(task))

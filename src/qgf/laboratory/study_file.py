@@ -41,6 +41,7 @@ class Tasks(Section):
     seeds: Several[Seed] = msgspec.field(default_factory=lambda: [0])
     transitions: Count | None = None
     train: str = ""
+    success: str = ""
 
     def __post_init__(self):
         for key in ("tasks", "seeds"):

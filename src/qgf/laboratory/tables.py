@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from qgf.errors import UserError, unknown
+from qgf.playing.measure import Measure, interval, paired
 from qgf.playing.rows import Row
-from qgf.statistics import iqm, mcnemar, mean, probability_of_improvement, rates, stratified_bootstrap, wilson
+from qgf.statistics import iqm, mean, probability_of_improvement, rates, stratified_bootstrap
 
 Line = dict[str, Any]  # of a table, for people to read
 Task = tuple[str, int]
-Played = dict[Any, np.ndarray]  # (policy seed, episode seed) -> success of each episode
+Played = dict[Any, np.ndarray]  # (policy seed, episode seed) -> success, or return, of each episode
 Held = dict[str, dict[Task, Played]]  # by method, best first
 Interval = tuple[float, float, float]  # estimate, low, high
 
@@ -35,16 +36,29 @@ def held_out(rows: Iterable[Row]) -> Held:
             continue
         task, seeds = (row.env, row.task or 0), (row.policy_seed, row.seed)
         where = f"{row.method} on {task[0]} task {task[1]}, policy seed {seeds[0]}, seed {seeds[1]}"
-        if not row.outcomes:
+        if not len(row.scores):
             raise UserError(f"{where}: no outcomes of single episodes")
         played = held.setdefault(row.method, {}).setdefault(task, {})
         if seeds in played:
             raise UserError(f"{where}: two held-out rows; choose one strength and one number of updates")
-        played[seeds] = row.won
+        played[seeds] = row.scores
     if not held:
         raise UserError("no held-out rows: nothing to show")
     overall = {m: np.mean([_pooled(played).mean() for played in tasks.values()]) for m, tasks in held.items()}
     return {method: held[method] for method in sorted(held, key=lambda m: (-overall[m], m))}
+
+
+def measures(rows: Iterable[Row], env: str | None = None) -> list[Measure]:
+    """By what the held-out rows, of one env or all, are compared. What is measured in two ways has no common mean."""
+    return sorted({row.measure for row in rows if row.split == "held-out" and env in (None, row.env)})
+
+
+def measure_of(rows: Iterable[Row], env: str | None = None) -> Measure:
+    """The only one. Raises UserError if there are two."""
+    found = measures(rows, env)
+    if len(found) > 1:
+        raise UserError("some environments say what success is and some do not: there is no mean of both, name one")
+    return found[0] if found else "success"
 
 
 def _pooled(played: Played) -> np.ndarray:
@@ -79,53 +93,58 @@ def _scores(by_task: dict[Task, Played], tasks: list[Task]) -> np.ndarray | None
 def per_task_table(rows: Iterable[Row], over: str = "none") -> list[Line]:
     """One dict per env, task and method: success, % over all seeds, with Wilson's interval, which takes episodes for
     independent; p of the exact McNemar test against `over`, not corrected for many tests, if both played the same
-    episodes.
+    episodes. Where nothing says what success is, the return, the bootstrap's interval and a permutation test.
     """
-    held = held_out(rows)
-    table = []
+    rows = list(rows)
+    held, table = held_out(rows), []
+    known = {row.env: row.measure for row in rows if row.split == "held-out"}
     for task, method in product(_tasks(held), held):
         played = held[method].get(task)
         if played is None:
             continue
-        wins, episodes = int(_pooled(played).sum()), len(_pooled(played))
-        low, high = wilson(wins, episodes)
-        table.append(
-            dict(env=task[0], task=task[1], method=method, runs=len({policy for policy, _ in played}))
-            | dict(episodes=episodes, successes=wins)
-            | _triple("success", (wins / episodes, low, high))
-            | {f"p against {over}": _paired_p(played, held.get(over, {}).get(task, {})) if method != over else ""}
-        )  # fmt: skip
+        scores, own = _pooled(played), known[task[0]]
+        line: Line = dict(env=task[0], task=task[1], method=method, runs=len({policy for policy, _ in played}))
+        line["episodes"] = len(scores)
+        for measure in sorted(set(known.values()), reverse=True):
+            if measure == "success":
+                line["successes"] = int(scores.sum()) if own == measure else ""
+            ends = (float(scores.mean()), *interval(scores, own)) if own == measure else None
+            line |= _triple(measure, ends, own)
+        p = _paired_p(played, held.get(over, {}).get(task, {}), own) if method != over else ""
+        table.append(line | {f"p against {over}": p})
     return table
 
 
-def _paired_p(a: Played, b: Played) -> float | str:
+def _paired_p(a: Played, b: Played, measure: Measure) -> float | str:
     if {seeds: len(x) for seeds, x in a.items()} != {seeds: len(x) for seeds, x in b.items()}:
         return ""
-    return float(f"{mcnemar(_pooled(a), _pooled(b)):.3g}")
+    return float(f"{paired(_pooled(a), _pooled(b), measure):.3g}")
 
 
-def _p_over_tasks(held: Held, method: str, other: str, tasks: Sequence[Task]) -> float | str:
-    """McNemar's test on the episodes of all tasks together."""
+def _p_over_tasks(held: Held, method: str, other: str, tasks: Sequence[Task], measure: Measure) -> float | str:
+    """The paired test on the episodes of all tasks together."""
     sides = [[held[name].get(task, {}) for task in tasks] for name in (method, other)]
     if method == other or not all(sides[0]):
         return ""
     as_one = [{(*task, *seeds): x for task, played in zip(tasks, side, strict=True) for seeds, x in played.items()}
               for side in sides]  # fmt: skip
-    return _paired_p(*as_one)
+    return _paired_p(as_one[0], as_one[1], measure)
 
 
-def _triple(name: str, values: Interval | None) -> Line:
-    shown = ("", "", "") if values is None else (round(100 * float(x), 2) for x in values)
+def _triple(name: str, values: Interval | None, measure: Measure = "success") -> Line:
+    scale = 100 if measure == "success" else 1
+    shown = ("", "", "") if values is None else (round(scale * float(x), 2) for x in values)
     return dict(zip((name, f"{name}_low", f"{name}_high"), shown, strict=True))
 
 
 def aggregate_table(rows: Iterable[Row], env: str | None = None, over: str = "none") -> list[Line]:
     """One dict per method over the tasks of `env` (all if None): mean and interquartile mean of success, probability
-    that a run improves on a run of `over`, each in % with its stratified bootstrap interval; p of the exact McNemar
-    test against `over` and against the placebo, if both played the same episodes; median cost per action.
+    that a run improves on a run of `over`, each in % with its stratified bootstrap interval; p of the paired test
+    against `over` and against the placebo, if both played the same episodes; median cost per action. Means of returns,
+    where nothing says what success is, are no percentages.
     """
     rows = list(rows)
-    held = held_out(rows)
+    held, measure = held_out(rows), measure_of(rows, env)
     tasks = _tasks(held, env)
     scores = {method: _scores(held[method], tasks) for method in held}
     costs = {name: _costs(rows, name, tasks) for name in ("gflop", "decision_ms")}
@@ -138,10 +157,10 @@ def aggregate_table(rows: Iterable[Row], env: str | None = None, over: str = "no
         table.append(
             dict(method=method, tasks=sum(map(bool, played)), runs="" if mine is None else len(mine))
             | dict(episodes=sum(len(x) for seeds in played for x in seeds.values()))
-            | _triple("mean", _estimate(mean, mine))
-            | _triple("iqm", _estimate(iqm, mine))
+            | _triple("mean", _estimate(mean, mine), measure)
+            | _triple("iqm", _estimate(iqm, mine), measure)
             | _triple(f"better than {over}", better)
-            | {f"p against {x}": _p_over_tasks(held, method, x, tasks) for x in (over, "placebo") if x in held}
+            | {f"p against {x}": _p_over_tasks(held, method, x, tasks, measure) for x in (over, "placebo") if x in held}
             | {name: cost.get(method, "") for name, cost in costs.items()}
         )
     return table

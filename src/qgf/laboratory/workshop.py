@@ -24,6 +24,7 @@ from qgf.laboratory.study import Environment, Study
 from qgf.method.policy import Policy
 from qgf.playing.episodes import environments
 from qgf.playing.ledger import Ledger, Player
+from qgf.playing.measure import solved
 from qgf.plugins import FILES, use
 from qgf.processes import Worker, cores, end_with, start, stay_on
 from qgf.training.config import TrainConfig
@@ -161,14 +162,14 @@ class Workshop:
             @cache
             def envs(horizon: int):
                 most = max(self.study.episodes, *self.study.rungs)
-                return opened.enter_context(closing(environments(env.full(task), horizon, most)))
+                return opened.enter_context(closing(environments(env.full(task), horizon, most, rule=env.success)))
 
             def player(name: str, seed: int) -> Player:
                 config, where = self.study.trainings[name].config, f"{env.name} {task}"
-                tell = lambda arm, done, wins, total: self.progress(f"{where}, {arm}", done, total, f"{wins} solved")
+                tell = lambda arm, done, wins, total: self.progress(f"{where}, {arm}", done, total, solved(wins))
                 policy = lambda: self.policy(self.job(env, task, name, seed))
                 own = lambda: envs(config.horizon)
-                return Player(policy, env.full(task), self.ledger, own, name, seed, config.steps, tell)
+                return Player(policy, env.full(task), self.ledger, own, name, seed, config.steps, env.success, tell)
 
             yield player
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -92,12 +94,13 @@ def calibrate(policy: Policy, observations, key: Array, actions: int = 32) -> Po
     return with_fields(policy, calibration=Calibration(np.float64(sigma), np.float64(grad_norm)))
 
 
-def _act_and_critic(policy: Policy | Act, critic: StateValue | None) -> tuple[Act, StateValue]:
+def _parts(policy: Policy | Act, critic: StateValue | None) -> tuple[Act, StateValue, Callable[[Array], Array]]:
+    """What acts, in the critic's units, the critic, and what makes actions of the environment's of it."""
     if isinstance(policy, Policy):
-        return policy.act, critic or policy.critic
+        return with_fields(policy, actions=None).act, critic or policy.critic, policy.outward
     if critic is None:
         raise UserError("a plain act function has no critic of its own: pass critic=")
-    return policy, critic
+    return policy, critic, lambda a: a
 
 
 def best_of(policy: Policy | Act, n: int, critic: StateValue | None = None) -> Act:
@@ -105,8 +108,14 @@ def best_of(policy: Policy | Act, n: int, critic: StateValue | None = None) -> A
 
     `policy` is a `Policy`, or any act(obs[B, S], key) -> (actions[B, H, A], Info) together with its `critic`.
     """
-    act, critic = _act_and_critic(policy, critic)
-    return best(act, n, critic)
+    act, critic, outward = _parts(policy, critic)
+    chosen = best(act, n, critic)
+
+    def acting(obs, key):
+        actions, info = chosen(obs, key)
+        return outward(actions), info
+
+    return acting
 
 
 def refine(
@@ -122,7 +131,7 @@ def refine(
     Around any act function; the guide "gradstep" is the same climb (`sampling.climb`), with K = 3 steps of w / K, at
     the end of a policy's own path.
     """
-    act, critic = _act_and_critic(policy, critic)
+    act, critic, outward = _parts(policy, critic)
 
     def refined(obs, key):
         actions, info = act(obs, key)
@@ -132,6 +141,8 @@ def refine(
             return a, critic(o, a)
 
         flat, value = jax.vmap(one)(obs, actions.reshape(len(actions), -1))
-        return flat.reshape(actions.shape), info._replace(value=value, finite=jnp.all(jnp.isfinite(flat), axis=1))
+        return outward(flat.reshape(actions.shape)), info._replace(
+            value=value, finite=jnp.all(jnp.isfinite(flat), axis=1)
+        )
 
     return refined

@@ -14,6 +14,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from qgf.errors import UserError, unknown
+from qgf.method.actions import ActionRange
 from qgf.method.checks import check_functions
 from qgf.method.choosing import FALLBACKS, best, fall_back
 from qgf.method.flow import STEPS
@@ -27,13 +28,14 @@ from qgf.types import Calibration, Estimator, Info, StateValue, StateVelocity, T
 
 
 class Origin:
-    """How trained networks are made again (their method and sizes): carried along for whoever saves a policy.
+    """How trained networks are made again (their method and sizes), and the `extent` of the actions that they were
+    trained on: carried along for whoever saves a policy, or plays it.
 
     All are equal: it is no part of a program, and policies that differ in it alone share their programs.
     """
 
-    def __init__(self, method, spec):
-        self.method, self.spec = method, spec
+    def __init__(self, method, spec, extent=None):
+        self.method, self.spec, self.extent = method, spec, extent
 
     def __eq__(self, other):
         return isinstance(other, Origin)
@@ -54,6 +56,9 @@ class Policy(eqx.Module):
     Any pair of functions velocity(obs[S], a[d], t[]) -> [d] and critic(obs[S], a[d]) -> [] makes one (`guided_flow`);
     if they are pytrees (Equinox modules, `jax.tree_util.Partial`) their arrays are arguments of the compiled
     function, so that swapping parameters or weights compiles nothing.
+
+    Velocity and critic know actions between `low` and `high`, and so do guidance, `trace` and `a0`. With `actions` they
+    stand for its range: what a policy returns, and what `last` takes, is in the environment's units then (`outward`).
     """
 
     velocity: StateVelocity
@@ -71,6 +76,7 @@ class Policy(eqx.Module):
     obs_spec: ObsSpec | None = eqx.field(static=True, default=None, converter=lambda s: s and ObsSpec.of(s))
     fallback: str | None = eqx.field(static=True, default=None)
     origin: Origin | None = eqx.field(static=True, default=None)
+    actions: ActionRange | None = None
     save: ClassVar[Callable[..., None]]  # set by `training.saved`, which writes and reads files
     load: ClassVar[Callable[..., Policy]]
 
@@ -104,7 +110,7 @@ class Policy(eqx.Module):
         Batches are padded to powers of two, so that few programs are compiled; inside jax.jit they are not.
 
         `a0` [.., H, A] or [.., d] is where denoising starts, at time `t0`; by default a0 ~ N(0, I) at 0. Warm start
-        from the last chunk, shifted by what has been executed: a0 = (1 - t0) noise + t0 shifted.
+        from the last chunk, shifted by what has been executed: a0 = (1 - t0) noise + t0 inward(shifted).
 
         Raises UserError if obs, key or a0 do not fit, and if an action is not finite and nobody would know: with
         info=True `Info.finite` says so, and with fallback="unguided" the unguided action from the same noise takes its
@@ -140,11 +146,24 @@ class Policy(eqx.Module):
         keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
         actions, info = self._sampled(obs, keys, a0, path)
         if self.fallback is None:
-            return actions, info
+            return self.outward(actions), info
         plain = with_fields(self, guide="none", weight=0.0, fallback=None)
-        last = jnp.zeros(actions.shape) if last is None else jnp.nan_to_num(last, nan=0.0)
+        last = self.inward(jnp.zeros(actions.shape) if last is None else jnp.nan_to_num(last, nan=0.0))
         last = jnp.clip(last.reshape(len(actions), -1), self.low, self.high).reshape(actions.shape)
-        return fall_back(actions, info, lambda: plain._sampled(obs, keys, a0, path), self.critic, obs, last)
+        found = fall_back(actions, info, lambda: plain._sampled(obs, keys, a0, path), self.critic, obs, last)
+        return self.outward(found[0]), found[1]
+
+    def outward(self, a: Array) -> Array:
+        """Chunks a[..., H, A] or [..., d], as velocity and critic know them, in the environment's units."""
+        if self.actions is None:
+            return a
+        return self.actions.outward(a.reshape(*a.shape[:-1], -1, self.action_dim)).reshape(a.shape)
+
+    def inward(self, a: Array) -> Array:
+        """The inverse: what velocity and critic know for chunks a[..., H, A] or [..., d] in the environment's units."""
+        if self.actions is None:
+            return a
+        return self.actions.inward(a.reshape(*a.shape[:-1], -1, self.action_dim)).reshape(a.shape)
 
     def _sampled(self, obs, keys, a0, path) -> tuple[Array, Info]:
         if self.samples == 1:

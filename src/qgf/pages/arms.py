@@ -12,8 +12,9 @@ from qgf.environments.family import find_family
 from qgf.method.guides import GUIDES
 from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.playing.arm import Arm
+from qgf.playing.measure import Measure, number, span
 from qgf.playing.rows import Row
-from qgf.statistics import wilson
+from qgf.statistics import bootstrap, wilson
 
 
 @dataclass(frozen=True)
@@ -21,25 +22,39 @@ class Shown:
     """One arm in one environment, the seeds of the policy pooled."""
 
     arm: Arm
-    successes: int
+    successes: int | None  # None where nothing says whether the task is solved
     episodes: int
     returns: float = nan  # means over the episodes
     value: float = nan
     ratio: float = nan
     decision_ms: float = nan
+    scores: tuple[float, ...] = ()  # returns of the episodes, where there are no successes
+
+    @property
+    def measure(self) -> Measure:
+        return "return" if self.successes is None else "success"
 
     @property
     def label(self) -> str:
         return self.arm.label
 
     @property
-    def success(self) -> float:
-        return self.successes / self.episodes
+    def score(self) -> float:
+        """The success rate, or the mean return."""
+        return float(np.mean(self.scores)) if self.successes is None else self.successes / self.episodes
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the success rate."""
-        return wilson(self.successes, self.episodes)
+        """Its 95 % interval (`measure.interval`)."""
+        return wilson(self.successes, self.episodes) if self.successes is not None else bootstrap(self.scores)
+
+    @property
+    def shown(self) -> str:
+        return number(self.score, self.measure)
+
+    @property
+    def shown_interval(self) -> str:
+        return span(self.interval, self.measure)
 
     @property
     def usual(self) -> bool:
@@ -60,7 +75,8 @@ def newest(rows: Iterable[Row]) -> dict[str, list[Shown]]:
     played: dict[str, dict[Arm, list[Row]]] = {}
     for row in rows:
         if row.updates == updates:
-            played.setdefault(place(row.env), {}).setdefault(row.arm, []).append(row)
+            where = f"{place(row.env)} ({row.rule})" if row.rule else place(row.env)
+            played.setdefault(where, {}).setdefault(row.arm, []).append(row)
     return {env: _ordered(_shown(arm, once(group)) for arm, group in arms.items()) for env, arms in played.items()}
 
 
@@ -80,7 +96,9 @@ def _shown(arm: Arm, rows: Sequence[Row]) -> Shown:
     known = lambda name: [nan if (x := getattr(row, name)) is None else x for row in rows]
     names = ("returns", "value", "ratio", "decision_ms")
     means = {name: float(np.average(known(name), weights=counts)) for name in names}
-    return Shown(arm, sum(row.successes for row in rows), sum(counts), **means)
+    scores = () if all(row.measure == "success" for row in rows) else tuple(x for row in rows for x in row.scores)
+    successes = None if scores else sum(row.successes or 0 for row in rows)
+    return Shown(arm, successes, sum(counts), **means, scores=scores)
 
 
 def _ordered(shown: Iterable[Shown]) -> list[Shown]:

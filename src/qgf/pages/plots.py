@@ -100,54 +100,50 @@ def _curves(ax, metrics, key, colour, line, label):
         label = None
 
 
-def success_bars(rows: Sequence[Shown]) -> Figure:
-    """Success of each arm with its 95 % interval."""
+def bars(rows: Sequence[Shown]) -> Figure:
+    """Success, or return, of each arm with its 95 % interval."""
     figure, ax = _figure(7.2, 0.42 * len(rows) + 0.9)
-    y = np.arange(len(rows))[::-1]
-    rates, low, high = _rates(rows)
-    ax.barh(y, rates, height=0.62, color=[colour(x.arm.guide) for x in rows], alpha=0.85)
-    ax.errorbar(
-        rates,
-        y,
-        xerr=[np.maximum(rates - low, 0), np.maximum(high - rates, 0)],
-        fmt="none",
-        ecolor=INK,
-        capsize=3,
-        lw=1.2,
-    )
-    for at, rate, top in zip(y, rates, high, strict=True):
-        ax.text(max(top, rate) + 1.5, at, f"{rate:.0f} %", va="center", color=INK, fontsize=9)
-    ax.set(yticks=y, yticklabels=[x.label for x in rows], xlim=(0, 112), xlabel="success, % (95 % Wilson interval)")
-    ax.set_xticks(range(0, 101, 20))
+    y, success = np.arange(len(rows))[::-1], rows[0].measure == "success"
+    means, low, high = _estimates(rows)
+    ax.barh(y, means, height=0.62, color=[colour(x.arm.guide) for x in rows], alpha=0.85)
+    spread = [np.maximum(np.nan_to_num(x), 0) for x in (means - low, high - means)]
+    ax.errorbar(means, y, xerr=spread, fmt="none", ecolor=INK, capsize=3, lw=1.2)
+    if success:
+        ax.set(xlim=(0, 112), xlabel="success, % (95 % Wilson interval)")
+        ax.set_xticks(range(0, 101, 20))
+    else:
+        ax.set(xlabel="return (95 % bootstrap interval)")
+        ax.margins(x=0.12)
+    for at, mean, top, row in zip(y, means, means + spread[1], rows, strict=True):
+        beyond = max(top, 0) if not success else max(top, mean)  # bars of negative returns end at 0
+        ax.annotate(row.shown, (beyond, at), (5, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
+    ax.set(yticks=y, yticklabels=[x.label for x in rows])
     ax.grid(True, axis="x")
     ax.set_axisbelow(True)
     return figure
 
 
-def _rates(rows: Sequence[Shown]) -> np.ndarray:
-    """Success, low and high of each arm, %, [3, arms]."""
-    return 100 * np.array([(x.success, *x.interval) for x in rows]).T
+def _estimates(rows: Sequence[Shown]) -> np.ndarray:
+    """Success in %, or return, with low and high, of each arm, [3, arms]."""
+    return (100 if rows[0].measure == "success" else 1) * np.array([(x.score, *x.interval) for x in rows]).T
 
 
-def success_against_strength(rows: Sequence[Shown]) -> Figure:
-    """Success against strength, a line and its interval per guide; the unguided policy as a dotted line."""
+def against_strength(rows: Sequence[Shown]) -> Figure:
+    """Success, or return, against strength, a line and its interval per guide; the unguided policy as a dotted line."""
     figure, ax = _figure(6.2, 3.3)
     for guide in dict.fromkeys(x.arm.guide for x in rows):
         mine = sorted((x for x in rows if x.arm.guide == guide), key=lambda x: x.arm.strength or 0)
-        rates, low, high = _rates(mine)
+        means, low, high = _estimates(mine)
         if guide == "none":
-            ax.axhline(rates[0], color=colour(guide), ls=":", lw=1.6, label="none")
+            ax.axhline(means[0], color=colour(guide), ls=":", lw=1.6, label="none")
             ax.axhspan(low[0], high[0], color=colour(guide), alpha=0.12, lw=0)
             continue
         strengths = [x.arm.strength for x in mine]
-        ax.plot(strengths, rates, marker=MARKERS.get(guide, "P"), color=colour(guide), lw=1.8, label=guide)
+        ax.plot(strengths, means, marker=MARKERS.get(guide, "P"), color=colour(guide), lw=1.8, label=guide)
         ax.fill_between(strengths, low, high, color=colour(guide), alpha=0.15, lw=0)
-    ax.set(
-        xscale="log",
-        ylim=(-3, 105),
-        xlabel="strength (standard deviations of the reference action)",
-        ylabel="success, %",
-    )
+    ax.set(xscale="log", xlabel="strength (standard deviations of the reference action)", ylabel="return")
+    if rows[0].measure == "success":
+        ax.set(ylim=(-3, 105), ylabel="success, %")
     ticks = sorted({x.arm.strength for x in rows if x.arm.strength})
     ax.set_xticks(ticks, [f"{x:g}" for x in ticks], minor=False)
     ax.minorticks_off()

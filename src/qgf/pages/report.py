@@ -9,19 +9,24 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import jax
 import numpy as np
 
+from qgf.environments.datasets import references_of
 from qgf.environments.maze import Walks
 from qgf.files import atomic_path, read_csv, read_json, write_text
 from qgf.laboratory.analysis import TABLES
 from qgf.pages import plots
 from qgf.pages.analysis_plots import SECTIONS
 from qgf.pages.arms import Shown, default, newest
+from qgf.playing.measure import TESTS, UNKNOWN, normalised
 from qgf.playing.scores import read_scores
 from qgf.playing.tune import Saved
 from qgf.training.run import Run
+
+BANDS = {"success": "95 % Wilson intervals", "return": "95 % bootstrap intervals"}
 
 
 def report(directory: str | Path) -> Path:
@@ -36,7 +41,7 @@ def report(directory: str | Path) -> Path:
     figures = run.directory / "figures"
     with plots.style():
         body = [
-            _success(played, figures),
+            _success(played, figures, record),
             _maze(run, rows, figures),
             _tuning(run, figures),
             _actions(run, rows, figures),
@@ -73,19 +78,18 @@ def _headline(rows: Sequence[Shown]) -> str:
     if plain is None or guided is None:
         return '<p class="lead">Not evaluated yet.</p>'
     name = f"same policy, guided by its critic (strength {guided.arm.strength:g})"
+    how = lambda x: (
+        f"{x.successes} of {x.episodes}" if x.measure == "success" else f"mean return, {x.episodes} episodes"
+    )
+    big = lambda x: f"{100 * x.score:.0f}<small> %</small>" if x.measure == "success" else x.shown
     cell = lambda x, name: (
-        f'<div class="figure"><b>{100 * x.success:.0f}<small> %</small></b><span>{name}</span>'
-        f"<span class=faint>{x.successes} of {x.episodes}, 95 % interval {_interval(x)}</span></div>"
+        f'<div class="figure"><b>{big(x)}</b><span>{name}</span>'
+        f"<span class=faint>{how(x)}, 95 % interval {x.shown_interval}</span></div>"
     )
     return (
         f'<div class="headline">{cell(plain, "cloned policy")}<div class="arrow" aria-hidden="true">→</div>'
         f"{cell(guided, name)}</div>"
     )
-
-
-def _interval(x: Shown) -> str:
-    low, high = x.interval
-    return f"{100 * low:.0f} to {100 * high:.0f} %"
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
@@ -94,33 +98,36 @@ def _table(head: Sequence[str], lines: Iterable[Sequence[object]]) -> str:
     return f"<div class=scroll><table><tr>{heads}</tr>{body}</table></div>"
 
 
-def _success(played: dict[str, list[Shown]], figures: Path) -> str:
+def _success(played: dict[str, list[Shown]], figures: Path, record: dict[str, Any]) -> str:
     """A section per environment."""
     return "".join(
-        _success_in(env if len(played) > 1 else "", rows, figures, f"-{k}" if k else "")
+        _success_in(env if len(played) > 1 else "", rows, figures, f"-{k}" if k else "", references_of(record, env))
         for k, (env, rows) in enumerate(played.items())
     )
 
 
-def _success_in(env: str, rows: Sequence[Shown], figures: Path, number: str) -> str:
-    head = ("arm", "success", "95 % interval", "episodes", "return", "mean Q", "|w g| / |v|", "ms per decision")
+def _success_in(env: str, rows: Sequence[Shown], figures: Path, number: str, references) -> str:
+    measure = rows[0].measure
+    what = measure.capitalize()
+    other = "return" if measure == "success" else "success"
+    scored = ("normalised",) if references else ()
+    head = ("arm", measure, "95 % interval", "episodes", other, *scored, "mean Q", "|w g| / |v|", "ms per decision")
     lines = [
         (
-            x.label, f"{100 * x.success:.0f} %", _interval(x), x.episodes, f"{x.returns:.1f}", f"{x.value:.2f}",
-            f"{x.ratio:.2f}", f"{x.decision_ms:.1f}",
+            x.label, x.shown, x.shown_interval, x.episodes, f"{x.returns:.1f}" if measure == "success" else UNKNOWN,
+            *(f"{normalised(x.returns, references):.1f}" for _ in scored),
+            f"{x.value:.2f}", f"{x.ratio:.2f}", f"{x.decision_ms:.1f}",
         )
         for x in rows
     ]  # fmt: skip
-    html = _embed(
-        plots.success_bars(rows), figures / f"success{number}.png", "Success of each arm on the same episodes."
-    )
+    html = _embed(plots.bars(rows), figures / f"{measure}{number}.png", f"{what} of each arm on the same episodes.")
     single = [
         x for x in rows if x.arm.best_of == 1 and x.usual and (x.arm.strength is not None or x.arm.guide == "none")
     ]
     if len({x.arm.strength for x in single if x.arm.strength}) > 1:
-        caption = "Success against strength; the dotted line is the cloned policy. Bands are 95 % Wilson intervals."
-        html += _embed(plots.success_against_strength(single), figures / f"strength{number}.png", caption)
-    return f"<section><h2>Success{env and f' in {escape(env)}'}</h2>{html}{_table(head, lines)}</section>"
+        caption = f"{what} against strength; the dotted line is the cloned policy. Bands are {BANDS[measure]}."
+        html += _embed(plots.against_strength(single), figures / f"strength{number}.png", caption)
+    return f"<section><h2>{what}{env and f' in {escape(env)}'}</h2>{html}{_table(head, lines)}</section>"
 
 
 def _tuning(run: Run, figures: Path) -> str:
@@ -128,19 +135,22 @@ def _tuning(run: Run, figures: Path) -> str:
     if not path.exists():
         return ""
     tuned = read_json(path, Saved)
-    trials = [Shown(x.arm, x.successes, x.episodes) for x in tuned.trials]
+    trials = [Shown(x.arm, x.successes, x.episodes, scores=tuple(x.returns)) for x in tuned.trials]
+    measure = trials[0].measure if trials else "success"
     single = [x for x in trials if x.arm.best_of == 1 and x.arm.strength and x.arm.schedule == "constant"]
     html = ""
     if len({x.arm.strength for x in single}) > 1:
-        caption = "Tuning episodes: success against strength; arms that fell behind played fewer. Bands are Wilson's."
-        html = _embed(plots.success_against_strength(single), figures / "tuning.png", caption)
-    head = ("held out", "arm", "success", "95 % interval", "episodes", "|w g| / |v|", "McNemar's p against chosen")
+        caption = f"Tuning episodes: {measure} against strength; arms that fell behind played fewer. Bands are "
+        caption += f"{BANDS[measure]}."
+        html = _embed(plots.against_strength(single), figures / "tuning.png", caption)
+    test = f"p against chosen ({TESTS[measure]})"
+    head = ("held out", "arm", measure, "95 % interval", "episodes", "|w g| / |v|", test)
     lines = [
-        (x.name, shown.label, f"{100 * shown.success:.0f} %", _interval(shown), x.episodes,
+        (x.name, shown.label, shown.shown, shown.shown_interval, x.episodes,
          "" if x.ratio is None else f"{x.ratio:.2f}",
          "" if x.p is None else f"{x.p:.2g}")
         for x in tuned.reports
-        for shown in [Shown(x.arm, x.successes, x.episodes)]
+        for shown in [Shown(x.arm, x.successes, x.episodes, scores=tuple(x.returns))]
     ]  # fmt: skip
     notes = "".join(f"<p><b>Caution:</b> {escape(note)}.</p>" for note in tuned.cautions)
     return f"<section><h2>Choosing the strength</h2>{html}{_table(head, lines)}{notes}</section>"

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from qgf.files import atomic_path, write_text
 from qgf.laboratory.compare import Results
+from qgf.laboratory.tables import measures
 from qgf.pages.study_costs import success_against_cost
 from qgf.pages.study_plots import aggregates, improvement, task_bars
 from qgf.pages.study_strengths import strength_curves
@@ -34,12 +35,13 @@ def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
         yield f"tasks-{env.name}", task_bars(rows, env.name)
         if len(study.environments) > 1:
             yield f"aggregate-{env.name}", aggregates(rows, env.name)
-    yield "aggregate", aggregates(rows)
-    if "none" in study.methods and len(study.methods) > 1:
-        yield "improvement", improvement(rows)
-    for x in ("gflop", "decision_ms"):
-        if any((getattr(row, x) or 0) > 0 for row in rows):
-            yield f"cost-{x}", success_against_cost(rows, x)
+    if len(measures(rows)) == 1:
+        yield "aggregate", aggregates(rows)
+        if "none" in study.methods and len(study.methods) > 1:
+            yield "improvement", improvement(rows)
+        for x in ("gflop", "decision_ms"):
+            if any((getattr(row, x) or 0) > 0 for row in rows):
+                yield f"cost-{x}", success_against_cost(rows, x)
     curves = {name for name, m in study.methods.items() if len({replace(arm, strength=None) for arm in m.arms}) == 1}
     shown = [row for row in rows if row.method in curves]
     if any(row.split == "tuning" and row.strength for row in shown):

@@ -12,9 +12,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from qgf.errors import UserError, unknown
-from qgf.laboratory.tables import aggregate_table
+from qgf.laboratory.tables import aggregate_table, measure_of
 from qgf.pages import plots
-from qgf.pages.study_plots import complete, foot, look, values, word
+from qgf.pages.study_plots import complete, foot, label, look, values, word
 from qgf.playing.rows import Row
 
 COSTS = dict(gflop="GFLOP per action", decision_ms="ms per decision")
@@ -25,6 +25,7 @@ def success_against_cost(rows: Iterable[Row], x: str = "gflop", env: str | None 
     """Mean success against cost (log axis); the line joins what nothing cheaper matches (the Pareto frontier)."""
     if x not in COSTS:
         raise unknown("cost", x, COSTS)
+    rows = list(rows)
     table = aggregate_table(rows, env)
     means, costs = values(table, "mean"), {row["method"]: row[x] for row in table if row[x] != ""}
     points = {name: (costs[name], value) for name in complete(table) if (value := means[name]) and name in costs}
@@ -41,8 +42,9 @@ def success_against_cost(rows: Iterable[Row], x: str = "gflop", env: str | None 
     ax.plot(*zip(*corners, strict=True), color=plots.FAINT, lw=1.2, zorder=1, label="_frontier")
     lows, highs = zip(*(value[1:] for _, value in points.values()), strict=True)
     spent = [cost for cost, _ in points.values()]
-    ax.set(xscale="log", xlim=(min(spent) / 1.6, max(spent) * 1.8), ylabel="mean success, %")
-    ax.set_ylim(max(min(lows) - 12, -4), min(max(highs) + 12, 104))
+    ax.set(xscale="log", xlim=(min(spent) / 1.6, max(spent) * 1.8), ylabel=f"mean {label(rows, env)}")
+    if measure_of(rows, env) == "success":
+        ax.set_ylim(max(min(lows) - 12, -4), min(max(highs) + 12, 104))
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     ax.xaxis.set_minor_formatter(NullFormatter())

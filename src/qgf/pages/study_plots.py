@@ -8,9 +8,10 @@ from textwrap import fill
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from qgf.errors import UserError
-from qgf.laboratory.tables import Interval, Line, aggregate_table, per_task_table
+from qgf.laboratory.tables import Interval, Line, aggregate_table, measure_of, per_task_table
 from qgf.pages import plots
 from qgf.playing.rows import Row
 
@@ -27,8 +28,16 @@ def look(method: str) -> dict[str, Any]:
     return dict(marker=marker, color=colour, mfc=face, mec=colour, ms=6.5 if marker == "*" else 4.2, mew=1.0)
 
 
-def _column(ax, methods: Sequence[str], values: Mapping[str, Interval | None], title: str, numbers: bool = False):
-    """A dot with its interval per method, from top to bottom; values in %."""
+def label(rows: Iterable[Row], env: str | None = None) -> str:
+    """What an axis is called on which methods are compared."""
+    return "success, %" if measure_of(rows, env) == "success" else "return"
+
+
+def _column(
+    ax, methods: Sequence[str], values: Mapping[str, Interval | None], title: str, numbers: bool = False,
+    percent: bool = True,
+):  # fmt: skip
+    """A dot with its interval per method, from top to bottom; values in %, or returns."""
     for y, method in enumerate(methods):
         if y % 2:
             ax.axhspan(y - 0.5, y + 0.5, color="#f1f5f9", lw=0, zorder=0)
@@ -40,7 +49,11 @@ def _column(ax, methods: Sequence[str], values: Mapping[str, Interval | None], t
         if numbers:
             text = "–" if value is None else f"{estimate:.0f}"
             ax.text(1.03, y, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8, color=plots.INK)
-    ax.set(yticks=range(len(methods)), ylim=(len(methods) - 0.5, -0.5), xlim=(0, 100), xticks=(0, 50, 100))
+    ax.set(yticks=range(len(methods)), ylim=(len(methods) - 0.5, -0.5))
+    if percent:
+        ax.set(xlim=(0, 100), xticks=(0, 50, 100))
+    else:
+        ax.xaxis.set_major_locator(MaxNLocator(2))
     ax.set_yticklabels(methods)
     ax.set_title(title, fontsize=9)
     ax.tick_params(axis="y", length=0, labelcolor=plots.INK)
@@ -67,30 +80,32 @@ def task_bars(rows: Iterable[Row], env: str, reference: str = "none") -> Figure:
     reference.
     """
     rows = list(rows)
-    means = values(aggregate_table(rows, env), "mean")
+    means, measure = values(aggregate_table(rows, env), "mean"), measure_of(rows, env)
     table = [row for row in per_task_table(rows) if row["env"] == env]
     tasks = sorted({row["task"] for row in table})
     columns = {"mean": means} | {
-        f"task {task}": values([row for row in table if row["task"] == task], "success") for task in tasks
+        f"task {task}": values([row for row in table if row["task"] == task], measure) for task in tasks
     }
     figure, axes = _columns(len(columns), len(means), 1.02)
     for ax, (title, shown) in zip(axes, columns.items(), strict=True):
-        _column(ax, list(means), shown, title, numbers=ax is axes[0])
+        _column(ax, list(means), shown, title, ax is axes[0], measure == "success")
         if (base := shown.get(reference)) is not None:
             ax.axvline(base[0], color=plots.colour(reference), ls=":", lw=1.2, zorder=1)
-    figure.supxlabel(f"{env}: success, %, with 95 % intervals", fontsize=9, color=plots.INK)
+    figure.supxlabel(f"{env}: {label(rows, env)}, with 95 % intervals", fontsize=9, color=plots.INK)
     return figure
 
 
 @plots.style()
 def aggregates(rows: Iterable[Row], env: str | None = None) -> Figure:
     """Mean and interquartile mean over tasks and runs of every method, with stratified bootstrap intervals."""
-    table = aggregate_table(rows, env)
+    rows = list(rows)
+    table, percent = aggregate_table(rows, env), measure_of(rows, env) == "success"
     figure, axes = _columns(2, len(complete(table)), 2.4)
     for ax, name, title in zip(axes, ("mean", "iqm"), ("mean", "interquartile mean"), strict=True):
-        _column(ax, complete(table), values(table, name), title, numbers=True)
-        ax.set_xticks(range(0, 101, 25))
-    foot(figure, table, f"success, %, {env or 'all environments'}, with 95 % intervals")
+        _column(ax, complete(table), values(table, name), title, True, percent)
+        if percent:
+            ax.set_xticks(range(0, 101, 25))
+    foot(figure, table, f"{label(rows, env)}, {env or 'all environments'}, with 95 % intervals")
     return figure
 
 

@@ -15,7 +15,8 @@ def across_tasks(table: Iterable[Line]) -> list[Line]:
     wide: dict[tuple[str, str], Line] = {}
     for row in table:
         first = dict(env=row["env"], method=row["method"]) | {f"task {task}": "" for task in tasks}
-        wide.setdefault((row["env"], row["method"]), first)[f"task {row['task']}"] = _cell(row, "success")
+        measure = "return" if row.get("return", "") != "" else "success"
+        wide.setdefault((row["env"], row["method"]), first)[f"task {row['task']}"] = _cell(row, measure)
     return list(wide.values())
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
@@ -14,13 +15,15 @@ import jax
 import numpy as np
 
 from qgf.environments import family_of, vector
-from qgf.errors import UserError
+from qgf.environments.spaces import LIMIT
+from qgf.errors import Caution, UserError
 from qgf.method.checks import check_functions
 from qgf.method.policy import Policy, act_jit
 from qgf.playing.scores import Score
+from qgf.playing.units import to_environment
 
-Played = Callable[[int, int, int], None]
-"""(done, solved, total), episodes."""
+Played = Callable[[int, "int | None", int], None]
+"""(done, solved, total), episodes; solved is None as long as nothing has said what that is."""
 
 
 def episode_seeds(seed: int, episodes: int) -> list[int]:
@@ -37,33 +40,44 @@ def evaluate(
     progress: Played = lambda done, successes, total: None,
     first: int = 0,
     execute: int | None = None,
+    rule: str = "",
+    keys: Sequence[str] = (),
 ) -> Score:
     """Play `episodes` episodes, chunks open loop: whole, or (receding horizon) their first `execute` actions.
 
     Episode k has its own seed and its own noise for every decision, so that any two policies meet the same episodes,
     however many run at a time. `first` is the number of the first. `envs` may be shared between calls
     (`environments`). `progress(done, successes, total)`.
+
+    `rule` says what success is: a key of info, or what one or the return must reach ("return>=-200"). Without it that
+    is the environment's to say; where no episode does, `Score.success` is None, and arms are compared by their
+    return. `keys` chooses among observations that are dictionaries.
     """
     _check_episodes(episodes)
     _check_execute(execute, policy.horizon)
     own = envs is None
-    envs = envs or environments(env_name, policy.horizon, episodes)
+    envs = envs or environments(env_name, policy.horizon, episodes, keys, rule)
+    _check_autoreset(envs)
     try:
         gflop = _check_fit(policy, envs, env_name)
-        return replace(_play(policy, env_name, envs, episodes, seed, progress, first, execute), gflop=gflop)
+        played = to_environment(policy, envs.single_action_space, env_name)
+        score = _play(policy, env_name, envs, episodes, seed, progress, first, execute, played, rule)
+        return replace(score, gflop=gflop)
     finally:
         if own:
             envs.close()
 
 
-def environments(env_name: str, horizon: int, episodes: int) -> vector.Lanes:
+def environments(env_name: str, horizon: int, episodes: int, keys: Sequence[str] = (), rule: str = "") -> vector.Lanes:
     """As many environments at a time as the family of the name plays, and no more than there are episodes."""
     lanes = family_of(env_name).lanes(env_name)
-    return vector.make_vector_env(env_name, horizon, min(lanes, episodes))
+    return vector.make_vector_env(env_name, horizon, min(lanes, episodes), keys, rule)
 
 
 @contextmanager
-def on_demand(env_name: str, horizon: int, episodes: int) -> Iterator[Callable[[], Any]]:
+def on_demand(
+    env_name: str, horizon: int, episodes: int, keys: Sequence[str] = (), rule: str = ""
+) -> Iterator[Callable[[], Any]]:
     """A function that returns environment processes for so many episodes, started at its first call; they end with the
     block.
     """
@@ -71,7 +85,7 @@ def on_demand(env_name: str, horizon: int, episodes: int) -> Iterator[Callable[[
 
     def envs():
         if not opened:
-            opened.append(environments(env_name, horizon, episodes))
+            opened.append(environments(env_name, horizon, episodes, keys, rule))
         return opened[0]
 
     try:
@@ -89,6 +103,16 @@ def _check_episodes(episodes: int) -> None:
 def _check_execute(execute: int | None, horizon: int) -> None:
     if execute is not None and not 1 <= execute <= horizon:
         raise UserError(f"execute must lie between 1 and the {horizon} actions of a chunk, got {execute}")
+
+
+def _check_autoreset(envs) -> None:
+    """Raises UserError for vector environments that reset by themselves: what follows an end would be lost."""
+    mode = (getattr(envs, "metadata", None) or {}).get("autoreset_mode")
+    if mode is not None and getattr(mode, "name", mode) != "DISABLED":
+        raise UserError(
+            f"envs reset themselves ({getattr(mode, 'name', mode)}), evaluate starts every episode with its own seed: "
+            "make them with autoreset_mode=gymnasium.vector.AutoresetMode.DISABLED"
+        )
 
 
 def _check_fit(policy: Policy, envs, env_name: str) -> float:
@@ -114,12 +138,14 @@ def _check_fit(policy: Policy, envs, env_name: str) -> float:
 
 
 def _play(
-    policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Played, first: int, execute: int | None
-) -> Score:
+    policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Played, first: int, execute: int | None,
+    played: Callable[[np.ndarray], np.ndarray],
+    rule: str,
+) -> Score:  # fmt: skip
     lanes = envs.num_envs
     seeds = episode_seeds(seed, first + episodes)[first:]
     base = jax.random.key(seed)
-    success = np.zeros(episodes, bool)
+    success, told = np.zeros(episodes, bool), _Told(env_name, episodes, rule)
     returns, lengths, decisions, value, ratio, skipped = (np.zeros(episodes) for _ in range(6))
     paths: list[list[np.ndarray]] = [[] for _ in range(episodes)]
     playing = np.full(lanes, -1)  # the episode in each lane, -1: none
@@ -148,8 +174,7 @@ def _play(
         thinking, calls = thinking + perf_counter() - clock, calls + 1
         for lane in active:
             paths[playing[lane]].append(obs[lane].copy())
-        obs, rewards, terminated, truncated, infos = envs.step(actions[:, :execute])
-        _check_known(infos, active, env_name)
+        obs, rewards, terminated, truncated, infos = envs.step(played(actions)[:, :execute])
         k = playing[active]
         returns[k] += rewards[active]
         lengths[k] += infos["steps"][active]
@@ -161,23 +186,55 @@ def _play(
         free = (terminated | truncated) & (playing >= 0) | (playing < 0)
         for lane in active[free[active]]:
             paths[playing[lane]].append(obs[lane].copy())
+        told.ended(playing, active[free[active]], infos)
         done += int(free[active].sum())
-        progress(done, int(success.sum()), episodes)
+        progress(done, int(success.sum()) if told.any else None, episodes)
     return Score(
-        env=env_name, seed=seed, first=first, success=success, returns=returns, lengths=lengths,
-        value=value / decisions, ratio=ratio / decisions, skipped=skipped,
+        env=env_name, seed=seed, first=first, success=told.checked(success), rule=rule, returns=returns,
+        lengths=lengths, value=value / decisions, ratio=ratio / decisions, skipped=skipped,
         seconds=perf_counter() - began, decision_ms=1e3 * thinking / calls, paths=[np.stack(p) for p in paths],
         weight=0.0 if policy.guide == "none" else np.asarray(policy.weight).item(),
     )  # fmt: skip
 
 
-def _check_known(infos: dict, active: np.ndarray, env_name: str) -> None:
-    """Raises UserError for an episode that ended without a word on success: it would count as failed."""
-    if "known" in infos and not infos["known"][active].all():
-        raise UserError(
-            f"{env_name}: an episode ended and no step said whether the task is solved, which is what is counted; put "
-            "success (or is_success) into the info of its steps"
-        )
+class _Told:
+    """Whether anything said, by its end, if the task of an episode is solved."""
+
+    def __init__(self, env_name: str, episodes: int, rule: str):
+        self.env, self.rule = env_name, rule
+        self.known, self.cut = np.zeros(episodes, bool), np.zeros(episodes, bool)
+
+    def ended(self, playing: np.ndarray, lanes: np.ndarray, infos: dict) -> None:
+        """Note the episodes that have come to their end in `lanes`."""
+        k = playing[lanes]
+        self.known[k] = infos["known"][lanes] if "known" in infos else True
+        self.cut[k] = infos["cut"][lanes] if "cut" in infos else False
+
+    @property
+    def any(self) -> bool:
+        return bool(self.known.any())
+
+    def checked(self, success: np.ndarray) -> np.ndarray | None:
+        """The successes [episodes], None if there is nothing that could tell them. Says what was cut off, and raises
+        UserError where only some episodes could tell: the others would count as failed.
+        """
+        if self.cut.any():
+            warnings.warn(
+                f"{self.env} has no time limit: {self.cut.sum()} of {len(self.cut)} episodes were cut off after "
+                f"{LIMIT} steps (gymnasium.register takes max_episode_steps)",
+                Caution,
+                stacklevel=4,
+            )
+        if self.known.all() or (self.rule and self.any):
+            return success
+        if self.rule:
+            raise UserError(f"{self.env}: in no step has info what the success rule {self.rule!r} asks for")
+        if self.any:
+            raise UserError(
+                f"{self.env}: {(~self.known).sum()} of {len(self.known)} episodes ended and no step said whether the "
+                "task is solved; put success (or is_success) into the info of every step, or say what it is (--success)"
+            )
+        return None
 
 
 def gflop_per_action(policy: Policy, obs_shape: tuple[int, ...]) -> float:

@@ -17,10 +17,12 @@ def share_of(episodes: int, tasks: list[str]) -> int:
     return episodes // len(tasks)
 
 
-def evaluate_run(run, chosen: list[Arm], env_name: str, episodes: int, seed: int, progress=None) -> list[Score]:
+def evaluate_run(
+    run, chosen: list[Arm], env_name: str, episodes: int, seed: int, progress=None, rule: str = "", keys=()
+) -> list[Score]:
     """Every arm for every seed's policy of a run, on one set of environment processes.
 
-    `progress(arm, policy_seed)` returns the progress function of one evaluation.
+    `progress(arm, policy_seed)` returns the progress function of one evaluation; `rule` and `keys` are `evaluate`'s.
     """
     from qgf.training.trained import load_trained
 
@@ -30,13 +32,13 @@ def evaluate_run(run, chosen: list[Arm], env_name: str, episodes: int, seed: int
         _check_execute(arm.execute, way.horizon)
         check(way)
     _check_episodes(episodes)
-    envs = environments(env_name, policies[0].spec.horizon, episodes)
+    envs = environments(env_name, policies[0].spec.horizon, episodes, keys, rule)
     scores = []
     try:
         for policy_seed, trained in enumerate(policies):
             for arm, policy in zip(chosen, ways[policy_seed], strict=True):
                 tell = progress(arm, policy_seed) if progress else lambda *_: None
-                score = evaluate(policy, env_name, episodes, seed, envs, tell, execute=arm.execute)
+                score = evaluate(policy, env_name, episodes, seed, envs, tell, execute=arm.execute, rule=rule)
                 scores.append(replace(score, arm=arm, policy_seed=policy_seed, updates=trained.updates))
     finally:
         envs.close()

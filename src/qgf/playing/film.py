@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from qgf.errors import UserError
 from qgf.files import atomic_path
 from qgf.method.policy import Policy, act_jit
 from qgf.playing.episodes import decision_keys, episode_seeds
+from qgf.playing.units import to_environment
 
 SIZE = 400
 
@@ -31,6 +33,7 @@ def film(
     seed: int = 0,
     fps: int = 20,
     execute: int | None = None,
+    keys: Sequence[str] = (),
 ) -> Path:
     """Write `path`.mp4 (or .gif without ffmpeg) of the first episodes that `evaluate` plays; returns its path.
 
@@ -39,7 +42,8 @@ def film(
     family = family_of(env_name)
     maze = family.maze(env_name)
     frames: list[np.ndarray] = []
-    chunked = ChunkEnv(_Recorder(family.make(env_name, SIZE), maze, frames), policy.horizon)
+    chunked = ChunkEnv(_Recorder(family.make(env_name, SIZE), maze, frames), policy.horizon, keys=keys, name=env_name)
+    played = to_environment(policy, chunked.action_space, env_name)
     with quiet():
         for k, episode_seed in enumerate(episode_seeds(seed, episodes)):
             obs, _ = chunked.reset(seed=episode_seed)
@@ -47,7 +51,7 @@ def film(
             while not over:
                 key = decision_keys(jax.random.key(seed), np.array([[k], [count]]))
                 chunk = np.asarray(act_jit(policy, obs[None], key)[0][0])
-                obs, _, terminated, truncated, _ = chunked.step(chunk[:execute])
+                obs, _, terminated, truncated, _ = chunked.step(played(chunk)[:execute])
                 over, count = terminated or truncated, count + 1
     return _write(frames, path, fps)
 
@@ -58,29 +62,30 @@ class _Recorder(gymnasium.Wrapper):
     def __init__(self, env, maze: Maze | None, frames: list[np.ndarray]):
         super().__init__(env)
         self.maze, self.frames = maze, frames
+        self.trail: list[np.ndarray] = []  # places in the maze
 
     def reset(self, **kwargs):
         result = self.env.reset(**kwargs)
-        self.trail = [result[0][:2]]
-        self._shoot()
+        self.trail.clear()
+        self._shoot(result[0])
         return result
 
     def step(self, action):
         result = self.env.step(action)
-        self.trail.append(result[0][:2])
-        self._shoot()
+        self._shoot(result[0])
         return result
 
-    def _shoot(self):
+    def _shoot(self, obs):
         if self.maze is not None:
+            self.trail.append(obs[:2])
             self.frames.append(_draw(self.maze, np.array(self.trail)))
             return
         try:
             picture = self.env.render()
-        except Exception as error:  # MuJoCo and its back ends raise many types
+        except Exception as error:  # MuJoCo, its back ends and pygame raise many types
             raise UserError(
-                f"this machine cannot render MuJoCo ({type(error).__name__}: {error}); "
-                "set MUJOCO_GL to egl or osmesa and install that library"
+                f"this machine cannot render {self.env} ({type(error).__name__}: {error}); MuJoCo needs MUJOCO_GL set "
+                "to egl or osmesa, and that library"
             ) from error
         if not isinstance(picture, np.ndarray):
             raise UserError(f"{self.env} gives no pictures to film: it needs a render_mode 'rgb_array'")

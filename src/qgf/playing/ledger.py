@@ -75,7 +75,8 @@ class Player:
     train: str = ""  # name of the training settings
     policy_seed: int = 0
     updates: int = 0
-    progress: Callable[[str, int, int, int], None] = field(default=lambda name, done, wins, total: None)
+    rule: str = ""  # what success is, if it was asked for
+    progress: Callable[[str, int, int | None, int], None] = field(default=lambda name, done, wins, total: None)
 
     def find(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> Row | None:
         """The row of one block of episodes, if it has been played."""
@@ -87,7 +88,7 @@ class Player:
         if row is None:
             tell = lambda done, wins, total: self.progress(f"{split}: {arm.label}", done, wins, total)
             policy = arm.of(self.policy())
-            score = evaluate(policy, self.env, episodes, seed, self.envs(), tell, first, arm.execute)
+            score = evaluate(policy, self.env, episodes, seed, self.envs(), tell, first, arm.execute, self.rule)
             score = replace(score, arm=arm, policy_seed=self.policy_seed, updates=self.updates)
             row = self.ledger.add(score, self.train, split)
         return row
@@ -95,8 +96,10 @@ class Player:
     def _key(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> tuple[Any, ...]:
         whose = dict(env=self.env, train=self.train, policy_seed=self.policy_seed, updates=self.updates)
         block = dict(split=split, seed=seed, first=first, episodes=episodes)
-        known = whose | asdict(arm) | block | dict(strength=exact(arm.strength), weight=exact(arm.weight))
-        return tuple(known[name] for name in (*KEY, "execute"))
+        known = (
+            whose | asdict(arm) | block | dict(strength=exact(arm.strength), weight=exact(arm.weight), rule=self.rule)
+        )
+        return tuple(known[name] for name in (*KEY, "execute", "rule"))
 
 
 def _read(path: Path, kind, columns=()) -> list:
@@ -105,7 +108,7 @@ def _read(path: Path, kind, columns=()) -> list:
         rows = read_csv(path, kind, columns)
     except UserError as error:
         raise UserError(f"{error}; move the file away, or delete the line, to play its episodes again") from None
-    if lines := [k for k, row in enumerate(rows, 2) if isinstance(row, Row) and not row.outcomes]:
+    if lines := [k for k, row in enumerate(rows, 2) if isinstance(row, Row) and not (row.outcomes or row.each)]:
         raise UserError(f"{path}: at line {lines[0]}: no outcomes; delete the line to play its episodes again")
     return rows
 

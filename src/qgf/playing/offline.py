@@ -85,7 +85,7 @@ def _one(policy: Policy, observations):
 def _values(policy: Policy, own, other, observations, key) -> np.ndarray:
     """Mean value of the policy's actions by the two critics, [2]."""
     actions = act_jit(policy, observations, key)[0]
-    flat = actions.reshape(len(actions), -1)
+    flat = policy.inward(actions).reshape(len(actions), -1)
     return np.array([float(_mean(critic, observations, flat)) for critic in (own, other)])
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from qgf.files import Count, Digits, Number
 from qgf.playing.arm import Arm
+from qgf.playing.measure import Measure
 
 Exact = Annotated[float, Digits(".12g")]  # 1 and 1.0 are the same strength
 Mean = Annotated[float, Digits(".4f")]
@@ -40,16 +41,18 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     first: Number = 0  # number of the first episode
     episodes: Count
     raw_weight: Measured | None = None  # in force; old tables have it as `weight`
-    successes: Number
-    success: Mean  # fraction, with Wilson's interval
-    low: Mean
-    high: Mean
+    successes: Number | None  # None where nothing says whether the task is solved, as all four
+    success: Mean | None  # fraction, with Wilson's interval
+    low: Mean | None
+    high: Mean | None
     returns: Mean  # means over the episodes
     lengths: Mean
     value: Mean
     ratio: Mean
     skipped: Number
     outcomes: str = ""  # a digit per episode, 1 where the task was solved; old tables have none
+    each: str = ""  # without successes the return of every episode
+    rule: str = ""  # what success is, where that was asked for
     train: str = ""  # name of the training settings
     split: str = ""  # tuning or held-out
     task: int | None = None  # of a study, whose `env` is then without it
@@ -59,6 +62,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     seconds: Annotated[float, Digits(".1f")] | None = None
 
     def __post_init__(self):
+        if len({x is None for x in (self.successes, self.success, self.low, self.high)}) > 1:
+            raise ValueError("successes, success, low and high belong together")
+        if self.successes is None:
+            if self.outcomes or (self.each and len(self.scores) != self.episodes):
+                raise ValueError("each does not fit the count of episodes")
+            return
         if self.successes > self.episodes:
             raise ValueError(f"{self.successes} successes of {self.episodes} episodes")
         counts = len(self.outcomes), self.outcomes.count("1")
@@ -67,7 +76,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in (*KEY, "execute"))
+        return tuple(getattr(self, name) for name in (*KEY, "execute", "rule"))
+
+    @property
+    def measure(self) -> Measure:
+        """By what its arm is compared with others."""
+        return "return" if self.successes is None else "success"
+
+    @property
+    def scores(self) -> np.ndarray:
+        """1 or 0, or the return, of each episode, [episodes]; [0] where a table has them not."""
+        return self.won.astype(float) if self.measure == "success" else np.array(self.each.split(), float)
 
     @property
     def arm(self) -> Arm:
@@ -80,8 +99,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def columns(rows: Iterable[Row]) -> tuple[str, ...]:
-    """What a file of these rows tells of each: `execute` only where one row has it."""
-    return KEY + (("execute",) if any(row.execute for row in rows) else ()) + VALUES
+    """What a file of these rows tells of each: `execute`, `rule` and `each` only where one row has it."""
+    rows = list(rows)
+    more = {name: (name,) if any(getattr(row, name) for row in rows) else () for name in ("execute", "rule", "each")}
+    return KEY + more["execute"] + more["rule"] + VALUES + more["each"]
 
 
 def exact(x: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 
 from qgf.files import as_written, read_csv, write_csv
 from qgf.playing.arm import Arm
+from qgf.playing.measure import Measure, interval
 from qgf.playing.rows import Row, columns
-from qgf.statistics import wilson
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Score:
 
     env: str
     seed: int
-    success: np.ndarray  # whether the task was solved
+    success: np.ndarray | None  # whether the task was solved; None where nothing says what that is
     returns: np.ndarray  # sum of rewards
     lengths: np.ndarray  # environment steps
     value: np.ndarray  # mean critic value of the chunks chosen
@@ -35,42 +36,65 @@ class Score:
     updates: int = 0
     arm: Arm = field(default_factory=Arm)
     policy_seed: int = 0
+    rule: str = ""  # what success is, where that was asked for
     paths: list[np.ndarray] = field(
         default_factory=list, repr=False
     )  # per episode: observation at each decision [C, S]
 
     @property
     def episodes(self) -> int:
-        return len(self.success)
+        return len(self.returns)
+
+    @property
+    def measure(self) -> Measure:
+        """By what the arm is compared with others."""
+        return "return" if self.success is None else "success"
+
+    @property
+    def scores(self) -> np.ndarray:
+        """1 or 0 for success, or the return, of each episode."""
+        return self.returns if self.success is None else self.success.astype(float)
 
     @property
     def rate(self) -> float:
-        """Fraction of episodes in which the task was solved."""
-        return float(np.mean(self.success))
+        """Fraction of episodes in which the task was solved; nan where nothing says what that is."""
+        return nan if self.success is None else float(np.mean(self.success))
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Wilson's 95 % interval of the success rate."""
-        return wilson(int(self.success.sum()), self.episodes)
+        """The 95 % interval of the success rate (Wilson's), or of the mean return (the bootstrap's)."""
+        return interval(self.scores, self.measure)
 
     def row(self, **more) -> Row:
         """The row of this score, with further columns (train, split)."""
-        low, high = self.interval
+        told: dict[str, Any] = dict(each=" ".join(f"{x:.8g}" for x in self.returns))
+        told |= dict.fromkeys(("successes", "success", "low", "high"))
+        if self.success is not None:
+            low, high = self.interval
+            told = dict(successes=int(self.success.sum()), success=self.rate, low=low, high=high)
+            told["outcomes"] = "".join("01"[int(x)] for x in self.success)
         means: dict[str, Any] = {
             name: float(np.mean(getattr(self, name))) for name in ("returns", "lengths", "value", "ratio")
         }
         row = Row(
             env=self.env, policy_seed=self.policy_seed, updates=self.updates, seed=self.seed, first=self.first,
-            episodes=self.episodes, raw_weight=self.weight, successes=int(self.success.sum()), success=self.rate,
-            low=low, high=high, skipped=int(self.skipped.sum()), outcomes="".join("01"[int(x)] for x in self.success),
-            gflop=self.gflop, decision_ms=self.decision_ms, seconds=self.seconds, **asdict(self.arm), **means, **more,
+            episodes=self.episodes, raw_weight=self.weight, skipped=int(self.skipped.sum()), rule=self.rule,
+            gflop=self.gflop, decision_ms=self.decision_ms, seconds=self.seconds, **asdict(self.arm), **means, **told,
+            **more,
         )  # fmt: skip
         return as_written(row)
 
 
 def pooled(scores: list[Score], env: str) -> Score:
     """The episodes of one arm in several environments as one score, under the name `env`."""
-    names = ("success", "returns", "lengths", "value", "ratio", "skipped")
+    names = (
+        *(("success",) if scores[0].success is not None else ()),
+        "returns",
+        "lengths",
+        "value",
+        "ratio",
+        "skipped",
+    )
     joined: dict[str, Any] = {name: np.concatenate([getattr(s, name) for s in scores]) for name in names}
     seconds, decision_ms = sum(s.seconds for s in scores), float(np.mean([s.decision_ms for s in scores]))
     paths = [path for s in scores for path in s.paths]

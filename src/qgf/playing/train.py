@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from qgf.data import Dataset
-from qgf.environments.datasets import environment_of, load_dataset
+from qgf.environments.datasets import environment_of, fitted, load_dataset
 from qgf.errors import UserError
 from qgf.method.policy import Policy
 from qgf.playing.episodes import Played, on_demand
@@ -42,21 +42,27 @@ def train(
     eval_episodes: int = EPISODES,
     env: str | None = None,
     patience: int | None = None,
+    success: str = "",
 ) -> Run:
     """Train a flow and a critic on a dataset, or on that of a name or file (`load_dataset`); see `training.loop.train`.
 
     With `eval_every` and no `evaluate` of your own, the policy plays `eval_episodes` episodes in `env`, by default the
-    environment of the dataset's name; the best by success, then by return, is kept in best/. They are those that tuning
-    plays, not those that results are reported on. Raises UserError for what `load_dataset` and `loop.train` refuse, and
+    environment of the dataset's name; the best by success, then by return, is kept in best/. `success` says what that
+    is (a rule, see `evaluate`). They are the episodes that tuning plays, not those that results are reported on. What
+    `env` takes also says what actions mean (`datasets.fitted`).
+
+    Raises UserError for what `load_dataset` and `loop.train` refuse, and
     if no environment is known.
     """
     if not isinstance(dataset, Dataset):
         dataset = load_dataset(dataset, data_dir)
+    if env is not None:
+        dataset = fitted(dataset, env)
 
     def run(evaluate: Evaluate | None) -> Run:
         return loop.train(
             dataset, config, directory, flow, critic_from, overwrite=overwrite, progress=progress, log=log, keep=keep,
-            evaluate=evaluate, eval_every=eval_every, patience=patience,
+            evaluate=evaluate, eval_every=eval_every, patience=patience, env=env,
         )  # fmt: skip
 
     if eval_every is None or evaluate is not None:
@@ -64,19 +70,27 @@ def train(
     name = env or environment_of(dataset.name)
     if name is None:
         raise UserError(f"{dataset.name} does not tell its environment: say which to play with --env NAME")
-    with episodes_of(name, config.horizon, eval_episodes) as played:
+    with episodes_of(name, config.horizon, eval_episodes, keys=dataset.keys, rule=success) as played:
         return run(played)
 
 
 @contextmanager
-def episodes_of(env: str, horizon: int, episodes: int, progress: Played = lambda *_: None) -> Iterator[Evaluate]:
-    """A function that plays so many tuning episodes with the policy it is given and returns success and return, the
-    means; on environment processes that end with the block.
+def episodes_of(
+    env: str,
+    horizon: int,
+    episodes: int,
+    progress: Played = lambda *_: None,
+    keys: Sequence[str] = (),
+    rule: str = "",
+) -> Iterator[Evaluate]:
+    """A function that plays so many tuning episodes with the policy it is given and returns success, where that is
+    defined, and return, the means; on environment processes that end with the block.
     """
-    with on_demand(env, horizon, episodes) as envs:
+    with on_demand(env, horizon, episodes, keys, rule) as envs:
 
         def evaluate(policy: Policy) -> dict[str, float]:
-            score = play(policy, env, episodes, TUNING_SEED, envs(), progress)
-            return {"success": score.rate, "return": float(np.mean(score.returns))}
+            score = play(policy, env, episodes, TUNING_SEED, envs(), progress, rule=rule)
+            success = {} if score.success is None else {"success": score.rate}
+            return success | {"return": float(np.mean(score.returns))}
 
         yield evaluate

@@ -19,8 +19,8 @@ from qgf.method.schedules import schedule as find_schedule
 from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.playing.arm import Arm, arms
 from qgf.playing.ledger import Player
+from qgf.playing.measure import Measure, paired
 from qgf.playing.rows import ARM, Row
-from qgf.statistics import mcnemar
 
 STRENGTHS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 SCALES = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -76,7 +76,7 @@ def halving(
 ) -> tuple[dict[str, T], dict[T, np.ndarray]]:
     """Successive halving (Jamieson & Talwalkar 2016) on paired episodes: every arm plays the first rung's, the better
     third of each group, at least two, the next rung's too, and so on. `play(arms, first, episodes)` returns each arm's
-    successes.
+    successes, or returns.
 
     Returns the winner of each group and all that was played. Ties go to the arm nearest the default strength, then to
     the cheaper. An arm without rivals in its group plays nothing. Raises UserError for a rung without episodes.
@@ -87,8 +87,8 @@ def halving(
     alive, first = {name: list(arms) for name, arms in groups.items()}, 0
     for number, episodes in enumerate(rungs):
         rivals = list(dict.fromkeys(arm for group in alive.values() if len(group) > 1 for arm in group))
-        for arm, success in (play(rivals, first, episodes) if rivals else {}).items():
-            played[arm] = np.append(played.get(arm, []), success)
+        for arm, scores in (play(rivals, first, episodes) if rivals else {}).items():
+            played[arm] = np.append(played.get(arm, []), scores)
         first += episodes
         for group in alive.values():
             if len(group) > 1:
@@ -102,10 +102,11 @@ class Tuned(NamedTuple):
     """What tuning ends with."""
 
     arm: Arm
-    trials: dict[Arm, np.ndarray]  # successes on the tuning episodes
+    trials: dict[Arm, np.ndarray]  # successes, or returns, on the tuning episodes
     reports: dict[str, tuple[Arm, Row]]  # chosen, none, placebo, default: on the held-out episodes
-    p: dict[str, float]  # McNemar's test of `chosen` against each of the others, on the same episodes
+    p: dict[str, float]  # of `chosen` against each of the others, on the same episodes (`paired`)
     cautions: list[str]
+    measure: Measure = "success"
 
 
 def tune(
@@ -125,19 +126,19 @@ def tune(
         raise UserError("nothing to choose from: give at least one guide")
 
     def play(rivals, first, n):
-        return {arm: player.play(arm, "tuning", tuning_seed, first, n).won for arm in rivals}
+        return {arm: player.play(arm, "tuning", tuning_seed, first, n).scores for arm in rivals}
 
     winners, trials = halving(dict(all=arms), play, rungs)
     chosen = winners["all"]
     shown = dict(chosen=chosen, none=Arm("none")) | controls(chosen)
     reports = {name: (arm, player.play(arm, "held-out", seed, 0, episodes)) for name, arm in shown.items()}
-    success = {name: row.won for name, (_, row) in reports.items()}
-    p = {name: mcnemar(success["chosen"], x) for name, x in success.items() if name != "chosen"}
+    scores, measure = {name: row.scores for name, (_, row) in reports.items()}, reports["chosen"][1].measure
+    p = {name: paired(scores["chosen"], x, measure) for name, x in scores.items() if name != "chosen"}
     ratio = reports["chosen"][1].ratio
-    return Tuned(chosen, trials, reports, p, cautions(chosen, arms, ratio, success))
+    return Tuned(chosen, trials, reports, p, cautions(chosen, arms, ratio, scores), measure)
 
 
-class Trial(msgspec.Struct, forbid_unknown_fields=True):
+class Trial(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What an arm did, as tuned.json has it."""
 
     guide: str
@@ -147,8 +148,9 @@ class Trial(msgspec.Struct, forbid_unknown_fields=True):
     steps: Count | None
     schedule: str
     label: str
-    successes: Number
+    successes: Number | None
     episodes: Count
+    returns: list[float] = []  # of every episode, where nothing says whether the task is solved
 
     @property
     def arm(self) -> Arm:
@@ -160,7 +162,7 @@ class Reported(Trial):
 
     name: str  # chosen, none, placebo, default
     ratio: float | None
-    p: float | None  # McNemar's, against the chosen arm
+    p: float | None  # against the chosen arm
 
 
 class Saved(msgspec.Struct, forbid_unknown_fields=True):
@@ -178,13 +180,15 @@ def save(tuned: Tuned, path: Path) -> None:
     def named(arm: Arm) -> dict[str, Any]:
         return {name: getattr(arm, name) for name in ARM}
 
-    def told(arm: Arm, wins: float, episodes: int) -> dict[str, Any]:
-        return named(arm) | dict(label=arm.label, successes=int(wins), episodes=episodes)
+    def told(arm: Arm, scores: np.ndarray) -> dict[str, Any]:
+        known = dict(successes=int(scores.sum())) if tuned.measure == "success" else dict(successes=None)
+        returns = {} if tuned.measure == "success" else dict(returns=[float(x) for x in scores])
+        return named(arm) | dict(label=arm.label, episodes=len(scores)) | known | returns
 
-    trials = [Trial(**told(arm, x.sum(), len(x))) for arm, x in tuned.trials.items()]
+    trials = [Trial(**told(arm, x)) for arm, x in tuned.trials.items()]
     reports = [
         Reported(
-            **told(arm, row.successes, row.episodes), name=name, p=tuned.p.get(name),
+            **told(arm, row.scores), name=name, p=tuned.p.get(name),
             ratio=row.ratio if isfinite(row.ratio) else None,
         )
         for name, (arm, row) in tuned.reports.items()
@@ -206,7 +210,7 @@ def controls(chosen: Arm) -> dict[str, Arm]:
     return dict(placebo=replace(chosen, guide=f"placebo:{chosen.guide}"), default=default)
 
 
-def cautions(chosen: Arm, arms: Sequence[Arm], ratio: float, success: dict[str, np.ndarray]) -> list[str]:
+def cautions(chosen: Arm, arms: Sequence[Arm], ratio: float, scores: dict[str, np.ndarray]) -> list[str]:
     """What should make one doubt the choice, a sentence each."""
     notes = []
     if chosen.guide != "none":
@@ -219,7 +223,7 @@ def cautions(chosen: Arm, arms: Sequence[Arm], ratio: float, success: dict[str, 
         if len(grid) > 1 and amount(chosen) in (grid[0], grid[-1]):
             name = "strength" if chosen.weight is None else "weight"
             notes.append(f"the best {name}, {amount(chosen):g}, lies at the edge of the grid: try a wider one")
-    placebo = success.get("placebo")
-    if placebo is not None and placebo.mean() >= success["chosen"].mean():
+    placebo = scores.get("placebo")
+    if placebo is not None and placebo.mean() >= scores["chosen"].mean():
         notes.append("a random direction of the same length does as well: it is not the gradient that helps")
     return notes

@@ -74,6 +74,8 @@ class Source(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     fingerprint: str
     keys: list[str] | None = None  # what observations were made of, where that was chosen
     labels: str | None = None  # the file that said which episodes succeed
+    references: list[float] | None = None  # the returns that a normalised score calls 0 and 100
+    actions: list[list[float]] | None = None  # low and high that actions were scaled by, where they were
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):
@@ -82,6 +84,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
     dataset: str
     train: dict[str, Any]  # see `to_json`
     data: Source | None = None
+    env: str | None = None  # to play, where the data's name does not tell
     flow: str | None = None  # the runs that lent it their networks
     critic_from: str | None = None
     use: list[dict[str, str]] = []  # the user's files and packages it was made with

@@ -34,6 +34,12 @@ def _claim(directory: Path, record: dict) -> None:
                 f"{directory} was trained on other data of the name {record['dataset']} (fingerprint {there} there, "
                 f"{now} now); use another --out or --overwrite"
             )
+        scales = [(r.get("data") or {}).get("actions") for r in (old, record)]
+        if there and scales[0] != scales[1]:
+            raise UserError(
+                f"{directory} scales actions by {scales[0]}, now it would by {scales[1]}; give the --env that it was "
+                "trained with, or use another --out or --overwrite"
+            )
     else:
         write_json(path, record)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from qgf.data import Dataset
+from qgf.data.actions import UNIT, same, within
 from qgf.errors import UserError
 from qgf.training.config import TrainConfig
 from qgf.training.scales import Scales
@@ -22,6 +24,22 @@ def spec_of(dataset: Dataset, config: TrainConfig) -> Spec:
 def unit_for(dataset: Dataset, critic_from: str | Path | None) -> float:
     """The unit of rewards: a lent critic's own, else that of the data."""
     return load_trained(critic_from).reward_unit if critic_from else dataset.reward_unit
+
+
+def in_their_units(dataset: Dataset, *lenders: str | Path | None) -> Dataset:
+    """The dataset with its actions scaled as those were that the lenders' networks know. Raises UserError if two of
+    them do not agree, or if the data are beyond their range.
+    """
+    known = {run: load_trained(run).actions for run in lenders if run}
+    if not known:
+        return dataset
+    if len(set(known.values())) > 1:
+        raise UserError(f"{' and '.join(map(str, known))} scale actions differently, so they cannot be joined")
+    (run, ends), *_ = known.items()
+    range = None if ends is None else (np.array(ends[0]), np.array(ends[1]))
+    if not within(dataset.extent, UNIT if range is None else range) and not same(dataset.action_range, range):
+        raise UserError(f"{run}: its networks know actions in another range than those of {dataset.name}")
+    return replace(dataset, action_range=range)
 
 
 def _donated(

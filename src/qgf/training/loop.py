@@ -21,6 +21,7 @@ from qgf.training.config import TrainConfig, to_json
 from qgf.training.export import exported, restored, write_policies
 from qgf.training.folder import _check_free, _claim, _clear
 from qgf.training.learner import State
+from qgf.training.lending import in_their_units
 from qgf.training.loggers import Log, make_logger
 from qgf.training.metrics import Metrics, recorded
 from qgf.training.run import Run
@@ -52,6 +53,7 @@ def train(
     evaluate: Evaluate | None = None,
     eval_every: int | None = None,
     patience: int | None = None,
+    env: str | None = None,
 ) -> Run:
     """Train a flow by behaviour cloning and a critic by TD, into `directory` (default runs/NAME).
 
@@ -65,15 +67,23 @@ def train(
     calls in a row without a better policy end training, as does `Stop` raised by `evaluate` or `progress`; the policy
     of that update is exported. None of this changes what is trained.
 
-    Raises UserError if the directory holds another run, or if another process is writing it.
+    `env` is remembered as what to play. Raises UserError if the directory holds another run, or if another process is
+    writing it.
     """
     directory = Path(directory or Path("runs") / Path(dataset.name).stem)
+    dataset = in_their_units(dataset, flow, critic_from)
     source: dict[str, Any] = dict(path=dataset.path and str(dataset.path.resolve()), fingerprint=fingerprint(dataset))
     if dataset.keys:
         source["keys"] = list(dataset.keys)
     if dataset.labels is not None:
         source["labels"] = str(dataset.labels.resolve())
+    if dataset.references is not None:
+        source["references"] = list(dataset.references)
+    if dataset.action_range is not None:
+        source["actions"] = [x.tolist() for x in dataset.action_range]
     record: dict[str, Any] = dict(dataset=dataset.name, data=source, flow=flow and str(flow), train=to_json(config))
+    if env:
+        record["env"] = env
     if critic_from:
         record["critic_from"] = str(critic_from)
     if USED:

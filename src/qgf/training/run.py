@@ -10,6 +10,7 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import msgspec
 import numpy as np
 from jax import Array
@@ -70,12 +71,13 @@ class Run:
     def q(self, obs, a, seed: int = 0) -> Array:
         """Q(obs[S], a) -> [], or Q(obs[B, S], a) -> [B], of the critic that guidance asks, for raw observations.
 
-        a is a chunk [H, A] or [d], or one per observation [B, H, A] or [B, d]. Raises UserError for other shapes.
+        a is a chunk [H, A] or [d], or one per observation [B, H, A] or [B, d], as the policy gives it. Raises UserError
+        for other shapes.
         """
         trained = self._kept(seed)
         policy = trained.policy()
         obs, batch = read(obs, policy.obs_spec)
-        a = chunks(a, "a", batch, policy.horizon, policy.action_dim)
+        a = policy.inward(jnp.asarray(chunks(a, "a", batch, policy.horizon, policy.action_dim)))
         return _each(policy.critic, obs, batch, a if batch is not None else a[0])
 
     def v(self, obs, seed: int = 0) -> Array:

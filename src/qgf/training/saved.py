@@ -14,13 +14,14 @@ import numpy as np
 
 from qgf.errors import UserError
 from qgf.files import Few, Many, convert, placed, read_json, write_json
+from qgf.method.actions import ActionRange
 from qgf.method.guided import guided_flow as guided_flow  # public together with the `save` of what it makes
 from qgf.method.guides import GUIDES
 from qgf.method.policy import Policy, with_fields
 from qgf.method.schedules import SCHEDULES
 from qgf.plugins import USED, trained_with
 from qgf.training.options import method_from_json, method_to_json
-from qgf.training.trained import Scales, Size, Sizes, load_trained, skeleton_of
+from qgf.training.trained import Ends, Scales, Size, Sizes, ends, load_trained, skeleton_of
 from qgf.training.weights import WEIGHTS, named, read_weights, write_weights
 from qgf.types import Calibration, Spec
 
@@ -36,6 +37,7 @@ class Made(msgspec.Struct, forbid_unknown_fields=True):
     spec: Sizes
     limits: bool = False  # whether it clips observations
     reward_unit: bool = False  # whether its critic learned in a unit other than 1
+    extent: Ends | None = None
 
 
 class Format(msgspec.Struct):
@@ -56,6 +58,7 @@ class Record(Format, forbid_unknown_fields=True):
     fallback: str | None
     calibration: Scales | None
     trained: Made | None
+    actions: Ends | None = None  # what -1 and 1 mean to its networks, where they are not its actions
     use: list[dict[str, str]] = []  # the user's files and packages it was made with
 
 
@@ -80,7 +83,11 @@ def save_policy(policy: Policy, directory: str | Path) -> None:
         fallback=policy.fallback,
         calibration=policy.calibration and {k: float(x) for k, x in policy.calibration._asdict().items()},
         trained=_trained(policy),
-    ) | (dict(use=USED) if USED else {})
+    )
+    if policy.actions is not None:
+        config["actions"] = ends((policy.actions.low, policy.actions.high))
+    if USED:
+        config["use"] = USED
     write_weights(directory / WEIGHTS, _stored(policy))
     write_json(directory / "config.json", config)
 
@@ -116,18 +123,19 @@ def _trained(policy: Policy) -> dict[str, Any] | None:
     if policy.origin is None:
         return None
     shapes = lambda p: {name: np.shape(x) for name, x in named((p.velocity, p.critic)).items()}
-    method, spec = policy.origin.method, policy.origin.spec
+    method, spec, extent = policy.origin.method, policy.origin.spec, policy.origin.extent
     has = lambda name: getattr(policy.critic, name, None) is not None
-    scales = dict(limits=has("limits"), reward_unit=has("unit"))
+    scales: dict[str, Any] = dict(limits=has("limits"), reward_unit=has("unit"))
     if shapes(_structure(method, spec, **scales)) != shapes(policy):
         return None
-    return dict(method=method_to_json(method), spec=spec._asdict()) | {name: x for name, x in scales.items() if x}
+    known = {name: x for name, x in (scales | dict(extent=extent)).items() if x}
+    return dict(method=method_to_json(method), spec=spec._asdict()) | known
 
 
-def _structure(method, spec: Spec, limits: bool, reward_unit: bool) -> Policy:
+def _structure(method, spec: Spec, limits: bool, reward_unit: bool, extent: Ends | None = None) -> Policy:
     """The policy that a method ends with, shapes in the place of arrays."""
     scales: dict[str, Any] = dict(limits=(1.0,) * spec.obs_dim if limits else None, reward_unit=1.0 + reward_unit)
-    of = replace(skeleton_of(method, spec), **scales)
+    of = replace(skeleton_of(method, spec), extent=extent, **scales)
     return eqx.filter_eval_shape(lambda trained: trained.policy(), of)
 
 
@@ -152,7 +160,8 @@ def load_policy(directory: str | Path, like: Policy | None = None) -> Policy:
     acting = {name: getattr(record, name) for name in ("guide", "steps", "schedule", "fallback")}
     calibration = record.calibration and Calibration(**msgspec.structs.asdict(record.calibration))
     with placed(path, ""):
-        return with_fields(like, **filled, samples=record.best_of, calibration=calibration, **acting)
+        actions = record.actions and ActionRange.of(record.actions, record.action_dim)
+        return with_fields(like, **filled, samples=record.best_of, calibration=calibration, actions=actions, **acting)
 
 
 def _made(directory: Path, record: Record) -> Policy:
@@ -162,7 +171,7 @@ def _made(directory: Path, record: Record) -> Policy:
     with trained_with(record.use):
         method = method_from_json(record.trained.method, directory / "config.json")
     made = record.trained
-    return _structure(method, Spec(**msgspec.structs.asdict(made.spec)), made.limits, made.reward_unit)
+    return _structure(method, Spec(**msgspec.structs.asdict(made.spec)), made.limits, made.reward_unit, made.extent)
 
 
 Policy.save = save_policy

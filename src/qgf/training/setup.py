@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 
 from qgf.data import Dataset
+from qgf.data.actions import Range
 from qgf.errors import UserError
 from qgf.method.guided import calibrate
 from qgf.training.config import TrainConfig
@@ -18,7 +19,7 @@ from qgf.training.device import Data
 from qgf.training.learner import Learner, State
 from qgf.training.lending import _donated, spec_of, unit_for
 from qgf.training.scales import Scales
-from qgf.training.trained import Trained
+from qgf.training.trained import Trained, ends
 
 CALIBRATION_STATES = 256
 VALUES = ("q", "target", "v", "actor_q")
@@ -38,6 +39,8 @@ class Setup:
     std: np.ndarray  # [S]
     limits: np.ndarray | None  # [S] of what is normalised so, when a policy acts
     reward_unit: float  # what the rewards in `chunks` were divided by
+    actions: Range | None  # low and high that actions were scaled by, [A] each
+    extent: Range  # of the actions in the data
 
     @property
     def scales(self) -> Scales:
@@ -65,6 +68,7 @@ class Setup:
             scales = jnp.asarray(self.mean), jnp.asarray(self.std)
             one = Trained(nets, *scales, self.learner.method, self.learner.spec, updates_of(state), self.name)
             one = replace(one, limits=self.limits, reward_unit=self.reward_unit)  # type: ignore[arg-type]
+            one = replace(one, actions=ends(self.actions), extent=ends(self.extent))
             policies.append(replace(one, calibration=calibrate(one.policy(), observations, key).calibration))
         return policies
 
@@ -76,6 +80,7 @@ def prepare(dataset: Dataset, config: TrainConfig, flow=None, critic_from=None, 
     Raises UserError if dataset, method and lenders do not fit.
     """
     _check_goals(dataset, config.method)
+    actions, extent, dataset = dataset.action_range, dataset.extent, dataset.scaled()
     unit = known.reward_unit if known else unit_for(dataset, critic_from)
     dataset = dataset.in_units(unit)
     method = replace(config.method, critic=config.method.critic.in_units(unit))
@@ -91,7 +96,7 @@ def prepare(dataset: Dataset, config: TrainConfig, flow=None, critic_from=None, 
     nets = jax.eval_shape(lambda key: method.init(spec, key), jax.random.key(0))
     if foreign := [part for part in frozen if not hasattr(nets, part)]:
         raise UserError(f"{flow or critic_from}: method {method.name} has no {foreign[0]} that could be lent to it")
-    return Setup(config, dataset.name, learner, chunks, held_out, *scales)
+    return Setup(config, dataset.name, learner, chunks, held_out, *scales, actions, extent)
 
 
 def initial_state(learner: Learner, config: TrainConfig) -> State:

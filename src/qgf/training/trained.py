@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import FINITE, Number, convert, read_json, write_json
+from qgf.files import FINITE, Finite, Number, convert, placed, read_json, write_json
+from qgf.method.actions import ActionRange
 from qgf.method.observations import ObsSpec
 from qgf.method.policy import Origin, Policy
 from qgf.plugins import USED, trained_with
@@ -74,6 +75,10 @@ class Scales(msgspec.Struct, forbid_unknown_fields=True):
     grad_norm: Scale
 
 
+Ends = tuple[tuple[Finite, ...], tuple[Finite, ...]]
+"""low and high, [A] each."""
+
+
 class Format(msgspec.Struct):
     """What every version's config.json has."""
 
@@ -90,11 +95,19 @@ class Record(Format, forbid_unknown_fields=True):
     calibration: Scales | None = None
     limits: tuple[Scale, ...] | None = None  # of normalised observations
     reward_unit: Unit = 1.0  # of the rewards that its critic learned from
+    actions: Ends | None = None  # what -1 and 1 mean, where actions were scaled
+    extent: Ends | None = None  # the least and the most of every number of the actions it was trained on
     use: list[dict[str, str]] = []  # the user's files and packages it was made with
 
 
 def _numbers(x: Any) -> tuple[float, ...] | None:
     return None if x is None else tuple(map(float, x))
+
+
+def ends(range) -> Ends | None:
+    """low and high as tuples of numbers."""
+    low, high = ((), ()) if range is None else (tuple(map(float, np.ravel(x))) for x in range)
+    return None if range is None else (low, high)
 
 
 class Trained(eqx.Module):
@@ -114,6 +127,8 @@ class Trained(eqx.Module):
         static=True, default=None, converter=_numbers
     )  # [S] of normalised observations, beyond which they are clipped
     reward_unit: float = eqx.field(static=True, default=1.0, converter=float)
+    actions: Ends | None = eqx.field(static=True, default=None)  # see `Record`
+    extent: Ends | None = eqx.field(static=True, default=None)
 
     def raw(self, f, unit: float = 1.0) -> Normalised:
         """A network for raw observations; of values in a unit other than 1, in the user's own."""
@@ -135,7 +150,8 @@ class Trained(eqx.Module):
             samples=self.method.best_of,
             calibration=self.calibration,
             obs_spec=ObsSpec.of(self.spec.obs_dim),
-            origin=Origin(self.method, self.spec),
+            origin=Origin(self.method, self.spec, self.extent),
+            actions=self.actions and ActionRange.of(self.actions, self.spec.action_dim),
         )
 
 
@@ -154,6 +170,7 @@ def save_trained(trained: Trained, directory: Path) -> None:
         config["limits"] = trained.limits
     if trained.reward_unit != 1:
         config["reward_unit"] = trained.reward_unit
+    config |= {key: x for key in ("actions", "extent") if (x := getattr(trained, key))}
     if USED:
         config["use"] = USED
     write_json(directory / "config.json", config)
@@ -184,8 +201,13 @@ def load_trained(directory: str | Path) -> Trained:
     calibration = record.calibration and Calibration(**msgspec.structs.asdict(record.calibration))
     if record.limits is not None and len(record.limits) != spec.obs_dim:
         raise UserError(f"{path}: at limits: must have {spec.obs_dim} numbers, has {len(record.limits)}")
-    own = {name: getattr(record, name) for name in ("updates", "dataset", "limits", "reward_unit")}
-    skeleton = replace(skeleton_of(method, spec), calibration=calibration, **own)
+    for key in ("actions", "extent"):
+        if any(len(x) != spec.action_dim for x in getattr(record, key) or ()):
+            raise UserError(f"{path}: at {key}: must have two ends of {spec.action_dim} numbers")
+    known = ("updates", "dataset", "limits", "reward_unit", "actions", "extent")
+    own = {name: getattr(record, name) for name in known}
+    with placed(path, ""):
+        skeleton = replace(skeleton_of(method, spec), calibration=calibration, **own)
     trained = read_weights(skeleton, directory / WEIGHTS)
     if (least := float(np.min(trained.std))) <= 0:
         raise UserError(f"{directory / WEIGHTS}: std holds {least:g}, which is no deviation")

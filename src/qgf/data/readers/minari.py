@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from qgf.data.episodes import Episode, arrays_of, beside
-from qgf.data.layout import Arrays
+from qgf.data.layout import MADE_OF, REFERENCES, Arrays
 from qgf.data.readers.hdf5 import survey
 from qgf.errors import UserError
 from qgf.files import Room, small
@@ -22,8 +22,9 @@ def reads(path: Path) -> bool:
 
 
 def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
-    """The arrays of a folder. `keys` chooses among the parts of observations that are dictionaries, by default all
-    in the order of their names. Raises UserError if minari is not there or cannot read the folder.
+    """The arrays of a folder, with the reference scores if it has them. `keys` chooses
+    among the parts of observations that are dictionaries, by default all, in an order that
+    is kept with them. Raises UserError if minari is not there or cannot read the folder.
     """
     try:
         import minari
@@ -37,7 +38,10 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
         survey(file, room)
     try:
         dataset = minari.MinariDataset(folder)
-        return arrays_of([_episode(episode, path, keys) for episode in dataset.iterate_episodes()], str(path))
+        parts = getattr(dataset.observation_space, "spaces", ())
+        keys = keys or (tuple(parts) if isinstance(parts, dict) else ())
+        arrays = arrays_of([_episode(episode, path, keys) for episode in dataset.iterate_episodes()], str(path))
+        return arrays | _references(dataset) | ({MADE_OF: np.array(keys)} if keys else {})
     except (
         OSError,
         ArithmeticError,
@@ -52,6 +56,12 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     ) as error:  # fmt: skip; minari does not check what it reads
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: cannot be read as a Minari dataset ({type(error).__name__}: {first})") from error
+
+
+def _references(dataset: Any) -> Arrays:
+    """The returns of a normalised score, where the data know them."""
+    metadata = dataset.storage.metadata
+    return {key: np.array(float(metadata[key])) for key in REFERENCES if metadata.get(key) is not None}
 
 
 def _episode(episode: Any, path: Path, keys: Sequence[str]) -> Episode:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from qgf.data.actions import UNIT, Range
 from qgf.environments.family import LANES, Counted, Family, Label
 from qgf.environments.maze import Maze
 from qgf.environments.ogbench.making import made
@@ -59,6 +60,9 @@ class OGBench(Family):
         env = made(parsed, use_oracle_rep=True, **options)
         with quiet():
             return GoalEnv(env, parsed.task)
+
+    def actions(self, name: str) -> Range:
+        return UNIT
 
     def lanes(self, name: str) -> int:
         return LIGHT_LANES if split_name(name).group == "pointmaze" else LANES
