@@ -15,6 +15,7 @@ from qgf import toy
 from qgf.cli.main import main
 from qgf.data import Dataset
 from qgf.errors import UserError
+from qgf.files import forget
 from qgf.laboratory import noise
 from qgf.laboratory.analysis import analyse, half_critic, halves, some_states
 from qgf.laboratory.intervals import mean_interval
@@ -412,6 +413,7 @@ def test_critics_of_another_flow_or_length_are_trained_again(analysed, maze, tin
     path = tmp_path / "run" / "policy" / "model.safetensors"
     arrays = load_file(path)
     save_file(arrays | {"nets.flow.net.biases.0": arrays["nets.flow.net.biases.0"] + 1}, path)
+    forget(path)  # it is as if written so
     again(Run(tmp_path / "run"), 100)
     assert told == [(100, 100)] * 2
 
