@@ -82,13 +82,11 @@ test.describe('reduced motion', () => {
       await page.waitForTimeout(150);
       await expect(bar).not.toHaveAttribute('data-playing');
       const scrub = bar.locator('input');
-      const before = Number(await scrub.inputValue());
       await bar.locator('[data-press=restart]').click();
       await expect.poll(async () => Number(await scrub.inputValue())).toBe(0);
       await expect(bar).not.toHaveAttribute('data-playing');
       await bar.locator('[data-press=step]').click();
       await expect.poll(async () => Number(await scrub.inputValue())).toBeGreaterThan(0);
-      expect(before).toBeGreaterThan(0);
     }
   });
 });

@@ -169,7 +169,7 @@ export class StatePolicy {
   }
 
   /** grad Q(a) */
-  private gradient(a: Numbers): Numbers {
+  gradient(a: Numbers): Numbers {
     return this.actionPart(this.lowest(a).pullback(Float64Array.of(1)), a);
   }
 

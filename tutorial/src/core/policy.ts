@@ -90,8 +90,9 @@ export class Policy {
   }
 }
 
-/** The policy in the page; where there is no page, the one that it ships with. */
-export async function loadPolicy(): Promise<Policy> {
-  const text = import.meta.env.MODE === 'test' ? (await import('../assets/policy.json?raw')).default : document.querySelector('#policy')!.textContent;
-  return new Policy(JSON.parse(text) as PolicyFile);
-}
+const text = async (): Promise<string> =>
+  import.meta.env.MODE === 'test' ? (await import('../assets/policy.json?raw')).default : document.querySelector('#policy')!.textContent;
+let known: Promise<Policy> | undefined;
+
+/** The policy in the page; where there is no page, the one that it ships with. Read once. */
+export const loadPolicy = (): Promise<Policy> => (known ??= text().then((json) => new Policy(JSON.parse(json) as PolicyFile)));

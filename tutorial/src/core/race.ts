@@ -85,7 +85,7 @@ const short = (x: number): number => Number(x.toPrecision(5));
 const row = (one: Outcome): Row => FIELDS.map((field) => short(one[field]));
 export const fromRow = (numbers: Row): Outcome => Object.fromEntries(FIELDS.map((field, i) => [field, numbers[i]!])) as unknown as Outcome;
 
-/** Takes minutes: `npm run race` writes it to src/assets/race.json. */
+/** Takes minutes: `npm run tables` writes it to src/assets/race.json. */
 export const raceTable = (): Table =>
   Object.fromEntries(
     (Object.keys(BUMPS) as Bump[]).map((bump) => [

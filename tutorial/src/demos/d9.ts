@@ -118,8 +118,8 @@ export default defineDemo({
     ],
   })),
   note: {
-    en: 'Cards: the gradient at the probe, factor by factor. First cut, red to purple: one step instead of the chain. Second cut, purple to cyan: *J* becomes 1. Both axes are compressed. Worst jitter: the largest change of *g* when *a*_t moves by at most 0.02, over the middle 99.5 % of the noisy actions (outside it is shaded). This is an exact flow, with peaks of standard deviation 0.25: its *J* is smooth, so nothing here shows how rough the *J* of a trained network is.',
-    zh: '卡片：探针处的梯度，逐个因子列出。第一刀，由红到紫：一步代替整条链。第二刀，由紫到青：*J* 换成 1。两个纵轴都压缩过。最大抖动：*a*_t 移动不超过 0.02 时 *g* 的最大变化，取遍带噪动作中间的 99.5%（以外涂灰）。这里的流是精确的，峰的标准差为 0.25，*J* 本身是光滑的；训练出来的网络，*J* 有多粗糙，这里看不出来。',
+    en: 'Cards: the gradient at the probe, factor by factor. First cut, red to purple: one step instead of the chain. Second cut, purple to cyan: *J* becomes 1. Both axes are compressed. Worst jitter: the largest change of *g* when *a*_t moves by at most 0.02, over the middle 99.5 % of the noisy actions (outside it is shaded). This is an exact flow, with peaks of standard deviation 0.25: its *J* is smooth, so nothing here shows how rough the *J* of a trained network is; the next demo does.',
+    zh: '卡片：探针处的梯度，逐个因子列出。第一刀，由红到紫：一步代替整条链。第二刀，由紫到青：*J* 换成 1。两个纵轴都压缩过。最大抖动：*a*_t 移动不超过 0.02 时 *g* 的最大变化，取遍带噪动作中间的 99.5%（以外涂灰）。这里的流是精确的，峰的标准差为 0.25，*J* 本身是光滑的；训练出来的网络，*J* 有多粗糙，这里看不出来，要看下一个演示。',
   },
   draw({ model, pens: { factors, gradients } }) {
     for (const pen of [factors, gradients]) {
