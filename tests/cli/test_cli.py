@@ -327,7 +327,7 @@ def test_a_run_of_a_file_is_followed_by_a_command_that_needs_no_environment(tmp_
     folder.mkdir(parents=True)
     main(["train", str(_good_file(folder)), "--out", str(folder / "run"), *SMALL])
     said = capsys.readouterr().out
-    assert f"{folder / 'good.npz'}: 57 transitions in 3 episodes of 19 steps, 3 observations -> 2 actions; " in said
+    assert f"{folder / 'good.npz'}: 57 transitions in 3 episodes of 19 steps, 3 observations -> 2 actions\n" in said
     assert f"wrote {folder / 'run'}\n" in said
     assert following(said) == ["analyse", str(folder / "run")]
 

@@ -68,6 +68,7 @@ def test_moved_data_are_found_in_the_folder_of_datasets_or_where_one_says(
     place = copied(maze_folder, tmp_path / "there")
     record = tiny_run.record | dict(data=dict(tiny_run.record["data"], path=str(tmp_path / "gone.npz")))
     assert dataset_of(record, place).path == place / f"{MAZE}.npz"
+    assert dataset_of(record, place / f"{MAZE}.npz").path == place / f"{MAZE}.npz"
     monkeypatch.setenv("QGF_DATA", str(place))
     assert fingerprint(dataset_of(record)) == fingerprint(maze)
 
@@ -112,6 +113,10 @@ def test_a_file_is_found_from_another_folder(tmp_path, monkeypatch):
     assert fingerprint(dataset_of(record)) == fingerprint(dataset)
     shutil.move(tmp_path / "mine.npz", tmp_path / "elsewhere")
     assert fingerprint(dataset_of(record, tmp_path / "elsewhere")) == fingerprint(dataset)
+    shutil.move(tmp_path / "elsewhere" / "mine.npz", tmp_path / "other.npz")  # and called otherwise
+    for found in (dataset_of(record, tmp_path / "other.npz"), load_dataset("mine.npz", tmp_path / "other.npz")):
+        assert (found.name, fingerprint(found)) == ("mine.npz", fingerprint(dataset))
+    assert load_dataset("gone.hdf5", tmp_path / "other.npz").name == "gone.hdf5"
 
 
 def test_short_episodes_are_left_out_with_a_word(tiny, tmp_path):

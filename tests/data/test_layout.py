@@ -5,7 +5,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from qgf.data.dataset import Dataset
-from qgf.errors import UserError
+from qgf.data.layout import Hazard
+from qgf.environments.datasets import load_dataset
+from qgf.errors import Caution, UserError
 
 E, L, H = 3, 20, 5
 """Episodes, steps of each, and of a chunk."""
@@ -50,8 +52,9 @@ def test_ends_time_limits_and_gaps(keys, found):
 
 def test_what_was_decided_is_said():
     notes = lambda **keys: Dataset.from_arrays(steps(**keys), "x").notes
-    assert notes(terminals=END) == ("no masks: `terminals` are where the task ends",)
-    assert notes(terminals=END, masks=1.0 - END) == ()
+    agree = "next_observations agree with the next rows"
+    assert notes(terminals=END) == (agree, "no masks: `terminals` are where the task ends")
+    assert notes(terminals=END, masks=1.0 - END) == (agree,)
     assert notes(terminals=NEVER)[0] == (
         "cut after 2 rows whose next_observations are not the next state (first: row 19)"
     )
@@ -73,6 +76,30 @@ def test_a_file_of_both_layouts_gives_the_same_rows():
     found, wanted = Dataset.from_arrays(raw, "x"), Dataset.from_arrays(compact, "x")
     for field in ("observations", "actions", "rewards", "masks", "ends"):
         assert_array_equal(getattr(found, field), getattr(wanted, field))
+
+
+def test_masks_that_are_dones_are_pointed_at():
+    said = "57 of 60 steps say that the task has ended (mask 0): a mask is 1 until then; are they dones?"
+    assert Dataset.from_arrays(steps(terminals=END, masks=1.0 * END), "x").notes[-1] == said
+    few = Dataset.from_arrays(steps(terminals=END, masks=1.0 - END), "x").notes
+    assert not [note for note in few if isinstance(note, Hazard)]
+
+
+def test_a_clock_keeps_its_differences_and_what_acting_cannot_do_is_said():
+    clock = 1.7e9 + 0.05 * np.arange(E * L)[:, None]
+    found = Dataset.from_arrays(steps(terminals=END, next_observations=None, observations=clock), "x")
+    assert len(np.unique(found.observations)) == E * L and isinstance(found.notes[-1], Hazard)
+    assert "observation 0: near 1.7e+09 float32's numbers are 1.3e+02 apart" in found.notes[-1]
+    mean, std = found.normaliser()
+    assert len(np.unique(((found.observations - mean) / std).astype(np.float32))) == E * L
+    short = Dataset.from_arrays(steps(terminals=END, next_observations=None, observations=clock - 1.7e9), "x")
+    assert short.observations.dtype == np.float32 and short.notes == ()
+
+
+def test_who_loads_the_data_sees_what_is_dangerous(tmp_path):
+    np.savez(tmp_path / "mine.npz", **steps(terminals=END, next_observations=None, rewards=END.astype(float)))
+    with pytest.warns(Caution, match=r"mine.npz: the only rewards that are not 0 stand in last rows"):
+        load_dataset(tmp_path / "mine.npz")
 
 
 def spoilt(key, row, value, dtype=float):

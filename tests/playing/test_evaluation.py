@@ -519,7 +519,7 @@ def test_the_columns_stand_in_one_order_however_often_the_table_is_written(tmp_p
         heads.append(path.read_text().splitlines()[0])
     assert heads[0] == (
         "env,policy_seed,updates,guide,strength,weight,best_of,steps,schedule,seed,first,episodes,raw_weight,"
-        "successes,success,low,high,returns,lengths,value,ratio,skipped,outcomes,gflop,decision_ms,seconds"
+        "successes,success,low,high,returns,lengths,value,ratio,skipped,outcomes,agreement,gflop,decision_ms,seconds"
     )
     assert len(set(heads)) == 1
     before = path.read_bytes()

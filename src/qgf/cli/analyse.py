@@ -2,10 +2,10 @@
 
 import webbrowser
 from pathlib import Path
-from typing import Optional
 
 import tyro
 
+from qgf.cli.data import Where
 from qgf.cli.printing import bar, closing
 
 
@@ -17,7 +17,7 @@ def analyse(
     states: int = 512,
     best_of: tuple[int, ...] = (1, 4, 16, 64),
     seed: int = 0,
-    data_dir: Optional[Path] = None,
+    data_dir: Where = None,
     open: bool = False,
 ):
     """Measure what the critic's gradient is worth: noise, Jacobians, Q reached, distance from the data, cost.
@@ -32,8 +32,8 @@ def analyse(
         states: Number of held-out states at which everything is measured.
         best_of: Numbers of unguided actions of which the best is taken, for comparison.
         seed: Seed of the states and of the noise.
-        data_dir: The folder of datasets; without this option where the run found its data, $QGF_DATA or
-            ~/.ogbench/data.
+        data_dir: The folder of datasets, or the data themselves; without this option where the run found its data,
+            $QGF_DATA or ~/.ogbench/data.
         open: Open the report in a browser when all is measured.
     """
     from qgf.laboratory.analysis import analyse as measure

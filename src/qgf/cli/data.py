@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import tyro
 
@@ -11,6 +11,9 @@ from qgf.cli.printing import closing, console, print_table
 
 if TYPE_CHECKING:
     from qgf.data.doctor import Examination
+
+Where = Annotated[Optional[Path], tyro.conf.arg(aliases=("--data",))]
+"""The folder of datasets, or the data that a run was trained on where they are now."""
 
 MOST = 40
 """Dimensions that are shown one by one."""

@@ -1,6 +1,7 @@
 """`qgf evaluate`: Play episodes with every combination of guide, strength and best-of."""
 
 from itertools import product
+from math import isnan
 from pathlib import Path
 from typing import Optional
 
@@ -50,6 +51,7 @@ def evaluate(
     """
     from qgf.environments.datasets import references_of
     from qgf.playing.arm import arms
+    from qgf.playing.doubts import doubts
     from qgf.training.run import Run
 
     guides = possible_guides(Run(run)) if guide == ("all",) else guide
@@ -57,6 +59,8 @@ def evaluate(
     chosen = arms(guides, strength, weight, best_of, steps, schedule, execute)
     scores = play_arms(Run(run), chosen, episodes, seed, env, video, success, obs_keys)
     print_scores(scores, references_of(Run(run).record, scores[0].env))
+    for note in doubts(Run(run)):
+        console.print(f"doubt: {note}")
     closing(f"wrote {run / 'evaluation.csv'}", "report", run)
 
 
@@ -156,11 +160,14 @@ def print_scores(scores, references=None):
         where = "" if len(tasks) == 1 else ", mean" if s.env == played else _where(s.env)
         label = f"{s.arm.label}{where}, seed {s.policy_seed}" if several else s.arm.label + where
         numbers = (f"{x:.2f}" for x in (s.value.mean(), s.ratio.mean(), s.decision_ms, 1e3 * s.gflop))
+        agree = UNKNOWN if isnan(s.agreement) else f"{s.agreement:.2f}"
         other = f"{s.returns.mean():.1f}" if measure == "success" else UNKNOWN
         score = [f"{normalised(s.returns.mean(), references):.1f}"] if references else []
-        rows.append([label, number(s.scores.mean(), measure), span(s.interval, measure), other, *score, *numbers])
+        rows.append(
+            [label, number(s.scores.mean(), measure), span(s.interval, measure), other, *score, agree, *numbers]
+        )
     more = ["return" if measure == "success" else "success", *(["normalised"] if references else [])]
-    print_table(("arm", measure, "95 % interval", *more, "mean Q", "|wg|/|v|", "ms/call", "MFLOP"), rows)
+    print_table(("arm", measure, "95 % interval", *more, "agreement", "mean Q", "|wg|/|v|", "ms/call", "MFLOP"), rows)
     per = "arm" if len(tasks) == 1 else "arm and goal"
     console.print(f"{scores[0].episodes} episodes per {per}, seed {scores[0].seed}, {played}")
     if measure == "return":

@@ -5,6 +5,7 @@ from typing import Optional
 
 import tyro
 
+from qgf.cli.data import Where
 from qgf.cli.printing import closing
 from qgf.errors import UserError
 
@@ -14,7 +15,7 @@ def export(
     /,
     step: Optional[int] = None,
     best: bool = False,
-    data_dir: Optional[Path] = None,
+    data_dir: Where = None,
 ):
     """Write the policy of a run, which evaluate and all else take, from a checkpoint: of an interrupted run, too.
 
@@ -22,8 +23,8 @@ def export(
         run: The run's directory.
         step: The updates of the checkpoint to take, by default the newest that there is.
         best: Take the best policy that was played while training (`qgf train --eval-every`) instead.
-        data_dir: The folder of datasets; without this option where the run found its data, $QGF_DATA or
-            ~/.ogbench/data.
+        data_dir: The folder of datasets, or the data themselves; without this option where the run found its data,
+            $QGF_DATA or ~/.ogbench/data.
     """
     from qgf.cli.evaluate import environment_of
     from qgf.environments.datasets import dataset_of

@@ -32,6 +32,7 @@ COMMANDS = (
     "report",
     "export",
     "verify",
+    "status",
     "names",
     "tutorial",
 )

@@ -7,6 +7,7 @@ from typing import Any, Optional
 
 import tyro
 
+from qgf.cli.data import Where
 from qgf.cli.names import summaries
 from qgf.cli.printing import bar, closing, console
 
@@ -37,7 +38,7 @@ def train_command(chosen):
         out: Optional[Path] = None,
         flow: Optional[Path] = None,
         critic_from: Optional[Path] = None,
-        data_dir: Optional[Path] = None,
+        data_dir: Where = None,
         obs_keys: tuple[str, ...] = (),
         labels: Optional[Path] = None,
         log: tuple[str, ...] = (),
@@ -58,7 +59,8 @@ def train_command(chosen):
             out: The run's directory, by default runs/NAME.
             flow: A run whose cloned flow is reused as it is, so that only a critic is trained.
             critic_from: A run whose critic is reused as it is.
-            data_dir: The folder of datasets, by default $QGF_DATA or ~/.ogbench/data.
+            data_dir: The folder of datasets, by default $QGF_DATA or ~/.ogbench/data; or the data themselves, if they
+                were moved since the run began.
             obs_keys: What observations are made of, where the data's format has them by name, in this order.
             labels: A file with a line per episode, 1 where it succeeded and 0 where not, for data without rewards: they
                 are -1 until success, which ends the task; what failed is cut off.
@@ -108,10 +110,12 @@ Loggers:
 
 def run_training(dataset, config, out=None, **options):
     """`qgf.train` with a progress bar."""
-    from qgf.data.doctor import examine, summary
+    from qgf.data.doctor import examine, summary, suspicions
     from qgf.playing.train import train as run
 
-    console.print(f"{dataset.name}: {'; '.join(summary(examine(dataset, config.horizon)))}")
+    seen = examine(dataset, config.horizon)
+    shown = summary(seen)[: 2 if suspicions(seen, sensors=False) else 3]  # training itself says what is suspicious
+    console.print("\n".join([f"{dataset.name}: {shown[0]}", *shown[1:]]))
     for note in (*dataset.notes, *filter(None, [dataset.scaling])):
         console.print(f"read so: {note}")
     with bar("training", "updates") as tell:

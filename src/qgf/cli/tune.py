@@ -7,6 +7,7 @@ from typing import Optional
 import tyro
 from rich.text import Text
 
+from qgf.cli.data import Where
 from qgf.cli.evaluate import environment_of, played_environment, seen_keys
 from qgf.cli.printing import bar, closing, console, print_table
 from qgf.errors import UserError
@@ -29,7 +30,7 @@ def tune(
     success: str = "",
     obs_keys: tuple[str, ...] = (),
     offline: bool = False,
-    data_dir: Optional[Path] = None,
+    data_dir: Where = None,
 ):
     """Choose strength, guide and best-of-N on tuning episodes, and report on others beside the controls.
 
@@ -51,8 +52,8 @@ def tune(
             reach, as in "return>=-200". Without any, arms are chosen by their return.
         obs_keys: What policies see of observations that are dictionaries, by default what the run's data were told.
         offline: Choose the strength without an environment, from what two halves of the critics agree on.
-        data_dir: For --offline the folder of datasets; without this option where the run found its data, $QGF_DATA or
-            ~/.ogbench/data.
+        data_dir: For --offline the folder of datasets, or the data themselves; without this option where the run found
+            its data, $QGF_DATA or ~/.ogbench/data.
     """
     from qgf.playing.tune import candidates
     from qgf.training.run import Run
@@ -98,6 +99,15 @@ def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env, rule,
         tuned = run_tuning(player, arms, rungs, episodes, seed, tuning_seed)
         save(tuned, folder / "tuned.json")
     _print_tuned(tuned, ledger)
+    _print_doubts(run)
+
+
+def _print_doubts(run):
+    """What its training left to doubt: a strength that was chosen does not make a critic know more."""
+    from qgf.training.doubts import doubts
+
+    for note in doubts(run.metrics()):
+        console.print(Text("caution:", "yellow").append(f" {note}", "default"))
 
 
 def _print_tuned(tuned, ledger):
@@ -126,6 +136,7 @@ def _tune_offline(run, arms, policy_seed, data_dir):
     from qgf.laboratory.analysis import some_states
     from qgf.playing.offline import offline as choose
 
+    _print_doubts(run)
     policy = run.policy(policy_seed)
     states = some_states(dataset_of(run.record, data_dir), run.config.horizon, 256)
     for arm in dict.fromkeys(replace(arm, strength=None) for arm in arms):

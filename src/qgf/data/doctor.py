@@ -94,8 +94,10 @@ def _histogram(x: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray]:
     return edges[:-1], counts
 
 
-def suspicions(found: Examination) -> list[str]:
-    """What may be wrong with a dataset and what to do about it, a sentence each."""
+def suspicions(found: Examination, sensors: bool = True) -> list[str]:
+    """What may be wrong with a dataset and what to do about it, a sentence each; `sensors` that hardly move too, from
+    which a policy is protected (`data.scaling`).
+    """
     notes = []
     if (longest := int(found.lengths.max())) > LONG:
         notes.append(f"an episode of {longest:,} steps: are the ends of episodes marked (terminals, timeouts)?")
@@ -103,8 +105,8 @@ def suspicions(found: Examination) -> list[str]:
         notes.append("no rewards: a flow can be cloned, but no critic trained")
     elif found.reward_range is not None and found.reward_range[0] == found.reward_range[1]:
         notes.append(
-            f"every reward is {found.reward_range[0]:g}: unless episodes end at success, a critic has nothing to learn "
-            "and guidance is noise"
+            f"every reward is {found.reward_range[0] + 0.0:g}: unless episodes end at success, a critic has nothing to "
+            "learn and guidance is noise"
         )
     if found.rewards is not None and not found.terminated:
         notes.append("no episode ends its task (no mask is 0): values are those of a task that goes on for ever")
@@ -116,15 +118,16 @@ def suspicions(found: Examination) -> list[str]:
         notes.append(
             f"{short} of {len(found.lengths)} episodes are shorter than a chunk of {found.horizon} and are left out"
         )
-    for what, which in (("never changes", found.constant), ("hardly changes", found.nearly_constant)):
+    still = (("never changes", found.constant), ("hardly changes", found.nearly_constant))
+    for what, which in still if sensors else ():
         if which.size:
             verb = what if which.size == 1 else what.replace("changes", "change")
             notes.append(
                 f"observation {_numbers(which)} {verb}: leave it out, or make sure that it is the same at test time"
             )
-    still = np.flatnonzero(found.action_low == found.action_high)
-    if still.size:
-        notes.append(f"action {_numbers(still)} never changes")
+    fixed = np.flatnonzero(found.action_low == found.action_high)
+    if fixed.size:
+        notes.append(f"action {_numbers(fixed)} never changes")
     if (most := float(np.abs([found.action_low, found.action_high]).max())) < 0.1:
         notes.append(f"no action is larger than {most:.2g} of the range [-1, 1]: are they scaled to the environment's?")
     return notes
@@ -141,15 +144,16 @@ def summary(found: Examination) -> list[str]:
     lengths, cut = found.lengths, len(found.lengths) - found.terminated
     distinct = len(np.unique(lengths))
     spread = f"{lengths.min()}" if distinct == 1 else f"{lengths.min()} to {lengths.max()}"
+    spread += f" steps ({distinct} lengths)" if distinct > 2 else " steps"
     first = (
-        f"{found.transitions:,} transitions in {len(lengths):,} episodes of {spread} steps, "
+        f"{found.transitions:,} transitions in {len(lengths):,} episodes of {spread}, "
         f"{len(found.obs_mean)} observations -> {len(found.action_low)} actions"
     )
     if found.reward_range is None:
         second = "no rewards"
     else:
         low, high = found.reward_range
-        rewards = f"every reward {low:g}" if low == high else f"rewards {low:g} to {high:g}"
+        rewards = f"every reward {low + 0.0:g}" if low == high else f"rewards {low:g} to {high:g}"
         second = f"{rewards}; {found.terminated:,} episodes end the task, {cut:,} are cut off"
     notes = suspicions(found)
     third = (

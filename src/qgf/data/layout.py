@@ -29,6 +29,14 @@ REFERENCES = ("ref_min_score", "ref_max_score")
 
 Arrays = dict[str, np.ndarray]
 
+COARSE = 0.01
+"""In parts of a deviation, how far apart float32's numbers may be."""
+
+
+class Hazard(str):
+    """A note that whoever loads the data should see, and not only who asks for it."""
+
+
 UNUSED = dict(actions=0, rewards=0, masks=1)
 """What stands in a last row beside the final state; nothing reads it."""
 
@@ -61,6 +69,8 @@ def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tupl
     ends = terminals | (False if timeouts is None else timeouts)
     if following is not None:
         ends = ends | _gaps(rows["observations"], following, ends, notes)
+        if not notes:
+            notes.append("next_observations agree with the next rows")
     ends[-1] = True
     if (success := _solved(rows, ends, compact, labels, name)) is not None:
         rows |= dict(rewards=success - 1.0, masks=1.0 - success)
@@ -75,13 +85,43 @@ def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tupl
     rows = {key: _blank(x, final, UNUSED[key]) if key in UNUSED else x for key, x in rows.items()}
     _check_numbers(rows | ({} if following is None else dict(next_observations=following)), name)
     if compact and "rewards" in rows and rows["rewards"][ends].any() and not rows["rewards"][~ends].any():
-        notes.append("the only rewards that are not 0 stand in last rows, which hold final states: they are not used")
+        lost = "the only rewards that are not 0 stand in last rows, which hold final states: they are not used"
+        notes.append(Hazard(lost))
+    if "masks" in rows and (over := int((rows["masks"][~final] == 0).sum())) > (steps := int((~final).sum())) / 2:
+        said = (
+            f"{over:,} of {steps:,} steps say that the task has ended (mask 0): a mask is 1 until then; are they dones?"
+        )
+        notes.append(Hazard(said))
     if not compact:  # whose rows are laid out so already
         last = np.flatnonzero(ends & ~final)
         then = rows | dict(observations=rows["observations"] if following is None else following)
         rows = {key: np.insert(x, last + 1, UNUSED.get(key, then[key][last]), axis=0) for key, x in rows.items()}
         final = np.insert(final, last + 1, True)
-    return {key: np.ascontiguousarray(x, np.float32) for key, x in rows.items()} | dict(ends=final), tuple(notes)
+    kind = _kind(rows["observations"], notes)
+    kept: Arrays = {
+        key: np.ascontiguousarray(x, kind if key == "observations" else np.float32) for key, x in rows.items()
+    }
+    return kept | dict(ends=final), tuple(notes)
+
+
+def _kind(observations: np.ndarray, notes: list[str]) -> type:
+    """The type that keeps observations apart: float32, but for a column (a clock) too large for its deviation."""
+    if observations.dtype.itemsize <= 4:
+        return np.float32
+    most = np.abs(observations).max(axis=0).astype(np.float32)
+    deviation = observations.std(axis=0, dtype=np.float64)
+    coarse = np.flatnonzero((np.spacing(most) > COARSE * deviation) & (deviation > 0))
+    if not coarse.size:
+        return np.float32
+    i = coarse[0]
+    notes.append(
+        Hazard(
+            f"observation {', '.join(map(str, coarse))}: near {most[i]:.3g} float32's numbers are "
+            f"{np.spacing(most[i]):.2g} apart and these deviate by {deviation[i]:.2g}; training keeps them apart, a "
+            "policy that acts in float32 cannot: leave it out or subtract where it starts"
+        )
+    )
+    return np.float64
 
 
 def _solved(rows: Arrays, ends: np.ndarray, compact: bool, labels: np.ndarray | None, name: str) -> np.ndarray | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,11 @@ from qgf.data.dataset import Dataset
 from qgf.data.fingerprint import fingerprint
 from qgf.data.folder import data_dir
 from qgf.data.labels import read_labels
-from qgf.data.layout import MADE_OF
+from qgf.data.layout import MADE_OF, Hazard
 from qgf.data.readers import is_data, read
 from qgf.environments.family import Label, family_of, find_family
 from qgf.environments.simulators import Missing
-from qgf.errors import UserError
+from qgf.errors import Caution, UserError
 
 
 def load_dataset(
@@ -30,15 +31,17 @@ def load_dataset(
 ) -> Dataset:
     """A dataset by its environment's name, or from a file or folder of any format in `qgf.data.readers.READERS`.
 
-    By name, NAME.npz and NAME-val.npz are looked for in `data_dir(directory)`, where `qgf collect` puts them, and
-    downloaded if they are not there and can be had; the family of the name adds the rewards and masks of its tasks,
-    or the goal that each state is. `keys` says what observations are made of, where the format has them by name;
-    `labels` is a file that says which episodes succeed (`qgf.data.labels`), for data without rewards. Raises UserError
-    if the dataset is neither there nor to be had, or is wrong.
+    By name, NAME.npz and NAME-val.npz are looked for in `data_dir(directory)`, where `qgf collect` puts them (or the
+    directory is the data themselves, which were moved), and downloaded if they are not there and can be had; the family
+    of the name adds the rewards and masks of its tasks, or the goal that each state is. `keys` says what observations
+    are made of, where the format has them by name; `labels` is a file that says which episodes succeed
+    (`qgf.data.labels`), for data without rewards. Raises UserError if the dataset is neither there nor to be had, or is
+    wrong.
     """
     name = str(name)
-    if is_data(name):
-        return _read(Path(name), name, keys=keys, labels=labels)
+    itself = directory is not None and is_data(directory)
+    if is_data(name) or (itself and find_family(name) is None):
+        return _read(Path(directory if directory is not None and itself else name), name, keys=keys, labels=labels)
     if labels:
         raise UserError(f"{name} is an environment's name, whose tasks have rewards: leave out the labels {labels}")
     if keys:
@@ -47,7 +50,7 @@ def load_dataset(
         )
     family = family_of(name)
     folder = data_dir(directory)
-    path = folder / f"{family.file(name)}.npz"
+    path = folder if itself else folder / f"{family.file(name)}.npz"
     if not path.is_file() and not (download and family.download(name, folder)):
         tried = " and it cannot be downloaded" if download else ""
         raise UserError(f"{path}: no such dataset{tried}; {family.source(name)}")
@@ -101,7 +104,7 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
         dataset = _load(name, where, known.get("keys") or (), known.get("labels"))
     elif environment_of(name) is None:
         dataset = _read(
-            where if directory is None else Path(directory) / where.name,
+            where if directory is None else _moved(where, Path(directory)),
             name,
             keys=known.get("keys") or (),
             labels=known.get("labels"),
@@ -137,6 +140,9 @@ def _read(
     def one(path: Path, labels: Path | None) -> Dataset:
         arrays = label(read(path, keys), path)
         dataset = Dataset.from_arrays(arrays, str(path), None if labels is None else read_labels(labels))
+        for note in dataset.notes:
+            if isinstance(note, Hazard):
+                warnings.warn(f"{path}: {note}", Caution, stacklevel=4)
         parts = tuple(map(str, arrays.get(MADE_OF, keys)))
         return replace(dataset, goals=arrays.get("goals"), keys=parts, labels=labels)
 
@@ -149,6 +155,11 @@ def _read(
             f"{dataset.obs_dim} and {dataset.action_dim}"
         )
     return replace(dataset, name=name, path=path, validation=held_out)
+
+
+def _moved(path: Path, place: Path) -> Path:
+    """Where data are that were at `path` and are now at, or in, `place`."""
+    return place if is_data(place) else place / path.name
 
 
 def _beside(path: Path) -> Path:

@@ -21,6 +21,7 @@ from qgf.laboratory.analysis import TABLES
 from qgf.pages import plots
 from qgf.pages.analysis_plots import SECTIONS
 from qgf.pages.arms import Shown, default, newest
+from qgf.playing.doubts import doubts
 from qgf.playing.measure import TESTS, UNKNOWN, normalised
 from qgf.playing.scores import read_scores
 from qgf.playing.tune import Saved
@@ -47,6 +48,7 @@ def report(directory: str | Path) -> Path:
             _actions(run, rows, figures),
             _analysis(run, figures),
             _learning(run, figures),
+            _doubts(run),
         ]
     page = Template(resources.files("qgf.pages").joinpath("report.html").read_text(encoding="utf-8")).substitute(
         title=escape(record["dataset"]),
@@ -220,6 +222,11 @@ def _learning(run: Run, figures: Path) -> str:
         + _embed(plots.learning_curves(metrics), figures / "learning.png", caption)
         + "</section>"
     )
+
+
+def _doubts(run: Run) -> str:
+    notes = "".join(f"<p><b>Doubt:</b> {escape(note)}.</p>" for note in doubts(run))
+    return f"<section><h2>What to doubt</h2>{notes}</section>" if notes else ""
 
 
 def _settings(run: Run) -> str:

@@ -12,15 +12,21 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from qgf.environments import family_of, vector
 from qgf.environments.spaces import LIMIT
 from qgf.errors import Caution, UserError
 from qgf.method.checks import check_functions
+from qgf.method.guides import agreement, need
 from qgf.method.policy import Policy, act_jit
 from qgf.playing.scores import Score
 from qgf.playing.units import to_environment
+from qgf.types import Members, ability
+
+ASKED = 256
+"""Decisions at which the members of a critic are compared."""
 
 Played = Callable[[int, "int | None", int], None]
 """(done, solved, total), episodes; solved is None as long as nothing has said what that is."""
@@ -148,6 +154,7 @@ def _play(
     success, told = np.zeros(episodes, bool), _Told(env_name, episodes, rule)
     returns, lengths, decisions, value, ratio, skipped = (np.zeros(episodes) for _ in range(6))
     paths: list[list[np.ndarray]] = [[] for _ in range(episodes)]
+    asked: list[tuple[np.ndarray, np.ndarray]] = []  # the first observations and what was done at them
     playing = np.full(lanes, -1)  # the episode in each lane, -1: none
     upcoming = iter(range(episodes))
     free = np.ones(lanes, bool)
@@ -174,6 +181,8 @@ def _play(
         thinking, calls = thinking + perf_counter() - clock, calls + 1
         for lane in active:
             paths[playing[lane]].append(obs[lane].copy())
+            if len(asked) < ASKED:
+                asked.append((obs[lane].copy(), actions[lane].copy()))
         obs, rewards, terminated, truncated, infos = envs.step(played(actions)[:, :execute])
         k = playing[active]
         returns[k] += rewards[active]
@@ -194,6 +203,7 @@ def _play(
         lengths=lengths, value=value / decisions, ratio=ratio / decisions, skipped=skipped,
         seconds=perf_counter() - began, decision_ms=1e3 * thinking / calls, paths=[np.stack(p) for p in paths],
         weight=0.0 if policy.guide == "none" else np.asarray(policy.weight).item(),
+        agreement=agreement_at(policy, *map(np.stack, zip(*asked, strict=True))),
     )  # fmt: skip
 
 
@@ -235,6 +245,25 @@ class _Told:
                 "task is solved; put success (or is_success) into the info of every step, or say what it is (--success)"
             )
         return None
+
+
+def agreement_at(policy: Policy, obs: np.ndarray, actions: np.ndarray) -> float:
+    """Mean cosine of the gradients that the members of the critic have at actions[n, H, A] (`guides.agreement`): near 0
+    they know nothing of the direction that guidance takes. nan for a critic that is no ensemble.
+    """
+    if ability(policy.critic, Members) is None:
+        return float("nan")
+    rows = np.arange(ASKED) % len(obs)  # one program, however many there are
+    known = np.asarray(policy.inward(jnp.asarray(actions[rows]))).reshape(ASKED, -1)
+    found = np.asarray(_agreement(policy.critic, obs[rows], known))
+    return float(found[: len(obs)].mean())
+
+
+@eqx.filter_jit
+def _agreement(critic, obs, actions):
+    members = need(critic, Members)
+    each = lambda o, a: agreement(jax.jacrev(lambda x: members(o, x))(a))
+    return jax.vmap(each)(obs, actions)
 
 
 def gflop_per_action(policy: Policy, obs_shape: tuple[int, ...]) -> float:

@@ -57,6 +57,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     split: str = ""  # tuning or held-out
     task: int | None = None  # of a study, whose `env` is then without it
     method: str = ""  # of a study
+    agreement: Measured | None = None  # mean cosine of the critics' gradients at what was played
     gflop: Measured | None = None  # per action chunk
     decision_ms: Annotated[float, Digits(".2f")] | None = None
     seconds: Annotated[float, Digits(".1f")] | None = None

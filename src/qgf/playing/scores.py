@@ -31,6 +31,7 @@ class Score:
     seconds: float  # wall time of the arm
     decision_ms: float  # mean time per call of the policy, for all lanes together
     weight: float  # raw guidance weight
+    agreement: float = float("nan")  # mean cosine of the critics' gradients at what was played; nan: a single critic
     gflop: float = float("nan")  # 1e9 floating-point operations per action chunk of one observation, counted
     first: int = 0  # number of the first episode
     updates: int = 0
@@ -79,7 +80,8 @@ class Score:
         row = Row(
             env=self.env, policy_seed=self.policy_seed, updates=self.updates, seed=self.seed, first=self.first,
             episodes=self.episodes, raw_weight=self.weight, skipped=int(self.skipped.sum()), rule=self.rule,
-            gflop=self.gflop, decision_ms=self.decision_ms, seconds=self.seconds, **asdict(self.arm), **means, **told,
+            agreement=None if np.isnan(self.agreement) else self.agreement, gflop=self.gflop,
+            decision_ms=self.decision_ms, seconds=self.seconds, **asdict(self.arm), **means, **told,
             **more,
         )  # fmt: skip
         return as_written(row)
@@ -98,6 +100,7 @@ def pooled(scores: list[Score], env: str) -> Score:
     joined: dict[str, Any] = {name: np.concatenate([getattr(s, name) for s in scores]) for name in names}
     seconds, decision_ms = sum(s.seconds for s in scores), float(np.mean([s.decision_ms for s in scores]))
     paths = [path for s in scores for path in s.paths]
+    joined["agreement"] = float(np.mean([s.agreement for s in scores]))
     return replace(scores[0], env=env, seconds=seconds, decision_ms=decision_ms, paths=paths, **joined)
 
 
@@ -116,4 +119,4 @@ def write_scores(path: Path, scores: list[Score]) -> None:
     """Add rows to evaluation.csv; an arm that was evaluated before on the same episodes is replaced."""
     rows = {row.key: row for row in [*read_scores(path), *(score.row() for score in scores)]}
     names = tuple(name for name in columns(rows.values()) if name not in ("train", "split"))
-    write_csv(path, rows.values(), (*names, "gflop", "decision_ms", "seconds"))
+    write_csv(path, rows.values(), (*names, "agreement", "gflop", "decision_ms", "seconds"))

@@ -76,6 +76,7 @@ class Source(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     labels: str | None = None  # the file that said which episodes succeed
     references: list[float] | None = None  # the returns that a normalised score calls 0 and 100
     actions: list[list[float]] | None = None  # low and high that actions were scaled by, where they were
+    look_at: list[str] = []  # what is suspicious about them (`data.doctor`)
 
 
 class Record(msgspec.Struct, forbid_unknown_fields=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -11,15 +12,19 @@ from typing import Any
 import numpy as np
 
 from qgf.data import Dataset
+from qgf.data.doctor import examine, suspicions
 from qgf.data.fingerprint import fingerprint
-from qgf.errors import UserError
+from qgf.errors import Caution, UserError
 from qgf.files import locked, stays_inside, turn, write_json
 from qgf.plugins import USED
 from qgf.signals import held_back
 from qgf.training.checkpoint import KEEP, Checkpoints
 from qgf.training.config import TrainConfig, to_json
+from qgf.training.diverged import refuse
+from qgf.training.doubts import UPDATES, diverged, doubts
 from qgf.training.export import exported, restored, write_policies
 from qgf.training.folder import _check_free, _claim, _clear
+from qgf.training.health import health
 from qgf.training.learner import State
 from qgf.training.lending import in_their_units
 from qgf.training.loggers import Log, make_logger
@@ -81,6 +86,8 @@ def train(
         source["references"] = list(dataset.references)
     if dataset.action_range is not None:
         source["actions"] = [x.tolist() for x in dataset.action_range]
+    if notes := suspicions(examine(dataset, config.horizon), sensors=False):
+        source["look_at"] = notes
     record: dict[str, Any] = dict(dataset=dataset.name, data=source, flow=flow and str(flow), train=to_json(config))
     if env:
         record["env"] = env
@@ -108,6 +115,9 @@ def train(
                 return Run(directory)  # it is finished, and is not written again
             write_json(settings, record)  # those in FREE may be others; only now that nothing else is wrong
             keep_scales(directory, setup.scales)
+            if notes:
+                more = f" (+{len(notes) - 1}: qgf data)" if notes[1:] else ""
+                warnings.warn(f"{dataset.name}: look at: {notes[0]}{more}", Caution, stacklevel=2)
             state = _learn(setup, state, latest, checkpoints, directory, write_log, progress, trial)
         policies = setup.trained(state)
         with turn(directory):
@@ -152,14 +162,16 @@ def _learn(
     watch = Watch(trial, directory, config.seeds, keep=latest) if trial else None
     if watch and latest and watch.due(latest, config) and not watch.has(latest):  # a signal came before it was over
         watch.play(latest, setup.trained(state))
-    step = updates_of(state)
+    step, alarmed = updates_of(state), ""
     with held_back() as stop:
         while step < config.steps and (watch is None or watch.patient) and not stop:
             updates = min(config.log_every - step % config.log_every, config.steps - step)
             state, logs, rate = _updated(setup, state, updates)
             step += updates
-            _check_finite(logs, step, directory)
+            refuse(setup, checkpoints, logs, step, directory)
             means = {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate)
+            if not alarmed and (alarmed := diverged(float(np.max(logs.get("critic/beyond", 0))))):
+                warnings.warn(f"{directory}: after {step:,} updates {alarmed}", Caution, stacklevel=3)
             due = recorded(step, config.log_every, config.seeds)
             if due:
                 table.add(step, logs)
@@ -179,6 +191,8 @@ def _learn(
             checkpoints.save(step, state)
         checkpoints.close()
         table.close()
+    for note in doubts(Run(directory).metrics()):
+        warnings.warn(f"{directory}: {note}", Caution, stacklevel=3)
     return state
 
 
@@ -189,14 +203,7 @@ def _updated(setup: Setup, state: State, updates: int) -> tuple[State, dict[str,
     if setup.held_out:
         checked = setup.learner.validate(state, setup.held_out, VALIDATION_SIZE)
         found |= {f"val/{key.removeprefix('loss/')}": x for key, x in checked.items() if key.startswith("loss/")}
+    if setup.config.steps >= UPDATES:
+        found |= health(setup.learner.program, state, setup.held_out or setup.chunks, setup.bounds)
     logs = {key: np.atleast_1d(np.asarray(x)) for key, x in setup.in_users_unit(found).items()}
     return state, logs, updates / (time.perf_counter() - began)
-
-
-def _check_finite(logs: dict[str, np.ndarray], step: int, directory: Path) -> None:
-    for key, x in logs.items():
-        if not np.isfinite(x).all():
-            raise UserError(
-                f"{directory}: {key} is {x[~np.isfinite(x)][0]} after {step} updates, training diverged; "
-                "try a smaller --learning-rate"
-            )

@@ -16,6 +16,7 @@ from qgf.errors import UserError
 from qgf.method.guided import calibrate
 from qgf.training.config import TrainConfig
 from qgf.training.device import Data
+from qgf.training.health import bounds
 from qgf.training.learner import Learner, State
 from qgf.training.lending import _donated, spec_of, unit_for
 from qgf.training.scales import Scales
@@ -41,6 +42,7 @@ class Setup:
     reward_unit: float  # what the rewards in `chunks` were divided by
     actions: Range | None  # low and high that actions were scaled by, [A] each
     extent: Range  # of the actions in the data
+    bounds: np.ndarray  # [2] what Q cannot be below and above, in that unit
 
     @property
     def scales(self) -> Scales:
@@ -96,7 +98,9 @@ def prepare(dataset: Dataset, config: TrainConfig, flow=None, critic_from=None, 
     nets = jax.eval_shape(lambda key: method.init(spec, key), jax.random.key(0))
     if foreign := [part for part in frozen if not hasattr(nets, part)]:
         raise UserError(f"{flow or critic_from}: method {method.name} has no {foreign[0]} that could be lent to it")
-    return Setup(config, dataset.name, learner, chunks, held_out, *scales, actions, extent)
+    return Setup(
+        config, dataset.name, learner, chunks, held_out, *scales, actions, extent, bounds(dataset, config.discount)
+    )
 
 
 def initial_state(learner: Learner, config: TrainConfig) -> State:

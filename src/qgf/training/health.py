@@ -1,0 +1,74 @@
+"""Whether what is being trained can be relied on: is the critic worth following, does the flow stay where it should?"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from qgf.data import Dataset
+from qgf.errors import UserError
+from qgf.method.guides import agreement
+from qgf.training.device import Data
+from qgf.training.learner import Program, State
+from qgf.types import Batch, Members, ability
+
+STATES = 256
+WIDE = 1.5
+"""An action's number beyond that, in [-1, 1], has left the range; a good flow ends a little outside of it."""
+
+
+def bounds(dataset: Dataset, discount: float) -> np.ndarray:
+    """What Q cannot be below and above, [min r, max r] / (1 - gamma) with 0, which an end is worth, in it, [2]."""
+    rewards = np.array([-1.0, 0.0]) if dataset.rewards is None else dataset.rewards[~dataset.ends]
+    least, most = min(float(rewards.min()), 0.0), max(float(rewards.max()), 0.0)
+    return np.array([least, most if most > least else least + 1.0], np.float32) / (1 - discount)
+
+
+@partial(jax.jit, static_argnames="program")
+def health(program: Program, state: State, data: Data, bounds: Array) -> dict[str, Array]:
+    """Four numbers of one fixed draw of chunks, for each seed where `state` is of several:
+
+    critic/explained: 1 - Var(target - Q) / Var(target), the mean of the members Q and what they learn at them;
+    critic/agreement: the members' gradients at the data's actions, their mean cosine (`guides.agreement`);
+    critic/beyond: how far Q lies outside of `bounds`, in parts of their distance;
+    flow/outside: the share of its actions' numbers that are beyond 1.5 before they are clipped.
+    """
+    draw, noise = jax.random.split(jax.random.key(0))
+    rows = jax.random.randint(draw, (STATES,), 0, len(data.starts))
+    batch = data.batch(rows, program.spec.horizon, jax.random.fold_in(draw, 1))
+    one = lambda nets: _critic(program, nets, batch, noise, bounds) | _flow(program, nets, batch, noise)
+    return jax.vmap(one)(state.nets) if state.step.ndim else one(state.nets)
+
+
+def _critic(program: Program, nets, batch: Batch, key: Array, bounds: Array) -> dict[str, Array]:
+    method, found = program.method, {}
+    critic = method.guide_critic(nets)
+    members = ability(critic, Members)
+    if members:
+        q = members(batch.obs, batch.actions)  # networks take whole batches
+        gradients = jax.vmap(jax.jacrev(members, argnums=1))(batch.obs, batch.actions)
+        found["critic/agreement"] = jnp.mean(jax.vmap(agreement)(gradients))
+    else:
+        q = critic(batch.obs, batch.actions)[:, None]
+    try:
+        value = method.critic.next_value(method, nets, batch.next_obs, batch.actions.shape[-1], key)
+    except UserError:  # a kind of critic with a loss of its own need not say it
+        pass
+    else:
+        target = batch.returns + batch.bootstrap * value
+        error = jnp.var(target - jnp.mean(q, axis=-1))
+        found["critic/explained"] = 1 - error / jnp.maximum(jnp.var(target), 1e-12)
+    beyond = jnp.maximum(jnp.max(q) - bounds[1], bounds[0] - jnp.min(q))
+    found["critic/beyond"] = jnp.maximum(beyond, 0.0) / (bounds[1] - bounds[0])
+    return found
+
+
+def _flow(program: Program, nets, batch: Batch, key: Array) -> dict[str, Array]:
+    velocity, steps = program.method.velocity(nets), program.method.steps
+    step = lambda a, k: (a + velocity(batch.obs, a, jnp.full(len(a), k / steps)) / steps, None)
+    a = jax.lax.scan(step, jax.random.normal(key, batch.actions.shape), jnp.arange(steps))[0]
+    return {"flow/outside": jnp.mean(jnp.abs(a) > WIDE)}

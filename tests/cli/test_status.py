@@ -1,0 +1,47 @@
+"""`qgf status`: what a run and a study are, how far, and what to doubt."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from qgf.cli.main import main
+from qgf.files import SUMS
+from qgf.pages.report import report
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results" / "cube-single"
+
+
+def test_a_finished_run_says_what_it_is_and_what_comes_next(tiny_run, capsys):
+    main(["status", str(tiny_run.directory)])
+    said = capsys.readouterr().out
+    assert "bc with critic iql on pointmaze-medium-navigate-singletask-task1-v0" in said
+    assert "400 of 400 updates, checkpoints at 200, 400" in said and "loss/flow" in said and "doubt" not in said
+    assert f"next: qgf evaluate {tiny_run.directory}" in said
+
+
+def test_doubts_are_on_the_page_and_in_the_status(tiny_run, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run.directory, run, ignore=shutil.ignore_patterns(SUMS))
+    record = json.loads((run / "config.json").read_text())
+    record["data"]["look_at"] = ["every reward is 0"]
+    (run / "config.json").write_text(json.dumps(record))
+    head, *rows = (run / "metrics.csv").read_text().splitlines()
+    rows = [f"{row},{x}" for row, x in zip(rows, (0.9, 0.9, 0.9, 0.02), strict=True)]
+    text = "\n".join([f"{head},critic/agreement", *rows]).replace("\n400,", "\n4000,") + "\n"
+    (run / "metrics.csv").write_text(text)
+    main(["status", str(run)])
+    said = capsys.readouterr().out
+    assert "doubt: every reward is 0" in said and "mean cosine of their gradients 0.02" in said
+    page = report(run).read_text(encoding="utf-8")
+    assert "<b>Doubt:</b> every reward is 0." in page and "gradients 0.02" in page
+
+
+def test_a_study_and_what_is_neither(tmp_path, capsys):
+    main(["status", str(RESULTS)])
+    said = capsys.readouterr().out
+    assert "cube-single-play-singletask-task2-v0: 1,700 held-out episodes" in said and "its tables are written" in said
+    with pytest.raises(SystemExit):
+        main(["status", str(tmp_path)])
+    assert "neither a run (config.json) nor a study's results (episodes.csv)" in capsys.readouterr().err
