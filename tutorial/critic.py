@@ -1,7 +1,8 @@
 """Writes src/assets/critic.json: the small critic that panel 3 of the teaser (D2) asks.
 
-A network that sees an action and a star, fitted to Q(a) = -|a - star|^2 / 2 where the data are and nowhere else: the actions
-come from the three clusters, the stars from everywhere. Values are compared, slopes never, as when a critic is trained.
+A network that sees an action and a star, fitted to Q(a) = -|a - star|^2 / 2 where the data are and nowhere else: the
+actions come from the three clusters, the stars from everywhere. Values are compared, slopes never, as when a critic is
+trained.
 
     python tutorial/critic.py
 """
@@ -44,9 +45,8 @@ def draw(key: jax.Array, n: int) -> tuple[jax.Array, jax.Array]:
 
 def fit(seed: int):
     keys = jax.random.split(jax.random.key(seed), len(SIZES))
-    weights = [
-        (jax.random.normal(key, (i, o)) / np.sqrt(i), jnp.zeros(o)) for key, i, o in zip(keys, SIZES[:-1], SIZES[1:], strict=False)
-    ]
+    shapes = zip(keys, SIZES[:-1], SIZES[1:], strict=False)
+    weights = [(jax.random.normal(key, (i, o)) / np.sqrt(i), jnp.zeros(o)) for key, i, o in shapes]
     optimiser = optax.adam(optax.cosine_decay_schedule(5e-3, STEPS))
 
     def loss(weights, x, q):
@@ -65,8 +65,9 @@ def fit(seed: int):
 
 def main() -> None:
     weights, error = fit(SEED)
-    rounded = [{"weight": np.round(np.asarray(w), 4).tolist(), "bias": np.round(np.asarray(b), 4).tolist()} for w, b in weights]
-    OUT.write_text(json.dumps({"layers": rounded}, separators=(",", ":")) + "\n")
+    plain = lambda x: np.round(np.asarray(x), 4).tolist()
+    layers = [{"weight": plain(w), "bias": plain(b)} for w, b in weights]
+    OUT.write_text(json.dumps({"layers": layers}, separators=(",", ":")) + "\n")
     print(f"{OUT.name}: mean squared error on the data {error:.4f}")
 
 
