@@ -21,7 +21,7 @@ from qgf.files import locked
 from qgf.laboratory.compare import compare, to_report, write_results
 from qgf.laboratory.study import read_study
 from qgf.pages.study import write_study
-from qgf.playing.ledger import KEY, VALUES
+from qgf.playing.rows import KEY, OWN, VALUES
 from qgf.playing.scores import Score
 from qgf.training.trained import load_trained
 from studies import ENVS, ROWS
@@ -122,7 +122,7 @@ def idle(monkeypatch):
 
 def test_results_are_tidy_and_complete(finished):
     rows = table(finished.folder / "results.csv")
-    ledger_columns = [name for name in (*KEY, *VALUES) if name != "env"]
+    ledger_columns = [name for name in (*KEY, "stream", *VALUES) if name != "env"]
     assert list(rows[0]) == ["env", "task", "method", *ledger_columns, "gflop"]
     assert {row["env"] for row in rows} == {"pointmaze-medium-navigate"}
     held = [row for row in rows if row["split"] == "held-out"]
@@ -135,17 +135,18 @@ def test_results_are_tidy_and_complete(finished):
     assert {(row["seed"], row["policy_seed"]) for row in tuning} == {("1", "0")}
     assert {(row["first"], row["episodes"]) for row in tuning} == {("0", "2"), ("2", "1")}
     assert {len(row["outcomes"]) == int(row["episodes"]) for row in rows} == {True}
-    names = ["per_task", "aggregate"]
+    assert {row["stream"] for row in rows} == {str(OWN)}  # every task and training seed has episodes of its own
+    names = ["per_task", "aggregate", "chosen"]
     figures = [
         "tasks-pointmaze-medium-navigate",
         "aggregate",
-        "improvement",
         "cost-gflop",
         "cost-decision_ms",
         "strength",
     ]
     files = [f"{name}.{kind}" for name in names for kind in ("csv", "md")] + [f"figures/{name}.png" for name in figures]
     assert all((finished.folder / file).stat().st_size > 0 for file in files)
+    assert not (finished.folder / "figures" / "improvement.png").exists()  # two training seeds say too little of runs
     assert not list(finished.folder.rglob("aggregate-*"))  # with one environment the same again
     assert {row["method"] for row in table(finished.folder / "aggregate.csv")} == set(METHODS)
     assert all(float(row["decision_ms"]) > 0 for row in table(finished.folder / "aggregate.csv"))
@@ -169,13 +170,13 @@ def test_success_over_the_tuning_tasks_decides_and_held_out_episodes_do_not(agai
     """Strength 2 is the best on task 1 and fails on task 2, 8 is good on both; held out, all is the other way round."""
     odds = {1: {2.0: 0.9, 8.0: 0.7}, 2: {2.0: 0.0, 8.0: 0.8}}
 
-    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule=""):
+    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule="", training_seed=None):
         scale = policy.calibration
         strength = round(float(policy.weight) * scale.grad_norm / (scale.sigma * (50 * 2) ** 0.5), 4)
         chance = odds[int(env[-4])].get(strength, 0.1)
         success = np.random.default_rng([seed, first]).uniform(size=episodes) < (chance if seed == 1 else 1 - chance)
         zeros = np.zeros(episodes)
-        return Score(env, seed, success, zeros, zeros, zeros, zeros, zeros, 1.0, 1.0, 1.0, 0.1, first)
+        return Score(env, seed, success, zeros, zeros, zeros, zeros, zeros, 1.0, 1.0, 1.0, 0.1, first, stream=OWN)
 
     monkeypatch.setattr(qgf.playing.ledger, "evaluate", evaluate)
     shutil.rmtree(again.folder)
@@ -235,7 +236,7 @@ def test_a_ledger_without_costs_makes_tables_without_costs(again, idle):
     run(again.out, again.data)
     assert {row["gflop"] for row in table(again.folder / "results.csv")} == {""}
     figures = {path.stem for path in (again.folder / "figures").iterdir()}
-    assert {"improvement", "strength"} < figures and not any(name.startswith("cost") for name in figures)
+    assert {"aggregate", "strength"} < figures and not any(name.startswith("cost") for name in figures)
 
 
 def test_several_environments_have_a_table_and_a_figure_each_and_one_together(tmp_path):
@@ -244,7 +245,7 @@ def test_several_environments_have_a_table_and_a_figure_each_and_one_together(tm
         write(tmp_path, text + "[train.tiny]\n[method.qgf]\nstrength = 1\n[method.placebo]\nstrength = 1")
     )
     rows = [replace(row, train="tiny") for row in ROWS if row.method in study.methods]
-    write_study(write_results(qgf.laboratory.workshop.Workshop(study, tmp_path, tmp_path, print), rows))
+    write_study(write_results(qgf.laboratory.workshop.Workshop(study, tmp_path, tmp_path, print), rows, []))
     for name in ("aggregate", *(f"aggregate-{env}" for env in ENVS)):
         assert {row["method"] for row in table(tmp_path / "tiny" / f"{name}.csv")} == set(study.methods)
         assert (tmp_path / "tiny" / "figures" / f"{name}.png").stat().st_size > 0
@@ -466,11 +467,11 @@ strength = [1, 2]
 def test_the_training_is_chosen_too_and_a_loser_is_trained_once(maze_folder, tmp_path, monkeypatch):
     """On tuning episodes of the first training seed; held out, all is the other way round."""
 
-    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule=""):
+    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule="", training_seed=None):
         wide = all(x.shape[0] != 8 for x in jax.tree.leaves(policy.velocity))
         success = np.full(episodes, wide == (seed == 1))
         zeros = np.zeros(episodes)
-        return Score(env, seed, success, zeros, zeros, zeros, zeros, zeros, 1.0, 1.0, 1.0, 0.1, first)
+        return Score(env, seed, success, zeros, zeros, zeros, zeros, zeros, 1.0, 1.0, 1.0, 0.1, first, stream=OWN)
 
     monkeypatch.setattr(qgf.playing.ledger, "evaluate", evaluate)
     head = ONE.partition("[train.tiny]")[0].replace("seeds = [0]", 'seeds = [0, 1]\ntrain = "wide"')

@@ -8,15 +8,7 @@ from numpy.testing import assert_allclose
 from qgf.errors import UserError
 from qgf.laboratory.tables import aggregate_table, measures, per_task_table
 from qgf.pages.tables import across_tasks, markdown
-from qgf.statistics import (
-    bootstrap,
-    iqm,
-    mcnemar,
-    paired_permutation,
-    probability_of_improvement,
-    stratified_bootstrap,
-    wilson,
-)
+from qgf.statistics import bootstrap, holm, iqm, joint_bootstrap, paired, probability_of_improvement, wilson
 from studies import CUBE, FEW, MAZE, METHODS, ROWS, by, returned, triple
 
 
@@ -37,18 +29,30 @@ def test_per_task_table():
     for method, env, task in (("qgf", CUBE, 1), ("placebo", MAZE, 4), ("none", CUBE, 5)):
         row, outcomes = by(table, method=method, env=env, task=task), np.array(played(method, env, task))
         assert (row["runs"], row["episodes"], row["successes"]) == (3, 120, outcomes.sum())
-        expected = 100 * np.array([outcomes.mean(), *wilson(int(outcomes.sum()), 120)])
+        scores = outcomes[:, None].astype(float)
+        expected = 100 * np.array([outcomes.mean(), *joint_bootstrap(scores)])
         assert_allclose(triple(row, "success"), expected, atol=0.005)
-        p = "" if method == "none" else pytest.approx(mcnemar(outcomes, played("none", env, task)), rel=0.01)
-        assert row["p against none"] == p
+        if method == "none":
+            assert triple(row, "difference to none") == ["", "", ""]
+        else:
+            gap = paired(scores, np.array(played("none", env, task), float)[:, None])
+            assert_allclose(triple(row, "difference to none"), 100 * np.array(gap[:3]), atol=0.005)
 
 
-def test_no_paired_test_of_episodes_that_were_not_paired():
+def test_a_task_with_one_training_seed_has_wilsons_interval_of_its_episodes():
+    rows = [r for r in ROWS if r.policy_seed == 0]
+    row = by(per_task_table(rows), method="qgf", env=CUBE, task=1)
+    assert (row["runs"], row["episodes"]) == (1, 40)
+    expected = 100 * np.array(wilson(row["successes"], 40))
+    assert_allclose(triple(row, "success")[1:], expected, atol=0.005)
+
+
+def test_nothing_is_compared_that_was_not_paired():
     rows = [r for r in ROWS if not (r.method == "none" and r.task == 1 and r.seed == 1001)]
     table = per_task_table(rows)
-    assert by(table, method="qgf", env=CUBE, task=1)["p against none"] == ""
-    assert by(table, method="qgf", env=CUBE, task=2)["p against none"] != ""
-    assert by(per_task_table(rows, over="ood"), method="qgf", env=CUBE, task=1)["p against ood"] < 1
+    assert by(table, method="qgf", env=CUBE, task=1)["difference to none"] == ""
+    assert by(table, method="qgf", env=CUBE, task=2)["difference to none"] != ""
+    assert by(per_task_table(rows, over="ood"), method="qgf", env=CUBE, task=1)["difference to ood"] > 0
 
 
 def test_aggregate_table():
@@ -58,9 +62,9 @@ def test_aggregate_table():
         qgf, none = scores("qgf", envs), scores("none", envs)
         assert (row["tasks"], row["runs"], row["episodes"]) == (5 * len(envs), 3, qgf.size)
         assert_allclose(row["mean"], 100 * qgf.mean(), atol=0.005)
-        assert_allclose(
-            triple(row, "iqm"), 100 * np.array([iqm(qgf.mean(2)), *stratified_bootstrap(qgf, iqm)]), atol=0.005
-        )
+        expected = 100 * np.array([iqm(qgf.mean(2)), *joint_bootstrap(qgf, iqm)])
+        assert_allclose(triple(row, "iqm"), expected, atol=0.005)
+        assert row["per seed"] == ", ".join(f"{100 * x:.0f}" for x in qgf.mean((1, 2)))
         better = probability_of_improvement(qgf.mean(2), none.mean(2))
         assert_allclose(row["better than none"], 100 * better, atol=0.005)
         assert row["mean_low"] < row["mean"] < row["mean_high"]
@@ -110,8 +114,8 @@ def test_rows_that_contradict_themselves_are_refused():
 
 def test_markdown():
     table = [
-        dict(method="a|b", runs=3, success=62.6, success_low=50.4, success_high=70.0, p=0.01234),
-        dict(method="c", runs="", success="", success_low="", success_high="", p=""),
+        dict(method="a|b", runs=3, iqm="", success=62.6, success_low=50.4, success_high=70.0, p=0.01234),
+        dict(method="c", runs="", iqm="", success="", success_low="", success_high="", p=""),
     ]
     assert markdown(table).splitlines() == [
         "| method | runs | success | p |",
@@ -127,18 +131,20 @@ def test_across_tasks():
     wide = across_tasks(per_task_table(rows))
     assert list(wide[0]) == ["env", "method", *(f"task {k}" for k in range(1, 6))]
     assert len(wide) == 8
-    low, high = wilson(int(np.sum(played("qgf", MAZE, 2))), 120)
+    low, high = joint_bootstrap(np.array(played("qgf", MAZE, 2), float)[:, None])
     expected = f"{100 * np.mean(played('qgf', MAZE, 2)):.0f} [{100 * low:.0f}, {100 * high:.0f}]"
     assert by(wide, env=MAZE, method="qgf")["task 2"] == expected
     assert by(wide, env=MAZE, method="placebo")["task 3"] == ""
 
 
-def test_the_p_of_an_aggregate_is_that_of_all_episodes_together():
-    paired = lambda name: [row for row in ROWS if row.split == "held-out" and row.method == name]
-    won = {name: [c == "1" for row in paired(name) for c in row.outcomes] for name in ("qgf", "none", "placebo")}
-    row = by(aggregate_table(ROWS), method="qgf")
-    for other in ("none", "placebo"):
-        assert row[f"p against {other}"] == pytest.approx(mcnemar(won["qgf"], won[other]), rel=0.01)
+def test_the_p_of_an_aggregate_has_runs_for_its_unit_and_is_corrected_for_the_table():
+    names = [row["method"] for row in aggregate_table(ROWS)]
+    pairs = [(name, other) for name in names for other in ("none", "placebo") if name != other]
+    p = holm([paired(scores(name), scores(other)).p for name, other in pairs])
+    for (name, other), value in zip(pairs, p, strict=True):
+        expected = "< 0.001" if value < 0.001 else f"{value:.2g}"
+        assert by(aggregate_table(ROWS), method=name)[f"p against {other}"] == expected
+    assert len(set(p)) > 5
     assert by(aggregate_table(ROWS), method="none")["p against none"] == ""
     less = [row for row in ROWS if not (row.method == "placebo" and row.task == 2)]
     assert by(aggregate_table(less), method="qgf")["p against placebo"] == ""
@@ -149,17 +155,23 @@ def test_where_success_is_not_known_tables_are_of_returns():
     rows = returned([r for r in ROWS if r.env == CUBE and r.method in FEW], CUBE)
     table = per_task_table(rows)
     row = by(table, method="qgf", env=CUBE, task=1)
-    mine, plain = (
-        np.concatenate([r.scores for r in rows if (r.method, r.task, r.split) == (name, 1, "held-out")])
-        for name in ("qgf", "none")
-    )
-    assert "success" not in row and row["episodes"] == len(mine) == 120
-    assert_allclose(triple(row, "return"), [mine.mean(), *bootstrap(mine)], atol=0.005)
-    assert row["p against none"] == pytest.approx(paired_permutation(mine, plain), rel=0.01)
+
+    def of(name):
+        """[runs, 1, episodes]"""
+        mine = [r for r in rows if (r.method, r.task, r.split) == (name, 1, "held-out")]
+        by_run = [[x for r in mine if r.policy_seed == p for x in r.scores] for p in range(3)]
+        return np.array(by_run)[:, None]
+
+    mine, plain = of("qgf"), of("none")
+    assert "success" not in row and row["episodes"] == mine.size == 120
+    assert_allclose(triple(row, "return"), [mine.mean(), *joint_bootstrap(mine, of="number")], atol=0.005)
+    assert_allclose(triple(row, "difference to none"), paired(mine, plain, returns=True)[:3], atol=0.005)
     whole = by(aggregate_table(rows), method="qgf")
     assert whole["mean"] == pytest.approx(np.mean([r["return"] for r in table if r["method"] == "qgf"]), abs=0.01)
     assert whole["better than none"] == pytest.approx(by(aggregate_table(ROWS, CUBE), method="qgf")["better than none"])
     assert f"{row['return']:.0f} [" in markdown(across_tasks(table))
+    single = by(per_task_table([r for r in rows if r.policy_seed == 0]), method="qgf", env=CUBE, task=1)
+    assert_allclose(triple(single, "return")[1:], bootstrap(mine[0]), atol=0.005)
 
 
 def test_success_and_return_have_no_mean():
@@ -167,10 +179,27 @@ def test_success_and_return_have_no_mean():
     assert measures(rows) == ["return", "success"] and measures(rows, MAZE) == ["success"]
     with pytest.raises(UserError, match="no mean of both"):
         aggregate_table(rows)
-    assert by(aggregate_table(rows, MAZE), method="qgf") == by(aggregate_table(ROWS, MAZE), method="qgf")
+    few = [r for r in ROWS if r.method in FEW]
+    assert by(aggregate_table(rows, MAZE), method="qgf") == by(aggregate_table(few, MAZE), method="qgf")
     table = per_task_table(rows)
     assert (
         by(table, method="qgf", env=CUBE, task=1)["success"]
         == ""
         == by(table, method="qgf", env=MAZE, task=1)["return"]
     )
+
+
+def test_few_training_seeds_say_nothing_of_their_spread():
+    two = by(aggregate_table([r for r in ROWS if r.policy_seed < 2 and r.method in FEW]), method="qgf")
+    assert (two["iqm"], two["better than none"], two["better than none_low"]) == ("", "", "")
+    assert two["p against none"] != "" and two["mean"] != ""
+    one = by(aggregate_table([r for r in ROWS if r.policy_seed < 1 and r.method in FEW]), method="qgf")
+    assert (one["iqm"], one["p against none"]) == ("", "")
+    assert one["mean_low"] < one["mean"] < one["mean_high"]
+
+
+def test_methods_of_other_training_seeds_are_left_out():
+    """The third run of every task has to be of the same seed: its flow serves all tasks."""
+    rows = [replace(r, policy_seed=7) if (r.task, r.policy_seed, r.env) == (3, 2, CUBE) else r for r in ROWS]
+    assert by(aggregate_table(rows), method="qgf")["mean"] == ""
+    assert by(aggregate_table(rows, MAZE), method="qgf")["mean"] != ""

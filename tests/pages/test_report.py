@@ -4,12 +4,13 @@ import shutil
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from qgf.pages.arms import default, newest
 from qgf.pages.report import report
 from qgf.playing.arm import Arm
 from qgf.playing.scores import Score, read_scores, write_scores
-from qgf.statistics import wilson
+from qgf.statistics import joint_bootstrap, wilson
 
 
 def score(arm, wins=3, episodes=10, weight=0.25, **changes):
@@ -34,7 +35,15 @@ def test_seeds_of_one_strength_are_pooled_although_their_weights_differ():
     (pooled,) = shown(rows)
     assert (pooled.label, pooled.arm.strength, pooled.arm.weight) == ("qgf 1", 1.0, None)
     assert (pooled.successes, pooled.episodes, pooled.score) == (15, 30, 0.5)
-    assert pooled.interval == wilson(15, 30)
+    won = np.array([[[k < wins for k in range(10)]] for wins in (2, 5, 8)], float)
+    assert pooled.interval == joint_bootstrap(won) != wilson(15, 30)
+
+
+def test_of_one_policy_the_interval_is_of_its_episodes():
+    (one,) = shown([row(Arm("qgf", 1.0), 5)])
+    assert one.interval == wilson(5, 10)
+    old = [replace(row(Arm("qgf", 1.0), wins, policy_seed=wins), outcomes="") for wins in (2, 8)]
+    assert shown(old)[0].interval == wilson(10, 20)  # single episodes are not known
 
 
 def test_raw_weights_schedules_and_steps_stay_apart():

@@ -19,8 +19,9 @@ from qgf.errors import UserError
 from qgf.method.guided import guided_flow
 from qgf.method.policy import act_jit, with_fields
 from qgf.playing.arm import Arm, arms
-from qgf.playing.episodes import decision_keys, episode_seeds, evaluate
+from qgf.playing.episodes import decision_keys, episode_seeds, evaluate, noise_key, stream_of
 from qgf.playing.evaluate import evaluate_run
+from qgf.playing.rows import OWN, SHARED
 from qgf.playing.scores import Score, read_scores, write_scores
 from qgf.statistics import wilson
 from qgf.types import Calibration
@@ -216,6 +217,23 @@ def test_episode_seeds_are_fixed_and_disjoint():
     assert len(set(itertools.chain(*blocks))) == 4000
     assert blocks[3][:50] == episode_seeds(3, 50)
     assert all(0 <= s < 2**31 for s in blocks[0])
+    streams = [stream_of(env, seed) for env in ("maze-task1", "maze-task2") for seed in range(5)]
+    own = [episode_seeds(3, 200, stream) for stream in streams]
+    assert len(set(itertools.chain(*own, blocks[3]))) == 2200
+    assert stream_of("maze-task1", None) == () and len({str(noise_key(3, stream)) for stream in streams}) == 10
+
+
+def test_episodes_of_a_training_seed_are_its_own_and_the_arms_share_them():
+    """Two arms meet the same starts and noise; another seed, or another task, meets others."""
+    play = lambda seed, policy, task=TASK: evaluate(policy, task, 4, seed=5, envs=Lanes(2), training_seed=seed)
+    first, again, other = play(0, walker()), play(0, walker(weight=0.0, scale=0.0)), play(1, walker())
+    starts = lambda score: np.array([path[0][0] for path in score.paths])
+    assert_array_equal(starts(first), starts(again))
+    assert not np.isin(starts(other), starts(first)).any()
+    shared = evaluate(walker(), TASK, 4, seed=5, envs=Lanes(2))
+    assert (first.stream, shared.stream) == (OWN, SHARED)
+    assert not np.isin(starts(shared), starts(first)).any()
+    same(play(0, walker()), first)
 
 
 # The real maze
@@ -314,12 +332,13 @@ def test_what_was_played_of_each_chunk_is_part_of_an_arm_and_a_column_only_if_it
 
 def test_a_run_is_played_with_the_first_actions_of_its_chunks(tiny_run, monkeypatch):
     told = []
-    play = lambda *x, execute=None, rule="": told.append(execute) or score(arm=Arm())
+    play = lambda *x, execute=None, training_seed=None, **_: told.append((execute, training_seed)) or score(arm=Arm())
     monkeypatch.setattr("qgf.playing.evaluate.evaluate", play)
     monkeypatch.setattr("qgf.playing.evaluate.environments", lambda *_: Lanes(1))
     monkeypatch.setattr(Lanes, "close", lambda self: None, raising=False)
     evaluate_run(tiny_run, [Arm("none", execute=2), Arm("none")], TASK, episodes=1, seed=0)
-    assert told == [2, None]
+    own = tiny_run.config.seed
+    assert told == [(2, own), (None, own)]
     with pytest.raises(UserError, match="execute must lie between 1 and the 5 actions of a chunk, got 6"):
         evaluate_run(tiny_run, [Arm("none", execute=6)], TASK, episodes=1, seed=0)
 

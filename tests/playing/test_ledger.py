@@ -6,18 +6,19 @@ import os
 import random
 
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
 import qgf.playing.ledger
 from qgf.errors import UserError
-from qgf.files import SUMS
+from qgf.files import SUMS, write_csv
 from qgf.method.guided import guided_flow
 from qgf.playing.arm import Arm
 from qgf.playing.episodes import gflop_per_action
 from qgf.playing.ledger import Ledger, Player
-from qgf.playing.rows import KEY
+from qgf.playing.rows import KEY, LATER, OWN, SHARED, columns
 from qgf.playing.scores import Score
 from qgf.types import Calibration
 
@@ -27,12 +28,18 @@ POLICY = guided_flow(
 )  # fmt: skip
 
 
+class Calls(list):
+    """What was asked for."""
+
+
 @pytest.fixture
 def played(monkeypatch):
     """What `evaluate` was asked for, by a stand-in that flips a coin per episode."""
-    calls = []
+    calls, whose = Calls(), []
+    calls.whose = whose  # training seeds
 
-    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule=""):
+    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule="", training_seed=None):
+        whose.append(training_seed)
         calls.append((policy.guide, float(policy.weight), env, seed, first, episodes))
         rng = np.random.default_rng([seed, first, episodes, round(1e3 * float(policy.weight))])
         numbers = {name: rng.uniform(size=episodes) for name in ("returns", "lengths", "value", "ratio")}
@@ -40,6 +47,7 @@ def played(monkeypatch):
         return Score(
             env, seed, rng.uniform(size=episodes) < 0.5, **numbers, skipped=np.zeros(episodes), first=first,
             seconds=clock.uniform(1, 99), decision_ms=clock.uniform(1, 99), weight=float(policy.weight), gflop=0.25,
+            stream=SHARED if training_seed is None else OWN,
         )  # fmt: skip
 
     monkeypatch.setattr(qgf.playing.ledger, "evaluate", evaluate)
@@ -106,13 +114,32 @@ def test_a_row_says_what_was_played(played, tmp_path):
         env=ENV, train="lab", policy_seed=3, updates=100, guide="qgf", strength=0.5, weight=None, best_of=4,
         steps=None, schedule="linear", split="held-out", seed=7, first=10, episodes=20,
     )  # fmt: skip
-    assert dict(zip((*KEY, "execute", "rule"), row.key, strict=True)) == expected | dict(execute=None, rule="")
+    assert dict(zip((*KEY, *LATER), row.key, strict=True)) == expected | dict(execute=None, stream=OWN, rule="")
     assert row.arm == Arm("qgf", 0.5, best_of=4, schedule="linear")
     assert row.raw_weight == pytest.approx(0.5 * 2**0.5, rel=1e-5)
     assert row.won.dtype == bool and (len(row.won), row.won.sum()) == (20, row.successes)
     assert_array_equal(row.won, [x == "1" for x in row.outcomes])
     (read,) = Ledger(tmp_path / "episodes.csv").rows.values()
     assert read == row
+
+
+def test_a_ledger_begun_before_runs_had_episodes_of_their_own_goes_on_with_those_it_has(played, tmp_path):
+    new = player(tmp_path, policy_seed=3)
+    new.play(Arm("qgf", 0.5), **BLOCK)
+    player(tmp_path, policy_seed=3, training_seed=7).play(Arm("qgf", 1.0), **BLOCK)
+    assert played.whose == [3, 7]
+    path = tmp_path / "old" / "episodes.csv"
+    text = (tmp_path / "episodes.csv").read_text()
+    assert ",stream," in text
+    path.parent.mkdir()
+    rows = [msgspec.structs.replace(row, stream=SHARED) for row in new.ledger.rows.values()]
+    write_csv(path, rows, columns(rows))
+    assert ",stream," not in path.read_text()
+    old = player(path.parent, policy_seed=3)
+    assert old.play(Arm("qgf", 0.5), **BLOCK).stream == SHARED and len(played) == 2  # found, not played
+    old.play(Arm("qgf", 2.0), **BLOCK)
+    assert played.whose[2:] == [None]
+    assert {row.stream for row in Ledger(path).rows.values()} == {SHARED}
 
 
 ARMS = [Arm("none"), Arm("ood", 1.0), *(Arm("qgf", s) for s in (0.25, 2, 10)), Arm("qgf", weight=3e-5)]
@@ -244,8 +271,8 @@ def test_a_damaged_line_is_named(played, tmp_path, how):
     spoil(tmp_path / "episodes.csv", how)
     line = 4 if how == "cut in a line" else 3
     said = {
-        "cut in a line": "has .* cells, the header 25",
-        "a cell too many": "has 26 cells, the header 25",
+        "cut in a line": "has .* cells, the header 26",
+        "a cell too many": "has 27 cells, the header 26",
         "outcomes do not fit": "outcomes do not fit the counts",
         "no outcomes": "outcomes do not fit the counts",
         "a word for a number": ', episodes|first: expected a whole number >= [01], got "eight"',

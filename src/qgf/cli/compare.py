@@ -34,4 +34,8 @@ def compare(
     folder = write_study(results)
     whole = "aggregate" if "aggregate" in results.tables else "per_task"
     console.print((folder / f"{whole}.md").read_text(encoding="utf-8"))
+    for line in results.tables.get("chosen", []):
+        if line["caution"]:
+            where = f"{line['env']}, {line['method']} ({line['chosen']})"
+            console.print(f"caution: {where}: {line['caution']}", markup=False)
     closing(f"wrote {folder}; its pictures are in {folder / 'figures'}")

@@ -104,7 +104,8 @@ def play_arms(run, chosen, episodes=50, seed=0, env=None, video=False, rule="", 
         for task, arm in product(tasks, chosen):
             name = (arm.label + (_where(task) if len(tasks) > 1 else "")).replace(" ", "-")
             path = run.directory / "videos" / name.replace("=", "").replace(",", "")
-            console.print(f"wrote {film(arm.of(run.policy()), task, path, seed=seed, execute=arm.execute, keys=keys)}")
+            how = dict(seed=seed, execute=arm.execute, keys=keys, training_seed=run.config.seed)
+            console.print(f"wrote {film(arm.of(run.policy()), task, path, **how)}")
     return scores
 
 

@@ -93,8 +93,8 @@ def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env, rule,
 
         ledger = Ledger(folder / "episodes.csv")
         player = Player(
-            trained.policy, env, ledger, envs, policy_seed=policy_seed, updates=trained.updates, rule=rule,
-            progress=progress,
+            trained.policy, env, ledger, envs, policy_seed=policy_seed, training_seed=run.config.seed + policy_seed,
+            updates=trained.updates, rule=rule, progress=progress,
         )  # fmt: skip
         tuned = run_tuning(player, arms, rungs, episodes, seed, tuning_seed)
         save(tuned, folder / "tuned.json")

@@ -16,17 +16,16 @@ from qgf.data.folder import data_dir
 from qgf.errors import UserError
 from qgf.files import Finite, as_written, locked, read_json, write_csv, write_json, write_table
 from qgf.laboratory.analysis import some_states
+from qgf.laboratory.chosen import chosen_table
 from qgf.laboratory.study import Environment, Method, Study
 from qgf.laboratory.tables import Line, aggregate_table, measures, per_task_table
 from qgf.laboratory.workshop import Job, Noted, Workshop
 from qgf.playing.ledger import Ledger
 from qgf.playing.offline import offline
-from qgf.playing.rows import KEY, VALUES, Row
+from qgf.playing.rows import Row, columns
 from qgf.playing.tune import Candidate, halving
 
 OFFLINE_STATES = 256
-COLUMNS = ("env", "task", "method", *(name for name in KEY if name != "env"), *VALUES, "gflop")
-"""Of results.csv."""
 
 
 class Results(NamedTuple):
@@ -61,7 +60,8 @@ def compare(
         )
         chosen = {env: choose(shop, env) for env in study.environments}
         shop.train_all(job for env in study.environments for job in to_report(shop, env, chosen[env][0]))
-        return write_results(shop, [row for env in study.environments for row in report(shop, env, *chosen[env])])
+        rows = [row for env in study.environments for row in report(shop, env, *chosen[env])]
+        return write_results(shop, rows, chosen_table(study, chosen))
 
 
 def to_choose(shop: Workshop, env: Environment) -> Iterator[Job]:
@@ -165,16 +165,18 @@ def _tidy(row: Row, env: Environment, task: int, method: str, ledger: Ledger) ->
     return as_written(msgspec.structs.replace(row, **own))
 
 
-def write_results(shop: Workshop, rows: list[Row]) -> Results:
+def write_results(shop: Workshop, rows: list[Row], chosen: list[Line]) -> Results:
     """results.csv, which has nothing in it that was measured with a clock, and the tables as CSV."""
     folder = shop.out / shop.study.name
-    more = tuple(name for name in ("rule", "each") if any(getattr(row, name) for row in rows))
-    write_csv(folder / "results.csv", rows, (*COLUMNS, *more))
+    rest = (name for name in columns(rows) if name != "env")
+    write_csv(folder / "results.csv", rows, ("env", "task", "method", *rest, "gflop"))
     environments = [env.name for env in shop.study.environments]
     tables = {"per_task": per_task_table(rows)}
     if len(measures(rows)) == 1:  # success and return have no mean
         tables["aggregate"] = aggregate_table(rows)
     tables |= {f"aggregate-{name}": aggregate_table(rows, name) for name in environments if len(environments) > 1}
+    if chosen:
+        tables["chosen"] = chosen
     for name, table in tables.items():
         write_table(folder / f"{name}.csv", table)
     return Results(folder, shop.study, rows, tables)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from qgf.errors import UserError, unknown
-from qgf.playing.measure import Measure, interval, paired
+from qgf.playing.measure import Measure, interval
 from qgf.playing.rows import Row
-from qgf.statistics import iqm, mean, probability_of_improvement, rates, stratified_bootstrap
+from qgf.statistics import Paired, holm, iqm, joint_bootstrap, mean, paired, probability_of_improvement, rates
 
 Line = dict[str, Any]  # of a table, for people to read
 Task = tuple[str, int]
@@ -73,27 +73,27 @@ def _tasks(held: Held, env: str | None = None) -> list[Task]:
 
 
 def _scores(by_task: dict[Task, Played], tasks: list[Task]) -> np.ndarray | None:
-    """[runs, tasks, episodes], nan where a run has fewer episodes; None unless every task has as many runs.
+    """[runs, tasks, episodes], nan where a run has fewer episodes; None unless every task has runs of the same seeds.
 
     A run is one policy: further episode seeds of it are more episodes, not more runs.
     """
-    runs = []
+    runs: list[dict[int, np.ndarray]] = []
     for task in tasks:
         by_policy: dict[int, list[np.ndarray]] = {}
         for (policy_seed, _), outcomes in sorted(by_task.get(task, {}).items(), key=lambda item: item[0]):
             by_policy.setdefault(policy_seed, []).append(outcomes)
-        runs.append([np.concatenate(parts) for parts in by_policy.values()])
-    if len({len(task) for task in runs}) > 1:
+        runs.append({policy: np.concatenate(parts) for policy, parts in by_policy.items()})
+    if len({tuple(task) for task in runs}) > 1:
         return None
-    longest = max((len(run) for task in runs for run in task), default=0)
+    longest = max((len(run) for task in runs for run in task.values()), default=0)
     padded = lambda run: np.pad(run.astype(float), (0, longest - len(run)), constant_values=np.nan)
-    return np.stack([[padded(run) for run in task] for task in runs], axis=1) if longest else None
+    return np.stack([[padded(run) for run in task.values()] for task in runs], axis=1) if longest else None
 
 
 def per_task_table(rows: Iterable[Row], over: str = "none") -> list[Line]:
-    """One dict per env, task and method: success, % over all seeds, with Wilson's interval, which takes episodes for
-    independent; p of the exact McNemar test against `over`, not corrected for many tests, if both played the same
-    episodes. Where nothing says what success is, the return, the bootstrap's interval and a permutation test.
+    """One dict per env, task and method: success over all training seeds and its difference to that of `over` on the
+    same episodes, in % with 95 % intervals: `joint_bootstrap`'s, or of the episodes of a single seed
+    (`measure.interval`). Where nothing says what success is, the same of the return.
     """
     rows = list(rows)
     held, table = held_out(rows), []
@@ -103,32 +103,31 @@ def per_task_table(rows: Iterable[Row], over: str = "none") -> list[Line]:
         if played is None:
             continue
         scores, own = _pooled(played), known[task[0]]
-        line: Line = dict(env=task[0], task=task[1], method=method, runs=len({policy for policy, _ in played}))
-        line["episodes"] = len(scores)
+        mine = _scores(held[method], [task])
+        assert mine is not None
+        line: Line = dict(env=task[0], task=task[1], method=method, runs=len(mine), episodes=len(scores))
+        ends = joint_bootstrap(mine, of=_kind(own)) if len(mine) > 1 else interval(scores, own)
         for measure in sorted(set(known.values()), reverse=True):
             if measure == "success":
                 line["successes"] = int(scores.sum()) if own == measure else ""
-            ends = (float(scores.mean()), *interval(scores, own)) if own == measure else None
-            line |= _triple(measure, ends, own)
-        p = _paired_p(played, held.get(over, {}).get(task, {}), own) if method != over else ""
-        table.append(line | {f"p against {over}": p})
+            line |= _triple(measure, (float(mean(rates(mine))), *ends) if own == measure else None, own)
+        against = _against(held, method, over, [task], own)
+        table.append(line | _triple(f"difference to {over}", against and against[:3], own))
     return table
 
 
-def _paired_p(a: Played, b: Played, measure: Measure) -> float | str:
-    if {seeds: len(x) for seeds, x in a.items()} != {seeds: len(x) for seeds, x in b.items()}:
-        return ""
-    return float(f"{paired(_pooled(a), _pooled(b), measure):.3g}")
+def _kind(measure: Measure) -> Literal["rate", "number"]:
+    return "rate" if measure == "success" else "number"
 
 
-def _p_over_tasks(held: Held, method: str, other: str, tasks: Sequence[Task], measure: Measure) -> float | str:
-    """The paired test on the episodes of all tasks together."""
-    sides = [[held[name].get(task, {}) for task in tasks] for name in (method, other)]
-    if method == other or not all(sides[0]):
-        return ""
-    as_one = [{(*task, *seeds): x for task, played in zip(tasks, side, strict=True) for seeds, x in played.items()}
-              for side in sides]  # fmt: skip
-    return _paired_p(as_one[0], as_one[1], measure)
+def _against(held: Held, method: str, other: str, tasks: Sequence[Task], measure: Measure) -> Paired | None:
+    """The difference of two methods over the tasks; None unless both played the same episodes of all."""
+    sides = [[held[name].get(task, {}) for task in tasks] if name in held else [] for name in (method, other)]
+    blocks = [[{seeds: len(x) for seeds, x in played.items()} for played in side] for side in sides]
+    if method == other or blocks[0] != blocks[1]:
+        return None
+    mine, theirs = _scores(held[method], list(tasks)), _scores(held[other], list(tasks))
+    return None if mine is None or theirs is None else paired(mine, theirs, returns=measure == "return")
 
 
 def _triple(name: str, values: Interval | None, measure: Measure = "success") -> Line:
@@ -138,40 +137,70 @@ def _triple(name: str, values: Interval | None, measure: Measure = "success") ->
 
 
 def aggregate_table(rows: Iterable[Row], env: str | None = None, over: str = "none") -> list[Line]:
-    """One dict per method over the tasks of `env` (all if None): mean and interquartile mean of success, probability
-    that a run improves on a run of `over`, each in % with its stratified bootstrap interval; p of the paired test
-    against `over` and against the placebo, if both played the same episodes; median cost per action. Means of returns,
-    where nothing says what success is, are no percentages.
+    """One dict per method over the tasks of `env` (all if None): mean success, its value for each training seed,
+    interquartile mean, and probability that a run improves on a run of `over`, in % with `joint_bootstrap` intervals;
+    p of `paired`, whose unit is the run, against `over` and against the placebo, by Holm's correction for all p-values
+    of the table; median cost per action. Means of returns, where nothing says what success is, are no percentages.
+
+    Below three training seeds nothing is said of the spread over runs (interquartile mean, improvement); p needs two.
     """
     rows = list(rows)
     held, measure = held_out(rows), measure_of(rows, env)
     tasks = _tasks(held, env)
     scores = {method: _scores(held[method], tasks) for method in held}
+    others = [x for x in (over, "placebo") if x in held]
+    p = _corrected({(m, x): _against(held, m, x, tasks, measure) for m, x in product(held, others)})
     costs = {name: _costs(rows, name, tasks) for name in ("gflop", "decision_ms")}
     table = []
     for method, mine in scores.items():
         played = [held[method].get(task, {}) for task in tasks]
         if not any(played):
             continue
-        better = None if method == over else _estimate(probability_of_improvement, mine, scores.get(over))
+        several = mine is not None and len(mine) >= SEVERAL
+        trials = 0 if mine is None else mine.shape[0] * mine.shape[1]
+        better = _estimate(probability_of_improvement, mine, scores.get(over), trials=trials) if several else None
         table.append(
             dict(method=method, tasks=sum(map(bool, played)), runs="" if mine is None else len(mine))
             | dict(episodes=sum(len(x) for seeds in played for x in seeds.values()))
-            | _triple("mean", _estimate(mean, mine), measure)
-            | _triple("iqm", _estimate(iqm, mine), measure)
-            | _triple(f"better than {over}", better)
-            | {f"p against {x}": _p_over_tasks(held, method, x, tasks, measure) for x in (over, "placebo") if x in held}
+            | _triple("mean", _estimate(mean, mine, of=_kind(measure)), measure)
+            | {"per seed": "" if mine is None else _per_seed(mine, measure)}
+            | _triple("iqm", _estimate(iqm, mine, of=_kind(measure)) if several else None, measure)
+            | _triple(f"better than {over}", None if method == over else better)
+            | {f"p against {x}": p[method, x] for x in others}
             | {name: cost.get(method, "") for name, cost in costs.items()}
         )
     return table
 
 
-def _estimate(statistic, *scores: np.ndarray | None) -> Interval | None:
+SEVERAL = 3
+"""Training seeds below which nothing is said of their spread."""
+
+
+def shown_p(p: float) -> str:
+    """As tables have it: two digits, never smaller than what so few runs can say, nothing for nan."""
+    return "" if np.isnan(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def _corrected(found: dict[Any, Paired | None]) -> dict[Any, str]:
+    """The p-values as tables show them, by Holm's correction for their number."""
+    p = holm([np.nan if x is None else x.p for x in found.values()])
+    return {which: shown_p(x) for which, x in zip(found, p, strict=True)}
+
+
+def _per_seed(scores: np.ndarray, measure: Measure) -> str:
+    """The mean over tasks of every training seed."""
+    scale, digits = (100, 0) if measure == "success" else (1, 1)
+    return ", ".join(f"{scale * x:.{digits}f}" for x in rates(scores).mean(axis=1))
+
+
+def _estimate(
+    statistic, *scores: np.ndarray | None, trials: int | None = None, of: Literal["rate", "number"] = "rate"
+) -> Interval | None:
     """The statistic of [runs, tasks, episodes] with its interval; None if a method has no aggregate."""
     known = tuple(x for x in scores if x is not None)
     if len(known) < len(scores):
         return None
-    return statistic(*map(rates, known)), *stratified_bootstrap(known, statistic)
+    return float(statistic(*map(rates, known))), *joint_bootstrap(known, statistic, trials=trials, of=of)
 
 
 def _costs(rows: Iterable[Row], name: str, tasks: list[Task]) -> dict[str, float]:

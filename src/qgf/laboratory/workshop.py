@@ -169,7 +169,8 @@ class Workshop:
                 tell = lambda arm, done, wins, total: self.progress(f"{where}, {arm}", done, total, solved(wins))
                 policy = lambda: self.policy(self.job(env, task, name, seed))
                 own = lambda: envs(config.horizon)
-                return Player(policy, env.full(task), self.ledger, own, name, seed, config.steps, env.success, tell)
+                more = (name, seed, seed, config.steps, env.success, tell)
+                return Player(policy, env.full(task), self.ledger, own, *more)
 
             yield player
 

@@ -14,12 +14,12 @@ from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.playing.arm import Arm
 from qgf.playing.measure import Measure, number, span
 from qgf.playing.rows import Row
-from qgf.statistics import bootstrap, wilson
+from qgf.statistics import bootstrap, joint_bootstrap, wilson
 
 
 @dataclass(frozen=True)
 class Shown:
-    """One arm in one environment, the seeds of the policy pooled."""
+    """One arm in one environment, over all training seeds of the run."""
 
     arm: Arm
     successes: int | None  # None where nothing says whether the task is solved
@@ -29,6 +29,7 @@ class Shown:
     ratio: float = nan
     decision_ms: float = nan
     scores: tuple[float, ...] = ()  # returns of the episodes, where there are no successes
+    spread: tuple[float, float] | None = None  # 95 % interval over several training seeds
 
     @property
     def measure(self) -> Measure:
@@ -45,7 +46,9 @@ class Shown:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """Its 95 % interval (`measure.interval`)."""
+        """Its 95 % interval: over training seeds if there are several, else of the episodes (`measure.interval`)."""
+        if self.spread:
+            return self.spread
         return wilson(self.successes, self.episodes) if self.successes is not None else bootstrap(self.scores)
 
     @property
@@ -98,7 +101,21 @@ def _shown(arm: Arm, rows: Sequence[Row]) -> Shown:
     means = {name: float(np.average(known(name), weights=counts)) for name in names}
     scores = () if all(row.measure == "success" for row in rows) else tuple(x for row in rows for x in row.scores)
     successes = None if scores else sum(row.successes or 0 for row in rows)
-    return Shown(arm, successes, sum(counts), **means, scores=scores)
+    return Shown(arm, successes, sum(counts), **means, scores=scores, spread=_spread(rows))
+
+
+def _spread(rows: Sequence[Row]) -> tuple[float, float] | None:
+    """The interval of several policies and their episodes; None of one, or where single episodes are not known."""
+    by_policy: dict[int, list[np.ndarray]] = {}
+    for row in sorted(rows, key=lambda row: (row.env, row.seed, row.first)):
+        by_policy.setdefault(row.policy_seed, []).append(row.scores)
+    scores = [np.concatenate(parts) for parts in by_policy.values()]
+    known = sum(map(len, scores)) == sum(row.episodes for row in rows) and len({row.measure for row in rows}) == 1
+    if len(scores) < 2 or not known:
+        return None
+    longest = max(map(len, scores))
+    padded = [np.pad(x, (0, longest - len(x)), constant_values=np.nan) for x in scores]
+    return joint_bootstrap(np.stack(padded)[:, None], of="rate" if rows[0].measure == "success" else "number")
 
 
 def _ordered(shown: Iterable[Shown]) -> list[Shown]:

@@ -37,7 +37,7 @@ def _figures(results: Results) -> Iterator[tuple[str, Figure]]:
             yield f"aggregate-{env.name}", aggregates(rows, env.name)
     if len(measures(rows)) == 1:
         yield "aggregate", aggregates(rows)
-        if "none" in study.methods and len(study.methods) > 1:
+        if any(line.get("better than none", "") != "" for line in results.tables["aggregate"]):
             yield "improvement", improvement(rows)
         for x in ("gflop", "decision_ms"):
             if any((getattr(row, x) or 0) > 0 for row in rows):

@@ -76,8 +76,8 @@ def _columns(number: int, methods: int, width: float):
 def task_bars(rows: Iterable[Row], env: str, reference: str = "none") -> Figure:
     """Success of every method on each task of an env, and the mean over tasks first; best method of the study on top.
 
-    Intervals are Wilson's over all seeds (tasks) and the stratified bootstrap's (mean). A dotted line marks the
-    reference.
+    Intervals are those of the tables: over training seeds and episodes, or over the episodes of a single seed. A
+    dotted line marks the reference.
     """
     rows = list(rows)
     means, measure = values(aggregate_table(rows, env), "mean"), measure_of(rows, env)
@@ -97,12 +97,14 @@ def task_bars(rows: Iterable[Row], env: str, reference: str = "none") -> Figure:
 
 @plots.style()
 def aggregates(rows: Iterable[Row], env: str | None = None) -> Figure:
-    """Mean and interquartile mean over tasks and runs of every method, with stratified bootstrap intervals."""
+    """Mean and, with three training seeds or more, interquartile mean over tasks and runs of every method."""
     rows = list(rows)
     table, percent = aggregate_table(rows, env), measure_of(rows, env) == "success"
-    figure, axes = _columns(2, len(complete(table)), 2.4)
-    for ax, name, title in zip(axes, ("mean", "iqm"), ("mean", "interquartile mean"), strict=True):
-        _column(ax, complete(table), values(table, name), title, True, percent)
+    titles = dict(mean="mean", iqm="interquartile mean")
+    shown = [name for name in titles if any(row[name] != "" for row in table)] or ["mean"]
+    figure, axes = _columns(len(shown), len(complete(table)), 2.4)
+    for ax, name in zip(axes, shown, strict=True):
+        _column(ax, complete(table), values(table, name), titles[name], True, percent)
         if percent:
             ax.set_xticks(range(0, 101, 25))
     foot(figure, table, f"{label(rows, env)}, {env or 'all environments'}, with 95 % intervals")
@@ -113,12 +115,14 @@ def aggregates(rows: Iterable[Row], env: str | None = None) -> Figure:
 def improvement(rows: Iterable[Row], over: str = "none", env: str | None = None) -> Figure:
     """Probability that a run of each method beats a run of `over` on a task; 50 % is no difference.
 
-    The two are resampled on their own, though they play the same episodes: if anything the intervals are too wide.
+    Raises UserError for less than three training seeds, which say too little of runs.
     """
     table = aggregate_table(rows, env, over)
     if over not in complete(table):
         raise UserError(f"no complete results of {over!r} to compare with (complete: {', '.join(complete(table))})")
     others = [row for row in table if row["method"] != over]
+    if all(row[f"better than {over}"] == "" for row in others):
+        raise UserError("a probability over runs needs at least three training seeds on every task")
     figure, (ax,) = _columns(1, len(complete(others)), 3.4)
     _column(ax, complete(others), values(others, f"better than {over}"), "", numbers=True)
     ax.axvline(50, color=plots.INK, ls=":", lw=1.2, zorder=1)

@@ -21,8 +21,11 @@ def across_tasks(table: Iterable[Line]) -> list[Line]:
 
 
 def markdown(table: Sequence[Line]) -> str:
-    """A Markdown table; columns x, x_low and x_high become one, `x [low, high]`, without decimals."""
+    """A Markdown table; columns x, x_low and x_high become one, `x [low, high]`, without decimals; a column without any
+    value is left out.
+    """
     names = [name for name in table[0] if not re.search(r"_(low|high)$", name)] if table else []
+    names = [name for name in names if any(row[name] != "" for row in table)]
     lines = [names, ["---"] * len(names), *([_cell(row, name) for name in names] for row in table)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines if names)
 

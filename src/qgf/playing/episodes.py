@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, reduce
 from time import perf_counter
 from typing import Any
+from zlib import crc32
 
 import equinox as eqx
 import jax
@@ -21,6 +22,7 @@ from qgf.errors import Caution, UserError
 from qgf.method.checks import check_functions
 from qgf.method.guides import agreement, need
 from qgf.method.policy import Policy, act_jit
+from qgf.playing.rows import OWN, SHARED
 from qgf.playing.scores import Score
 from qgf.playing.units import to_environment
 from qgf.types import Members, ability
@@ -32,9 +34,24 @@ Played = Callable[[int, "int | None", int], None]
 """(done, solved, total), episodes; solved is None as long as nothing has said what that is."""
 
 
-def episode_seeds(seed: int, episodes: int) -> list[int]:
-    """The environment seed of each episode; different `seed`s give disjoint blocks for all practical purposes."""
-    return [int(np.random.SeedSequence([seed, k]).generate_state(1)[0] >> 1) for k in range(episodes)]
+Stream = tuple[int, ...]
+
+
+def stream_of(env_name: str, training_seed: int | None) -> Stream:
+    """What tells the episodes of one task and training seed from those of all others; nothing without the latter."""
+    return () if training_seed is None else (crc32(env_name.encode()), training_seed)
+
+
+def episode_seeds(seed: int, episodes: int, stream: Stream = ()) -> list[int]:
+    """The environment seed of each episode; different `seed`s, and streams, give disjoint blocks for all practical
+    purposes.
+    """
+    return [int(np.random.SeedSequence([seed, k, *stream]).generate_state(1)[0] >> 1) for k in range(episodes)]
+
+
+def noise_key(seed: int, stream: Stream = ()) -> jax.Array:
+    """The key that every decision's noise is folded from."""
+    return reduce(jax.random.fold_in, stream, jax.random.key(seed))
 
 
 def evaluate(
@@ -48,12 +65,14 @@ def evaluate(
     execute: int | None = None,
     rule: str = "",
     keys: Sequence[str] = (),
+    training_seed: int | None = None,
 ) -> Score:
     """Play `episodes` episodes, chunks open loop: whole, or (receding horizon) their first `execute` actions.
 
-    Episode k has its own seed and its own noise for every decision, so that any two policies meet the same episodes,
-    however many run at a time. `first` is the number of the first. `envs` may be shared between calls
-    (`environments`). `progress(done, successes, total)`.
+    Episode k has its own seed and its own noise for every decision, so that any two ways of acting meet the same
+    episodes, however many run at a time. With the policy's `training_seed` they are the task's and that seed's own, so
+    that runs differ in their luck; without it, they are the same everywhere. `first` is the number of the first. `envs`
+    may be shared between calls (`environments`). `progress(done, successes, total)`.
 
     `rule` says what success is: a key of info, or what one or the return must reach ("return>=-200"). Without it that
     is the environment's to say; where no episode does, `Score.success` is None, and arms are compared by their
@@ -67,8 +86,9 @@ def evaluate(
     try:
         gflop = _check_fit(policy, envs, env_name)
         played = to_environment(policy, envs.single_action_space, env_name)
-        score = _play(policy, env_name, envs, episodes, seed, progress, first, execute, played, rule)
-        return replace(score, gflop=gflop)
+        stream = stream_of(env_name, training_seed)
+        score = _play(policy, env_name, envs, episodes, seed, progress, first, execute, played, rule, stream)
+        return replace(score, gflop=gflop, stream=OWN if stream else SHARED)
     finally:
         if own:
             envs.close()
@@ -147,10 +167,11 @@ def _play(
     policy: Policy, env_name: str, envs, episodes: int, seed: int, progress: Played, first: int, execute: int | None,
     played: Callable[[np.ndarray], np.ndarray],
     rule: str,
+    stream: Stream,
 ) -> Score:  # fmt: skip
     lanes = envs.num_envs
-    seeds = episode_seeds(seed, first + episodes)[first:]
-    base = jax.random.key(seed)
+    seeds = episode_seeds(seed, first + episodes, stream)[first:]
+    base = noise_key(seed, stream)
     success, told = np.zeros(episodes, bool), _Told(env_name, episodes, rule)
     returns, lengths, decisions, value, ratio, skipped = (np.zeros(episodes) for _ in range(6))
     paths: list[list[np.ndarray]] = [[] for _ in range(episodes)]

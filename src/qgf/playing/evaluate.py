@@ -38,7 +38,10 @@ def evaluate_run(
         for policy_seed, trained in enumerate(policies):
             for arm, policy in zip(chosen, ways[policy_seed], strict=True):
                 tell = progress(arm, policy_seed) if progress else lambda *_: None
-                score = evaluate(policy, env_name, episodes, seed, envs, tell, execute=arm.execute, rule=rule)
+                own = run.config.seed + policy_seed
+                score = evaluate(
+                    policy, env_name, episodes, seed, envs, tell, execute=arm.execute, rule=rule, training_seed=own
+                )
                 scores.append(replace(score, arm=arm, policy_seed=policy_seed, updates=trained.updates))
     finally:
         envs.close()

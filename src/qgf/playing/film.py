@@ -8,7 +8,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import gymnasium
-import jax
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -19,7 +18,7 @@ from qgf.environments.simulators import quiet
 from qgf.errors import UserError
 from qgf.files import atomic_path
 from qgf.method.policy import Policy, act_jit
-from qgf.playing.episodes import decision_keys, episode_seeds
+from qgf.playing.episodes import decision_keys, episode_seeds, noise_key, stream_of
 from qgf.playing.units import to_environment
 
 SIZE = 400
@@ -34,6 +33,7 @@ def film(
     fps: int = 20,
     execute: int | None = None,
     keys: Sequence[str] = (),
+    training_seed: int | None = None,
 ) -> Path:
     """Write `path`.mp4 (or .gif without ffmpeg) of the first episodes that `evaluate` plays; returns its path.
 
@@ -41,15 +41,16 @@ def film(
     """
     family = family_of(env_name)
     maze = family.maze(env_name)
+    stream = stream_of(env_name, training_seed)
     frames: list[np.ndarray] = []
     chunked = ChunkEnv(_Recorder(family.make(env_name, SIZE), maze, frames), policy.horizon, keys=keys, name=env_name)
     played = to_environment(policy, chunked.action_space, env_name)
     with quiet():
-        for k, episode_seed in enumerate(episode_seeds(seed, episodes)):
+        for k, episode_seed in enumerate(episode_seeds(seed, episodes, stream)):
             obs, _ = chunked.reset(seed=episode_seed)
             over, count = False, 0
             while not over:
-                key = decision_keys(jax.random.key(seed), np.array([[k], [count]]))
+                key = decision_keys(noise_key(seed, stream), np.array([[k], [count]]))
                 chunk = np.asarray(act_jit(policy, obs[None], key)[0][0])
                 obs, _, terminated, truncated, _ = chunked.step(played(chunk)[:execute])
                 over, count = terminated or truncated, count + 1

@@ -14,7 +14,7 @@ from qgf.files import Digits, Number, as_written, read_csv, write_csv
 from qgf.method.policy import Policy
 from qgf.playing.arm import Arm
 from qgf.playing.episodes import evaluate
-from qgf.playing.rows import KEY, VALUES, Measured, Row, columns, exact
+from qgf.playing.rows import KEY, LATER, OWN, VALUES, Measured, Row, columns, exact
 from qgf.playing.scores import Score
 
 
@@ -41,6 +41,11 @@ class Ledger:
         self.path = path
         self.rows = {row.key: row for row in _read(path, Row, KEY + VALUES)}
         self.costs = _read(path.with_name("costs.csv"), Cost)
+
+    @property
+    def stream(self) -> int:
+        """Whose the episodes of this ledger are: an old one goes on with those that it has."""
+        return next(iter(self.rows.values())).stream if self.rows else OWN
 
     def find(self, key: tuple[Any, ...]) -> Row | None:
         return self.rows.get(key)
@@ -74,6 +79,7 @@ class Player:
     envs: Callable[[], Any] = field(default=lambda: None)  # environment processes, likewise
     train: str = ""  # name of the training settings
     policy_seed: int = 0
+    training_seed: int | None = None  # policy_seed if not given; a run of several seeds counts its own from 0
     updates: int = 0
     rule: str = ""  # what success is, if it was asked for
     progress: Callable[[str, int, int | None, int], None] = field(default=lambda name, done, wins, total: None)
@@ -88,18 +94,20 @@ class Player:
         if row is None:
             tell = lambda done, wins, total: self.progress(f"{split}: {arm.label}", done, wins, total)
             policy = arm.of(self.policy())
-            score = evaluate(policy, self.env, episodes, seed, self.envs(), tell, first, arm.execute, self.rule)
+            own = self.policy_seed if self.training_seed is None else self.training_seed
+            whose = own if self.ledger.stream == OWN else None
+            score = evaluate(
+                policy, self.env, episodes, seed, self.envs(), tell, first, arm.execute, self.rule, training_seed=whose
+            )
             score = replace(score, arm=arm, policy_seed=self.policy_seed, updates=self.updates)
             row = self.ledger.add(score, self.train, split)
         return row
 
     def _key(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> tuple[Any, ...]:
         whose = dict(env=self.env, train=self.train, policy_seed=self.policy_seed, updates=self.updates)
-        block = dict(split=split, seed=seed, first=first, episodes=episodes)
-        known = (
-            whose | asdict(arm) | block | dict(strength=exact(arm.strength), weight=exact(arm.weight), rule=self.rule)
-        )
-        return tuple(known[name] for name in (*KEY, "execute", "rule"))
+        block = dict(split=split, stream=self.ledger.stream, seed=seed, first=first, episodes=episodes, rule=self.rule)
+        known = whose | asdict(arm) | block | dict(strength=exact(arm.strength), weight=exact(arm.weight))
+        return tuple(known[name] for name in (*KEY, *LATER))
 
 
 def _read(path: Path, kind, columns=()) -> list:

@@ -20,8 +20,14 @@ ARM = ("guide", "strength", "weight", "best_of", "steps", "schedule")
 VALUES = (
     "raw_weight", "successes", "success", "low", "high", "returns", "lengths", "value", "ratio", "skipped", "outcomes",
 )  # fmt: skip
+SHARED, OWN = 1, 2
+"""Whose the episodes are: the same numbers and noise in every task and training seed (all rows of old files), or those
+of one task and training seed.
+"""
 KEY = ("env", "train", "policy_seed", "updates", *ARM, "split", "seed", "first", "episodes")
-"""What tells two rows apart."""
+"""What tells two rows apart, and"""
+LATER = dict(execute=None, stream=SHARED, rule="")
+"""what does since; files have these columns only where a row has another value."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +43,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     steps: Count | None = None
     schedule: str = "constant"
     execute: Count | None = None  # actions of each chunk that were played, if not all
+    stream: Count = SHARED  # whose episodes: SHARED or OWN
     seed: Number
     first: Number = 0  # number of the first episode
     episodes: Count
@@ -77,7 +84,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in (*KEY, "execute", "rule"))
+        return tuple(getattr(self, name) for name in (*KEY, *LATER))
 
     @property
     def measure(self) -> Measure:
@@ -100,10 +107,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def columns(rows: Iterable[Row]) -> tuple[str, ...]:
-    """What a file of these rows tells of each: `execute`, `rule` and `each` only where one row has it."""
+    """What a file of these rows tells of each."""
     rows = list(rows)
-    more = {name: (name,) if any(getattr(row, name) for row in rows) else () for name in ("execute", "rule", "each")}
-    return KEY + more["execute"] + more["rule"] + VALUES + more["each"]
+    told = lambda name, usual: (name,) if any(getattr(row, name) != usual for row in rows) else ()
+    later = tuple(name for known, usual in LATER.items() for name in told(known, usual))
+    return KEY + later + VALUES + told("each", "")
 
 
 def exact(x: float | None) -> float | None:

@@ -13,7 +13,7 @@ import numpy as np
 from qgf.files import as_written, read_csv, write_csv
 from qgf.playing.arm import Arm
 from qgf.playing.measure import Measure, interval
-from qgf.playing.rows import Row, columns
+from qgf.playing.rows import SHARED, Row, columns
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Score:
     agreement: float = float("nan")  # mean cosine of the critics' gradients at what was played; nan: a single critic
     gflop: float = float("nan")  # 1e9 floating-point operations per action chunk of one observation, counted
     first: int = 0  # number of the first episode
+    stream: int = SHARED  # whose the episodes are
     updates: int = 0
     arm: Arm = field(default_factory=Arm)
     policy_seed: int = 0
@@ -79,10 +80,9 @@ class Score:
         }
         row = Row(
             env=self.env, policy_seed=self.policy_seed, updates=self.updates, seed=self.seed, first=self.first,
-            episodes=self.episodes, raw_weight=self.weight, skipped=int(self.skipped.sum()), rule=self.rule,
-            agreement=None if np.isnan(self.agreement) else self.agreement, gflop=self.gflop,
-            decision_ms=self.decision_ms, seconds=self.seconds, **asdict(self.arm), **means, **told,
-            **more,
+            stream=self.stream, episodes=self.episodes, raw_weight=self.weight, skipped=int(self.skipped.sum()),
+            rule=self.rule, agreement=None if np.isnan(self.agreement) else self.agreement, gflop=self.gflop,
+            decision_ms=self.decision_ms, seconds=self.seconds, **asdict(self.arm), **means, **told, **more,
         )  # fmt: skip
         return as_written(row)
 

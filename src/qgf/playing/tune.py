@@ -210,6 +210,16 @@ def controls(chosen: Arm) -> dict[str, Arm]:
     return dict(placebo=replace(chosen, guide=f"placebo:{chosen.guide}"), default=default)
 
 
+def at_edge(chosen: Arm, arms: Iterable[Arm]) -> str:
+    """What to say of a strength or weight that is the first or the last of those offered; nothing otherwise."""
+    amount = lambda arm: arm.strength if arm.weight is None else arm.weight
+    grid = sorted({amount(arm) for arm in arms if arm.guide == chosen.guide and amount(arm) is not None})
+    if len(grid) < 2 or amount(chosen) not in (grid[0], grid[-1]):
+        return ""
+    name = "strength" if chosen.weight is None else "weight"
+    return f"the best {name}, {amount(chosen):g}, lies at the edge of the grid: try a wider one"
+
+
 def cautions(chosen: Arm, arms: Sequence[Arm], ratio: float, scores: dict[str, np.ndarray]) -> list[str]:
     """What should make one doubt the choice, a sentence each."""
     notes = []
@@ -218,11 +228,7 @@ def cautions(chosen: Arm, arms: Sequence[Arm], ratio: float, scores: dict[str, n
             notes.append(f"guidance is negligible: |w g| is {100 * ratio:.2g} % of |v|, too little to explain a gain")
         if ratio > 1:
             notes.append(f"guidance dominates: |w g| is {ratio:.1f} times |v|, the reference policy hardly matters")
-        amount = lambda arm: arm.strength if arm.weight is None else arm.weight
-        grid = sorted({amount(arm) for arm in arms if arm.guide == chosen.guide and amount(arm) is not None})
-        if len(grid) > 1 and amount(chosen) in (grid[0], grid[-1]):
-            name = "strength" if chosen.weight is None else "weight"
-            notes.append(f"the best {name}, {amount(chosen):g}, lies at the edge of the grid: try a wider one")
+        notes += filter(None, [at_edge(chosen, arms)])
     placebo = scores.get("placebo")
     if placebo is not None and placebo.mean() >= scores["chosen"].mean():
         notes.append("a random direction of the same length does as well: it is not the gradient that helps")
