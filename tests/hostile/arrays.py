@@ -65,7 +65,10 @@ ARRAYS = {
 
 def changed_array(draw, x: np.ndarray) -> tuple[str, np.ndarray]:
     word = draw(st.sampled_from(sorted(ARRAYS)))
-    return word, ARRAYS[word](x)
+    try:
+        return word, ARRAYS[word](x)
+    except (ValueError, TypeError):  # text has no negative, nothing is a date of one byte
+        return "the same", x
 
 
 def zipped(members: dict[str, bytes], **options) -> bytes:

@@ -126,12 +126,11 @@ def dataset(path: str) -> Callable[[Path], Dataset]:
 
 
 def sound(found: Dataset) -> bool:
-    """Of data: lengths fit, numbers are finite, actions and masks in range, the last row ends an episode."""
+    """Of data: lengths fit, numbers are finite, masks in range, the last row ends an episode."""
     n = len(found.ends)
     columns = [x for x in (found.observations, found.actions, found.rewards, found.masks) if x is not None]
     return (
         all(len(x) == n and np.isfinite(x).all() for x in columns)
-        and bool(np.abs(found.actions).max() <= 1 + 1e-5)
         and (found.masks is None or bool(((found.masks >= -1e-5) & (found.masks <= 1 + 1e-5)).all()))
         and bool(found.ends[-1])
         and found.obs_dim > 0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, Queue
@@ -65,11 +66,9 @@ def run(base: Path, inputs: int, processes: int = 1) -> Report:
 
     report, lock = Report(), threading.Lock()
     shares = [[kind.name for kind in KINDS[k::processes]] for k in range(processes)]
-    threads = [threading.Thread(target=_drive, args=(base, inputs, share, report, lock)) for share in shares]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(processes) as threads:
+        for done in [threads.submit(_drive, base, inputs, share, report, lock) for share in shares]:
+            done.result()
     report.outcomes = {kind.name: report.outcomes[kind.name] for kind in KINDS if kind.name in report.outcomes}
     return report
 
@@ -82,8 +81,8 @@ def _drive(base: Path, inputs: int, share: list[str], report: Report, lock: thre
         code = _follow(base, inputs, share[done:], skip, begun, report, lock)
         if code == 0:
             return
-        if not begun:
-            raise RuntimeError(f"the process ended with {code} before its first input: {share[done:]}")
+        if code == 1 or not begun.get("number"):
+            raise RuntimeError(f"the process that tries inputs is wrong itself: it ended with {code} ({begun})")
         with lock:
             outcome = "hang" if code is None else "crash"
             report.add(

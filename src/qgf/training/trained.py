@@ -54,7 +54,7 @@ class Normalised(eqx.Module):
         return Normalised(f, self.mean, self.std, self.limits, self.unit)
 
 
-Size = Annotated[int, msgspec.Meta(ge=1, le=10**6)]
+Size = Annotated[int, msgspec.Meta(ge=1, le=10**5)]
 Unit = Annotated[float, msgspec.Meta(gt=0, le=FINITE)]
 Scale = Annotated[float, msgspec.Meta(ge=0, le=FINITE)]
 

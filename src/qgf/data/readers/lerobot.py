@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -81,8 +81,8 @@ def _table(path: Path, columns: list[str]) -> dict[str, np.ndarray]:
                 there = opened.schema_arrow.names
                 if missing := [name for name in columns if name not in there]:
                     raise UserError(f"{file}: no column {missing[0]!r} (found: {', '.join(there)})")
-                room.take(_declared(opened.metadata, columns), file.name)
-                part = opened.read(columns)
+                batches = list(_batches(opened, columns, room, file.name))
+                part = pyarrow.Table.from_batches(batches) if batches else opened.schema_arrow.empty_table()
         except (pyarrow.ArrowException, OSError, ValueError) as error:  # UnicodeDecodeError: of a column's name
             raise UserError(f"{file}: cannot be read, it is truncated or no parquet ({_first(error)})") from error
         parts.append({name: _column(part[name], f"{file}: column {name!r}") for name in columns})
@@ -101,11 +101,14 @@ def _joined(parts: list[np.ndarray], where: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _declared(metadata: Any, columns: Collection[str]) -> int:
-    """The bytes that columns take once they are read, eight a number, as a file's foot says."""
-    groups = (metadata.row_group(k) for k in range(metadata.num_row_groups))
-    chunks = (group.column(k) for group in groups for k in range(group.num_columns))
-    return 8 * sum(chunk.num_values for chunk in chunks if chunk.path_in_schema.split(".list.")[0] in columns)
+def _batches(opened: Any, columns: list[str], room: Room, what: str) -> Iterator[Any]:
+    """Some rows at a time, each counted. What a file says of its columns one by one is not asked: pyarrow ends the
+    process where that is damaged.
+    """
+    room.take(8 * opened.metadata.num_rows * len(columns), what)
+    for batch in opened.iter_batches(columns=columns):
+        room.take(batch.nbytes, what)
+        yield batch
 
 
 def _first(error: Exception) -> str:
