@@ -9,7 +9,7 @@ DOCS := $(VENV)/.docs
 MODULES := tutorial/node_modules/.package-lock.json
 PAGE := src/qgf/pages/tutorial.html
 
-.PHONY: demo test hostile lint docs bench tutorial node dist wheels-test setup clean
+.PHONY: demo test hostile storm lint docs bench tutorial node dist wheels-test setup clean
 
 demo: $(READY)  ## collect, train, guide, evaluate and report a real task, in minutes
 	$(BIN)/qgf demo
@@ -31,6 +31,9 @@ docs: $(DOCS)  ## the documentation as a site, strictly: site/index.html
 	@test -f $(PAGE) || $(MAKE) -s tutorial || echo "The site goes without the tutorial."
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "wrote site/index.html; to write pages, $(BIN)/mkdocs serve"
+
+storm: $(READY)  ## kill every command at each of its file operations: half an hour
+	cd tests && ../$(BIN)/python -m storm
 
 bench: $(READY)  ## speed of training and of acting
 	$(BIN)/python benchmarks/train_speed.py

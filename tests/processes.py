@@ -14,8 +14,8 @@ import qgf
 
 def start(code: str, *arguments, **options) -> subprocess.Popen:
     """A Python program of its own session that finds the package that is being tested; `options` are Popen's."""
-    source = str(Path(qgf.__file__).parents[1])
-    path = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
+    sources = str(Path(qgf.__file__).parents[1]), str(Path(__file__).parent)
+    path = os.pathsep.join([*sources, *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, env=os.environ | dict(PYTHONPATH=path), start_new_session=True, **options)
 

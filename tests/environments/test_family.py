@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import gymnasium
@@ -137,6 +138,7 @@ print(json.dumps([before == after, heavy]))
 """
 MISSING = """
 import sys
+import tempfile
 sys.modules |= dict.fromkeys(("gymnasium", "ogbench", "mujoco"))
 from qgf.environments import family_of
 from qgf.errors import UserError
@@ -177,3 +179,16 @@ def test_making_environments_leaves_this_process_as_it_was():
             envs.close()
             family_of(MAZE).make(f"{MAZE}-singletask-task1-v0").close()
     assert state[0] == state[1]
+
+
+@pytest.mark.parametrize("name", ["pointmaze-medium-navigate-v0", "pointmaze-medium-navigate-oraclerep-v0"])
+def test_a_maze_leaves_no_file_and_none_open(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    handles = lambda: len(os.listdir("/proc/self/fd"))
+    family_of(name).make(name).close()  # what is loaded once
+    before = handles()
+    for _ in range(3):
+        env = family_of(name).make(name)
+        env.reset(seed=0)
+        env.close()
+    assert os.listdir(tmp_path) == [] and handles() == before

@@ -78,11 +78,13 @@ def possible_guides(run):
 
 def play_arms(run, chosen, episodes=50, seed=0, env=None, video=False, rule="", keys=()):
     from qgf.environments import family_of
+    from qgf.files import stays_inside, turn
     from qgf.playing.evaluate import evaluate_run, share_of
     from qgf.playing.measure import solved
     from qgf.playing.scores import write_scores
 
     env, keys = played_environment(run, env), keys or seen_keys(run)
+    stays_inside(run.directory)
     family = family_of(env)
     tasks = family.tasks(env)
     share, scores = share_of(episodes, tasks), []
@@ -94,10 +96,11 @@ def play_arms(run, chosen, episodes=50, seed=0, env=None, video=False, rule="", 
                 return lambda done, wins, total: tell(done, total, solved(wins), name=arm.label + where)
 
             scores += evaluate_run(run, chosen, task, share, seed, progress, rule, keys)
-    write_scores(run.directory / "evaluation.csv", scores)
-    for task in tasks:
-        name = "walks.npz" if len(tasks) == 1 else f"walks-{family.goal(task).replace(' ', '')}.npz"
-        _save_walks(run.directory / name, [s for s in scores if s.env == task], task)
+    with turn(run.directory):  # others may have added theirs meanwhile
+        write_scores(run.directory / "evaluation.csv", scores)
+        for task in tasks:
+            name = "walks.npz" if len(tasks) == 1 else f"walks-{family.goal(task).replace(' ', '')}.npz"
+            _save_walks(run.directory / name, [s for s in scores if s.env == task], task)
     if video:
         from qgf.playing.film import film
 

@@ -68,7 +68,7 @@ def tune(
 
 
 def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env, rule, keys):
-    from qgf.files import locked
+    from qgf.files import locked, stays_inside
     from qgf.playing.arm import possible
     from qgf.playing.episodes import on_demand
     from qgf.playing.ledger import Ledger, Player
@@ -85,6 +85,7 @@ def _tune(run, arms, rungs, episodes, seed, tuning_seed, policy_seed, env, rule,
         if lack:
             raise UserError(f"{name}: {lack}")
     most = max(*rungs, episodes)
+    stays_inside(run.directory)
     keys, horizon = keys or seen_keys(run), trained.spec.horizon
     with locked(folder), bar("tuning", "episodes") as tell, on_demand(env, horizon, most, keys, rule) as envs:
 

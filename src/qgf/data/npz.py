@@ -7,6 +7,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
@@ -17,6 +18,7 @@ from qgf.data.dataset import KEYS, Dataset
 from qgf.data.episodes import beside
 from qgf.errors import UserError
 from qgf.files import Room, check, real_size, sealed_path
+from qgf.files.sums import read_sums, sha256
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The two ways in which NumPy keeps a member."""
@@ -128,10 +130,19 @@ def write_npz(path: str | Path, dataset: Dataset, overwrite: bool = False) -> No
     parts = {path: dataset}
     if dataset.validation is not None:
         parts[path.with_name(f"{path.stem}-val.npz")] = dataset.validation
-    if there := [str(part) for part in parts if part.exists() and not overwrite]:
-        raise UserError(f"{there[0]} is there already; pass --overwrite to write it anew")
-    for part, content in parts.items():
-        arrays = dict(observations=content.observations, actions=content.actions, terminals=content.ends)
-        arrays |= {key: x for key in ("rewards", "masks") if (x := getattr(content, key)) is not None}
-        with sealed_path(part) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    in_the_way = lambda part: UserError(f"{part} is there already; pass --overwrite to write it anew")
+    if not overwrite and path.exists() and path.name in read_sums(path.parent):
+        raise in_the_way(path)
+    with ExitStack() as written:  # all are written before the first takes its place, the dataset's own last
+        for part, content in parts.items():
+            temporary = written.enter_context(sealed_path(part))
+            _write(temporary, content)
+            if not overwrite and part.exists() and sha256(part) != sha256(temporary):  # else it was killed at the end
+                raise in_the_way(part)
+
+
+def _write(path: Path, dataset: Dataset) -> None:
+    arrays = dict(observations=dataset.observations, actions=dataset.actions, terminals=dataset.ends)
+    arrays |= {key: x for key in ("rewards", "masks") if (x := getattr(dataset, key)) is not None}
+    with open(path, "wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from qgf.errors import UserError
 
@@ -25,6 +29,19 @@ def simulator(module: str) -> ModuleType:
     except ImportError as error:
         more = "" if sys.version_info < (3, 13) else " && pip install --no-deps ogbench dm_control"
         raise Missing(f"environments need {error.name or module}: pip install 'qgf[ogbench]'{more}") from error
+
+
+def loaded(env: Any) -> Any:
+    """The same environment without the file that its model was read from: OGBench's mazes write one for each to the
+    folder of temporary files, and leave it there, and open.
+    """
+    path = Path(str(getattr(env.unwrapped, "fullpath", "")))
+    if path.suffix == ".xml" and path.parent == Path(tempfile.gettempdir()) and path.exists():
+        for handle in Path("/proc/self/fd").glob("*"):
+            if os.path.realpath(handle) == str(path):
+                os.close(int(handle.name))
+        path.unlink()
+    return env
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from typing import Any
 
 from qgf.errors import Caution, UserError
 from qgf.files.real import read_bytes, real_size
-from qgf.files.whole import atomic_path
+from qgf.files.whole import atomic_path, is_temporary
 
 SUMS = "SHA256SUMS"
 Sums = dict[str, tuple[str, ...]]
@@ -145,9 +145,9 @@ def _state(folder: Path, name: str, sums: Sums) -> str:
 
 
 def inside(folder: Path) -> list[str]:
-    """The files of a folder and of those below it, but for its list."""
+    """The files of a folder and of those below it, but for its list and what a killed process left."""
     found = (Path(at, name).relative_to(folder) for at, _, names in os.walk(folder) for name in names)
-    return sorted(name.as_posix() for name in found if name != Path(SUMS))
+    return sorted(name.as_posix() for name in found if name != Path(SUMS) and not is_temporary(name))
 
 
 def _list(path: Path, digest: str) -> None:

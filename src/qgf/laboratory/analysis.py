@@ -15,7 +15,7 @@ import numpy as np
 from qgf.data import Dataset
 from qgf.environments.datasets import dataset_of
 from qgf.errors import UserError
-from qgf.files import locked, write_csv
+from qgf.files import locked, stays_inside, write_csv
 from qgf.laboratory.cost import Price, cost
 from qgf.laboratory.noise import Cosine, Jacobian, jacobians, noise_sensitivity
 from qgf.laboratory.reach import (
@@ -118,6 +118,7 @@ def analyse(
     if not guides:
         raise UserError("there is nothing to analyse without a guide; leave --guide out for all")
     folder = run.directory / "analysis"
+    stays_inside(run.directory)
     with locked(folder):
         first, second = (
             half_critic(run, half, folder / name, updates, partial(progress, f"critic of the {name} half"))

@@ -14,7 +14,7 @@ import numpy as np
 
 from qgf.data.folder import data_dir
 from qgf.errors import UserError
-from qgf.files import Finite, as_written, locked, read_json, write_csv, write_json, write_table
+from qgf.files import Finite, as_written, locked, read_json, stays_inside, write_csv, write_json, write_table
 from qgf.laboratory.analysis import some_states
 from qgf.laboratory.chosen import chosen_table
 from qgf.laboratory.study import Environment, Method, Study
@@ -55,6 +55,7 @@ def compare(
         raise UserError(f"jobs must be at least 1, got {jobs}")
     shop = Workshop(study, Path(out), data_dir(data), progress, jobs)
     with locked(shop.out / study.name):
+        stays_inside(shop.out / study.name)
         shop.train_all(
             job for env in study.environments for job in chain(to_choose(shop, env), to_report(shop, env, {}))
         )

@@ -16,7 +16,7 @@ import numpy as np
 
 from qgf.environments.datasets import references_of
 from qgf.environments.maze import Walks
-from qgf.files import atomic_path, read_csv, read_json, write_text
+from qgf.files import atomic_path, read_csv, read_json, stays_inside, write_text
 from qgf.laboratory.analysis import TABLES
 from qgf.pages import plots
 from qgf.pages.analysis_plots import SECTIONS
@@ -37,6 +37,7 @@ def report(directory: str | Path) -> Path:
     """
     run = Run(Path(directory))
     record = run.record
+    stays_inside(run.directory)
     played = newest(read_scores(run.directory / "evaluation.csv"))
     rows = played.get(record["dataset"]) or next(iter(played.values()), [])  # those of the pictures
     figures = run.directory / "figures"

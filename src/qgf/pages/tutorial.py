@@ -28,6 +28,8 @@ from qgf.training.trained import Trained, load_trained
 
 PAGE = Path(__file__).with_name("tutorial.html")
 SLOT = re.compile(r'(<script type="application/json" id="policy">)[^<]*(</script>)')
+IDLE = 10.0
+"""Seconds without a word after which the server lets a client go."""
 CHECKS = 3
 """Places in the maze where the exported policy says what its answer is."""
 
@@ -146,6 +148,8 @@ def server(html: str, port: int = 0) -> ThreadingHTTPServer:
     content = html.encode()
 
     class Handler(BaseHTTPRequestHandler):
+        timeout = IDLE
+
         def do_GET(self):
             if self.path.split("?")[0] not in ("/", "/index.html"):
                 return self.send_error(404)

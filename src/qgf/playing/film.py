@@ -16,7 +16,7 @@ from qgf.environments.chunk import ChunkEnv
 from qgf.environments.maze import Maze
 from qgf.environments.simulators import quiet
 from qgf.errors import UserError
-from qgf.files import atomic_path
+from qgf.files import atomic_path, placed
 from qgf.method.policy import Policy, act_jit
 from qgf.playing.episodes import decision_keys, episode_seeds, noise_key, stream_of
 from qgf.playing.units import to_environment
@@ -126,10 +126,8 @@ def _write(frames: list[np.ndarray], path: Path, fps: int) -> Path:
             images[0].save(temporary, "gif", save_all=True, append_images=images[1:], duration=2000 // fps, loop=0)
         return path
     path = path.with_suffix(".mp4")
-    with atomic_path(path) as temporary:
-        target = temporary.with_suffix(".part.mp4")
-        _encode(imageio_ffmpeg.get_ffmpeg_exe(), frames, target, fps)
-        target.replace(temporary)
+    with atomic_path(path) as temporary, placed(path, ""):
+        _encode(imageio_ffmpeg.get_ffmpeg_exe(), frames, temporary, fps)
     return path
 
 
@@ -139,7 +137,7 @@ def _encode(ffmpeg: str, frames: list[np.ndarray], path: Path, fps: int) -> None
     """
     height, width = frames[0].shape[:2]
     raw = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
-    coded = f"-an -vcodec h264 -pix_fmt yuv420p -crf 25 -vf scale={width + width % 2}:{height + height % 2}"
+    coded = f"-an -vcodec h264 -pix_fmt yuv420p -crf 25 -f mp4 -vf scale={width + width % 2}:{height + height % 2}"
     command = [ffmpeg, "-y", "-v", "error", *raw.split(), *coded.split(), str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as program:
         assert program.stdin is not None
@@ -148,4 +146,4 @@ def _encode(ffmpeg: str, frames: list[np.ndarray], path: Path, fps: int) -> None
                 program.stdin.write(frame.tobytes())
         said = program.communicate()[1].decode(errors="replace").strip()
     if program.returncode:
-        raise UserError(f"{path}: ffmpeg failed ({said.splitlines()[-1] if said else program.returncode})")
+        raise UserError(f"ffmpeg failed ({said.splitlines()[-1] if said else program.returncode})")

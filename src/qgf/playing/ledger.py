@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import msgspec
 
 from qgf.errors import UserError
-from qgf.files import Digits, Number, as_written, read_csv, write_csv
+from qgf.files import Digits, Number, as_written, read_csv, turn, write_csv
 from qgf.method.policy import Policy
 from qgf.playing.arm import Arm
 from qgf.playing.episodes import evaluate
@@ -39,8 +39,19 @@ class Ledger:
 
     def __init__(self, path: Path):
         self.path = path
-        self.rows = {row.key: row for row in _read(path, Row, KEY + VALUES)}
-        self.costs = _read(path.with_name("costs.csv"), Cost)
+        self._read()
+
+    def _read(self) -> None:
+        self.rows = {row.key: row for row in _read(self.path, Row, KEY + VALUES)}
+        self.costs = _read(self.path.with_name("costs.csv"), Cost)
+        self._state = self._now()
+
+    def _now(self) -> tuple[int, ...]:
+        """What changes when somebody writes the file."""
+        if not self.path.exists():
+            return ()
+        found = self.path.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
 
     @property
     def stream(self) -> int:
@@ -59,14 +70,21 @@ class Ledger:
         played = score.row(train=train, split=split)
         cost = Cost(score.env, train, score.policy_seed, score.arm.label, score.gflop, score.decision_ms, score.seconds)
         row = msgspec.structs.replace(played, gflop=None, decision_ms=None, seconds=None)
-        rows = self.rows | {row.key: row}
-        self.costs.append(as_written(cost))
+        with turn(self.path.parent):
+            if self._now() != self._state:  # another process has added rows
+                self._read()
+            if row.key not in self.rows:
+                self._write({row.key: row}, as_written(cost))
+        return self.rows[row.key]
+
+    def _write(self, more: dict[tuple[Any, ...], Row], cost: Cost) -> None:
+        rows = self.rows | more
         # The costs first, so that no row is without its cost
-        write_csv(self.path.with_name("costs.csv"), self.costs, Cost.__struct_fields__)
+        write_csv(self.path.with_name("costs.csv"), [*self.costs, cost], Cost.__struct_fields__)
+        self.costs.append(cost)
         rows = {key: rows[key] for key in sorted(rows, key=_natural)}
         write_csv(self.path, rows.values(), columns(rows.values()))
-        self.rows = rows
-        return row
+        self.rows, self._state = rows, self._now()
 
 
 @dataclass(frozen=True)

@@ -93,8 +93,10 @@ class Checkpoints:
             raise UserError(
                 f"{where}: checkpoint is truncated or of another run ({_first_line(error)}); {self._instead(step)}"
             ) from error
-        if self.write and not (where / SUMS).exists():  # whoever wrote it was killed before the last of it
-            seal(where)
+        if self.write:  # whoever wrote it may have been killed before the last of it
+            if not (where / SUMS).exists():
+                seal(where)
+            self._prune()
         return restored._replace(key=jax.random.wrap_key_data(restored.key))
 
     def _instead(self, step: int) -> str:

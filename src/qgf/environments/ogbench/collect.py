@@ -24,11 +24,13 @@ from qgf.environments.family import Counted
 from qgf.environments.ogbench.making import made
 from qgf.environments.ogbench.names import KINDS, EnvName, parse_name
 from qgf.errors import UserError, unknown
-from qgf.files import read_json, sealed_path, write_json
+from qgf.files import locked, read_json, sealed_path, write_json
 from qgf.processes import FORK, cores, end_with_parent, start
 
 COLLECTABLE = ("pointmaze", "cube", "scene", "puzzle")
 """Groups of environments with a scripted oracle at hand."""
+Job = tuple[str, int]
+"""Split and number of an episode."""
 PUBLISHED_ROWS = {"cube-triple": 3e6, "puzzle-4x5": 3e6, "cube-quadruple": 5e6, "puzzle-4x6": 5e6}
 """Environment -> rows of the published training set, where they are not a million."""
 
@@ -74,36 +76,43 @@ def collect(
     there already and `overwrite` is not set, or if the environment has no scripted oracle.
     """
     parsed = parse_name(name)
-    dataset, length, train = parsed.dataset, episode_length(parsed), training_episodes(parsed, transitions)
+    dataset, train = parsed.dataset, training_episodes(parsed, transitions)
     if train < 1:
         raise UserError(f"transitions must be at least 1, got {transitions}")
     jobs = [("train", k) for k in range(train)] + [("val", k) for k in range(-(-train // 10))]
     folder = data_dir(directory)
     target = folder / f"{dataset}.npz"
-    if target.exists() and not overwrite:
+    partial, gone = folder / f"{dataset}.partial", folder / f"{dataset}.gone"
+    shutil.rmtree(gone, ignore_errors=True)
+    if target.exists() and not overwrite and not partial.exists():  # a collection that was begun may end
         raise UserError(f"{target} is there already; pass --overwrite to make it anew")
-    partial = folder / f"{dataset}.partial"
+    with locked(partial):
+        _finish(parsed, jobs, seed, partial, target, workers or len(cores()), progress)
+        partial.rename(gone)  # it is all there or gone at any moment
+    shutil.rmtree(gone)
+    return target
+
+
+def _finish(
+    name: EnvName, jobs: list[Job], seed: int, partial: Path, target: Path, workers: int, progress: Counted
+) -> None:
+    """Collect what is missing of the episodes, and join them to the dataset's two files, of which `target` is last."""
+    dataset, length = name.dataset, episode_length(name)
     _claim(partial, dict(dataset=dataset, seed=seed))
     todo = [job for job in jobs if not _shard(partial, *job).exists()]
     done = len(jobs) - len(todo)
     progress(done * length, len(jobs) * length)
-    for _ in _collected(dataset, seed, todo, partial, workers or len(cores())):
+    for _ in _collected(dataset, seed, todo, partial, workers):
         done += 1
         progress(done * length, len(jobs) * length)
-    for split, path in (("val", folder / f"{dataset}-val.npz"), ("train", target)):
+    for split, path in (("val", target.with_name(f"{dataset}-val.npz")), ("train", target)):
         episodes = [read_npz(_shard(partial, *job)) for job in jobs if job[0] == split]
         with sealed_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **{key: np.concatenate([e[key] for e in episodes]) for key in episodes[0]})  # type: ignore[arg-type]
-    shutil.rmtree(partial)
-    return target
 
 
 def _claim(partial: Path, plan: dict) -> None:
-    """Create NAME.partial/, or make sure that what is in it belongs to the same collection."""
-    try:
-        partial.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{partial}: cannot be created ({error.strerror})") from error
+    """Make sure that what is in NAME.partial/ belongs to the same collection."""
     path = partial / "plan.json"
     if path.exists() and (found := read_json(path, dict)) != plan:
         raise UserError(f"{partial} holds a collection with other settings ({found}); delete it or use its seed")
@@ -114,7 +123,7 @@ def _shard(partial: Path, split: str, k: int) -> Path:
     return partial / f"{split}-{k:05d}.npz"
 
 
-def _collected(dataset: str, seed: int, todo: list[tuple[str, int]], partial: Path, workers: int) -> Iterator[None]:
+def _collected(dataset: str, seed: int, todo: list[Job], partial: Path, workers: int) -> Iterator[None]:
     """Collect episodes in worker processes; yields when one is written."""
     worker = start(work)
     try:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qgf.environments.ogbench.names import EnvName
-from qgf.environments.simulators import quiet, simulator
+from qgf.environments.simulators import loaded, quiet, simulator
 
 if TYPE_CHECKING:
     import gymnasium
@@ -27,4 +27,4 @@ def made(name: EnvName, described: bool = True, **options: Any) -> gymnasium.Env
 
             spec = replace(spec, entry_point=LEAN[name.group])
             options |= dict(described=described)
-        return gym.make(spec, disable_env_checker=True, **options)
+        return loaded(gym.make(spec, disable_env_checker=True, **options))
