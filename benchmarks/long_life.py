@@ -50,8 +50,8 @@ def held() -> dict[str, float]:
 
 
 def sizes(total: int) -> Iterator[Callable[[], None]]:
-    """Batches of every size up to `total`, in an order of their own."""
-    acting, key = policy(), jax.random.key(0)
+    """Batches of every size up to `total`, in an order of their own; unguided, as it is programs that could pile up."""
+    acting, key = policy().guided("none", steps=1), jax.random.key(0)
     for n in np.random.default_rng(0).permutation(total) + 1:
         yield lambda n=n: np.asarray(acting(np.zeros((n, SPEC.obs_dim), np.float32), key))
 

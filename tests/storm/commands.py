@@ -137,7 +137,7 @@ def _step(env, action):
     return env.step(action)
 
 
-def lanes(name: str, horizon: int, number: int | None = None) -> Lanes:
+def lanes(name: str, horizon: int, number: int | None = None, keys=(), rule: str = "") -> Lanes:
     key = (name, horizon, number)
     if key not in Lanes.made:
         Lanes.made[key] = Lanes(name, horizon, number or 1)

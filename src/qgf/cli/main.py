@@ -97,8 +97,14 @@ def _show(message, category, filename, lineno, file=None, line=None):
     sys.stderr.write(f"qgf: {message}\n" if known else warnings.formatwarning(message, category, filename, lineno))
 
 
+def _at_home(argument: str) -> str:
+    """A path of the user's home, which shells leave as it is behind a `=`: --out=~/run."""
+    option, joint, path = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return option + joint + os.path.expanduser(path)
+
+
 def _run(arguments: list[str]) -> None:
-    files, arguments = _own_files(arguments)
+    files, arguments = _own_files([_at_home(argument) for argument in arguments])
     if not arguments or arguments[0] in ("-h", "--help"):
         return _overview()
     if arguments[0] == "--version":

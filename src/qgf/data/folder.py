@@ -5,7 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from qgf.errors import UserError
+
 
 def data_dir(directory: str | Path | None = None) -> Path:
-    """The dataset folder: `directory`, else $QGF_DATA, else OGBench's own ~/.ogbench/data."""
-    return Path(directory or os.environ.get("QGF_DATA") or "~/.ogbench/data").expanduser()
+    """The dataset folder: `directory`, else $QGF_DATA, else OGBench's own ~/.ogbench/data. Raises UserError for a home
+    folder where there is none.
+    """
+    place = Path(directory or os.environ.get("QGF_DATA") or "~/.ogbench/data")
+    try:
+        return place.expanduser()
+    except RuntimeError:
+        raise UserError(
+            f"{place}: this user has no home folder; say where data are with --data-dir or $QGF_DATA"
+        ) from None

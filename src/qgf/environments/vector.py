@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -100,10 +102,18 @@ def serve(connection: Connection) -> None:
     except UserError as error:
         connection.send(error)
     except Exception as error:  # whatever an environment of the user's own may raise
-        connection.send(UserError(f"{name}: the environment failed ({type(error).__name__}: {error})"))
+        connection.send(UserError(f"{name}: the environment failed ({type(error).__name__}: {error}){_hint(error)}"))
     finally:
         if envs is not None:
             envs.close(terminate=True)
+
+
+def _hint(error: Exception) -> str:
+    """MuJoCo loads what it would draw with even where nothing is drawn."""
+    library = os.environ.get("MUJOCO_GL")
+    if library and isinstance(error, (AttributeError, ImportError)):
+        return f"; MUJOCO_GL is {library}, whose library may be missing here: unset it, or install that"
+    return ""
 
 
 def _make(name: str, recipe: bytes, horizon: int, lanes: int, keys: Sequence[str]):
@@ -120,8 +130,13 @@ def _make(name: str, recipe: bytes, horizon: int, lanes: int, keys: Sequence[str
     if forks and FORK == "fork":
         one = new()
         new = lambda: one
+
+    def lane():
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # how this process ends them
+        return new()
+
     return AsyncVectorEnv(
-        [new] * lanes,
+        [lane] * lanes,
         context=FORK,
         autoreset_mode=AutoresetMode.DISABLED,
     )

@@ -112,6 +112,10 @@ def read_study(path: str | Path) -> Study:
     if twice := _first_of_two(name for grid in grids.values() for name in grid):
         raise UserError(f"{path}: at train.{quoted(twice)}: a list makes this of another section, too; rename one")
     _check_donors(path, trainings)
+    alike: dict[str, str] = {}
+    for name in trainings:  # a run's folder has the name in its own
+        if (other := alike.setdefault(name.casefold(), name)) != name:
+            raise UserError(f"{path}: at train: {other} and {name} differ in their case alone, which some disks ignore")
     parts = [convert(path, x, Tasks, f"environment[{k}]") for k, x in enumerate(content.environment)]
     environments = tuple(_environment(path, f"environment[{k}]", x, trainings) for k, x in enumerate(parts))
     if twice := _first_of_two(env.name for env in environments):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -43,7 +44,13 @@ class Ledger:
 
     def _read(self) -> None:
         self.rows = {row.key: row for row in _read(self.path, Row, KEY + VALUES)}
-        self.costs = _read(self.path.with_name("costs.csv"), Cost)
+        self.costs = []
+        left = Counter((row.env, row.train, row.policy_seed, row.arm.label) for row in self.rows.values())
+        for cost in _read(self.path.with_name("costs.csv"), Cost):
+            key = (cost.env, cost.train, cost.policy_seed, cost.arm)
+            left[key] -= 1
+            if left[key] >= 0:  # else a process was killed between the two files: its block will be played again
+                self.costs.append(cost)
         self._state = self._now()
 
     def _now(self) -> tuple[int, ...]:

@@ -45,6 +45,10 @@ def _claim(directory: Path, record: dict) -> None:
 
 
 def _check_free(directory: Path) -> None:
+    try:
+        str(directory.resolve()).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{str(directory)!a}: no run can be written in a folder whose name is not UTF-8") from None
     if (directory / "config.json").exists() or not directory.is_dir():
         return
     if any(path.name not in BOOKKEEPING and not is_temporary(path) for path in directory.iterdir()):

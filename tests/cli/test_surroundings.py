@@ -1,0 +1,171 @@
+"""What surrounds a command: pipes, terminals, locales, homes, disks and names. Right, or one line."""
+
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from qgf.cli.main import _at_home, main
+from qgf.data.folder import data_dir
+from qgf.environments.vector import _hint
+from qgf.errors import UserError
+from qgf.files import atomic_path, sweep, write_text
+from qgf.files.whole import PART
+from qgf.laboratory.study import read_study
+
+PLAIN = dict(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0", COLUMNS="80")
+
+
+def qgf(*arguments, **options):
+    """The command in a process of its own: status and what it said on stderr."""
+    options = dict(stdout=subprocess.DEVNULL) | options
+    done = subprocess.run([sys.executable, "-m", "qgf", *arguments], stderr=subprocess.PIPE, **options)
+    return done.returncode, done.stderr.decode(errors="surrogateescape")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """A small dataset whose name no UTF-8 has, beside [markup]."""
+    random, path = np.random.default_rng(0), tmp_path / "[red]d\udcff.npz"
+    steps = dict(observations=random.normal(size=(60, 2)), actions=random.uniform(-1, 1, (60, 1)))
+    np.savez(path, **steps, rewards=-np.ones(60), terminals=np.arange(60) % 20 == 19)
+    return path
+
+
+def test_whoever_reads_what_is_printed_may_stop():
+    reading, writing = os.pipe()
+    os.close(reading)
+    assert qgf("names", stdout=writing) == (141, "")
+    os.close(writing)
+
+
+def test_a_closed_stdout_is_no_matter():
+    assert qgf("names", stdout=None, preexec_fn=lambda: os.close(1)) == (0, "")
+
+
+def test_a_full_disk_under_stdout_is_one_line():
+    with open("/dev/full", "w") as full:
+        assert qgf("names", stdout=full) == (2, "qgf: No space left on device\n")
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped(data):
+    status, said = qgf("data", str(data), env=os.environ | PLAIN)
+    assert (status, said) == (0, "")
+    status, said = qgf("data", f"{data}.gone", env=os.environ | PLAIN)
+    assert status == 2 and said.startswith("qgf: ") and said.count("\n") == 1 and "[red]d\\udcff" in said
+
+
+FULL = """
+import resource, signal, sys
+from qgf.cli.main import main
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+main(sys.argv[1:])
+"""
+
+
+def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_one_line(data, tmp_path):
+    options = [
+        "--steps",
+        "20",
+        "--log-every",
+        "10",
+        "--checkpoint-every",
+        "10",
+        "--width",
+        "64",
+        "--depth",
+        "2",
+        "--horizon",
+        "2",
+    ]
+    command = [sys.executable, "-c", FULL, "train", str(data), "--out", str(tmp_path / "run"), *options]
+    environment = os.environ | dict(JAX_ENABLE_COMPILATION_CACHE="false")
+    done = subprocess.run(command, capture_output=True, env=environment)
+    said = done.stderr.decode(errors="replace").splitlines()
+    assert done.returncode == 2 and [line for line in said if line.startswith("qgf: ")] == said, said
+    assert "checkpoint 10 cannot be written" in said[-1]
+
+
+def test_a_run_on_data_of_such_a_name_is_trained_and_reported(data, tmp_path, capsys):
+    """Names go into config.json, tables and pages; but no run into a folder of such a name."""
+    run, other = tmp_path / "[bold]run", tmp_path / "run\udcfe"
+    options = [
+        "--steps",
+        "20",
+        "--log-every",
+        "10",
+        "--checkpoint-every",
+        "10",
+        "--width",
+        "16",
+        "--depth",
+        "1",
+        "--horizon",
+        "2",
+    ]
+    main(["train", str(data), "--out", str(run), *options])
+    with pytest.raises(SystemExit):
+        main(["train", str(data), "--out", str(other), *options])
+    assert "run\\udcfe': no run can be written in a folder whose name is not UTF-8" in capsys.readouterr().err
+    assert not other.exists()
+    main(["report", str(run)])
+    assert "[bold]run" in capsys.readouterr().out and (run / "report.html").exists()
+
+
+def test_a_home_is_found_behind_an_option_too(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert _at_home("--out=~/run") == "--out=/home/me/run" and _at_home("~/run") == "/home/me/run"
+    assert _at_home("--out=a~b") == "--out=a~b" and _at_home("a=~/b") == "a=~/b"
+
+
+def test_a_user_without_a_home_is_told_so(monkeypatch):
+    def nobody(*_):
+        raise KeyError
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.delenv("QGF_DATA", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with pytest.raises(UserError, match="has no home folder; say where data are with --data-dir"):
+        data_dir()
+    assert data_dir("here") == Path("here")
+
+
+def test_what_mujoco_would_draw_with_is_named(monkeypatch):
+    monkeypatch.delenv("MUJOCO_GL", raising=False)
+    assert _hint(AttributeError("glGetError")) == ""
+    monkeypatch.setenv("MUJOCO_GL", "osmesa")
+    assert "MUJOCO_GL is osmesa" in _hint(AttributeError("glGetError")) and _hint(ValueError()) == ""
+
+
+def test_names_that_differ_by_case_alone_are_one_folder_on_some_disks(tmp_path):
+    study = tmp_path / "study.toml"
+    training = "[train.tiny]\nsteps = 10\n[train.Tiny]\nsteps = 20\n"
+    place = '[[environment]]\nname = "pointmaze-medium-navigate"\ntasks = [1]\nseeds = [0]\n'
+    study.write_text(f'{training}{place}[method.qgf]\ntrain = "tiny"\n')
+    with pytest.raises(UserError, match="tiny and Tiny differ in their case alone"):
+        read_study(study)
+
+
+def test_long_names_and_paths_are_written(tmp_path):
+    path = tmp_path / ("a" * 150) / ("流" * 50) / ("b" * 250)
+    write_text(path, "whole")
+    assert path.read_text() == "whole" and os.listdir(path.parent) == [path.name]
+
+
+def test_a_clock_that_jumped_decides_nothing(tmp_path):
+    """What a living process of this machine writes is not swept, whatever its age; what nobody writes is."""
+    with atomic_path(tmp_path / "file") as temporary:
+        for year in (-40, 40):
+            os.utime(temporary, (then := temporary.stat().st_mtime + year * 31_536_000, then))
+            sweep(tmp_path)
+            assert temporary.exists()
+        left = temporary.with_name(temporary.name.replace(PART, f"x{PART}"))
+        left.write_text("")
+        os.utime(left, (4e9, 4e9))
+        sweep(tmp_path)
+        assert not left.exists()
