@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 from pathlib import Path
 
 import jax
@@ -63,10 +62,8 @@ class Checkpoints:
 
     def save(self, step: int, state) -> None:
         """Write a checkpoint, then delete those that are no longer kept."""
-        before, sys.excepthook = sys.excepthook, _without_echo
         try:
             self._manager.save(step, args=self._ocp.args.StandardSave(_storable(state)))
-            sys.excepthook = before
             seal(self.directory / str(step))
             self._prune()
         except Exception as error:  # as many types as there are ways to fail
@@ -110,14 +107,6 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
-
-
-def _without_echo(kind, error, where) -> None:
-    """Orbax gives up at the first write that fails. The others then find its event loop closed and say so, hundreds of
-    lines of it, now or later.
-    """
-    if not (kind is RuntimeError and str(error) == "Event loop is closed"):
-        sys.__excepthook__(kind, error, where)
 
 
 def _storable(state):

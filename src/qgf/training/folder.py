@@ -44,11 +44,16 @@ def _claim(directory: Path, record: dict) -> None:
         write_json(path, record)
 
 
+def _check_names(*names: str | Path) -> None:
+    """Raises UserError for one that config.json, or a checkpoint's path, could not have."""
+    for name in map(str, names):
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            raise UserError(f"{name!a}: the name is not UTF-8, which a run cannot record; rename it") from None
+
+
 def _check_free(directory: Path) -> None:
-    try:
-        str(directory.resolve()).encode()
-    except UnicodeEncodeError:
-        raise UserError(f"{str(directory)!a}: no run can be written in a folder whose name is not UTF-8") from None
     if (directory / "config.json").exists() or not directory.is_dir():
         return
     if any(path.name not in BOOKKEEPING and not is_temporary(path) for path in directory.iterdir()):

@@ -23,8 +23,8 @@ from qgf.training.config import TrainConfig, to_json
 from qgf.training.diverged import refuse
 from qgf.training.doubts import UPDATES, diverged, doubts
 from qgf.training.export import exported, restored, write_policies
-from qgf.training.folder import _check_free, _claim, _clear
 from qgf.training.health import health
+from qgf.training.folder import _check_free, _check_names, _claim, _clear
 from qgf.training.learner import State
 from qgf.training.lending import in_their_units
 from qgf.training.loggers import Log, make_logger
@@ -98,6 +98,7 @@ def train(
     trial = _trial(config, evaluate, eval_every, patience)
     write_log = make_logger(tuple(log), directory, to_json(config))
     setup = prepare(dataset, config, flow, critic_from, None if overwrite else kept_scales(directory, dataset))
+    _check_names(dataset.name, dataset.path or "", directory.resolve())
     _check_free(directory)
     with locked(directory):
         if overwrite and (directory / "config.json").exists():
