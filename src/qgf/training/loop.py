@@ -23,8 +23,8 @@ from qgf.training.config import TrainConfig, to_json
 from qgf.training.diverged import refuse
 from qgf.training.doubts import UPDATES, diverged, doubts
 from qgf.training.export import exported, restored, write_policies
-from qgf.training.health import health
 from qgf.training.folder import _check_free, _check_names, _claim, _clear
+from qgf.training.health import health
 from qgf.training.learner import State
 from qgf.training.lending import in_their_units
 from qgf.training.loggers import Log, make_logger
