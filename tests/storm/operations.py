@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -23,8 +24,8 @@ class Operations:
     """An audit hook, which there can only be one of, as none can be removed.
 
     From the n-th operation on every one raises, in whatever thread: what a process does while it unwinds changes
-    nothing any more, which is all that tells an exception from SIGKILL. Files that are open by then are closed, so that
-    locks on them are let go of.
+    nothing any more, which is all that tells an exception from SIGKILL. Files that are open by then hold their
+    locks until they are closed (`close`).
     """
 
     def __init__(self) -> None:
@@ -48,14 +49,19 @@ class Operations:
     @contextmanager
     def below(self, root: Path, last: int = 0, act: Callable[[], None] | None = None) -> Iterator[list[str]]:
         """Count operations below `root`; at number `last`, and all that follow, `act`."""
-        before = _open(root)
         self.seen, self.last, self.act, self.root = [], last, act or _raise, f"{root}{os.sep}"
         try:
             yield self.seen
         finally:
             self.root = None
-            for number in _open(root) - before:
-                os.close(number)
+
+
+def close(root: Path) -> None:
+    """Close what a stopped command left open below a folder, which nobody knows any more."""
+    gc.collect()
+    place = lambda name: os.path.realpath(f"/proc/self/fd/{name}")
+    for name in [name for name in os.listdir("/proc/self/fd") if place(name).startswith(str(root))]:
+        os.close(int(name))
 
 
 def _raise() -> None:
@@ -80,9 +86,3 @@ def _paths(event: str, arguments: tuple[Any, ...]) -> list[Any]:
             path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path))
         made.append(os.fsdecode(path) if isinstance(path, (bytes, os.PathLike)) else path)
     return made
-
-
-def _open(root: Path) -> set[int]:
-    """The descriptors of what is open below a folder."""
-    place = lambda name: os.path.realpath(f"/proc/self/fd/{name}")
-    return {int(name) for name in os.listdir("/proc/self/fd") if place(name).startswith(str(root))}

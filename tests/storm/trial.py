@@ -11,7 +11,7 @@ from pathlib import Path
 from qgf.files import BOOKKEEPING, SUMS
 from qgf.files.sums import states
 from storm.commands import COMMANDS, alone, call, prepare
-from storm.operations import Killed, Operations
+from storm.operations import Killed, Operations, close
 
 INSIDE = re.compile(r"(checkpoints/\d+)/.*")
 
@@ -43,6 +43,7 @@ class Storm:
         """Call the command and kill it at an operation; the operations that it had."""
         with alone(), suppress(Killed), self.operations.below(self.work, number) as seen:
             call(COMMANDS[self.name].arguments, self.work)
+        close(self.work)
         return len(seen)
 
     def again(self) -> str:
