@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import zipfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -181,3 +182,37 @@ def test_room_is_counted_together_and_follows_the_file(tmp_path):
     with pytest.raises(UserError, match=r"much needs .* of memory, .* are free"):
         Room(tmp_path / "x", 2**60).take(2**50, "much")
     assert 0 < free_memory() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_chunk_that_unpacks_to_more_is_refused_before_it_does(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    deflate = zlib.compressobj(1)
+    bomb = b"".join(deflate.compress(bytes(1 << 20)) for _ in range(400)) + deflate.flush()
+    path, kept = formats.d4rl(tmp_path), formats.minari(tmp_path)
+    for file, name, n in ((path, "rewards", 12), (kept / "data" / "main_data.hdf5", "episode_0/rewards", 7)):
+        with h5py.File(file, "a") as opened:
+            del opened[name]
+            array = opened.create_dataset(name, (n,), "f4", chunks=(n,), compression="gzip")
+            array.id.write_direct_chunk((0,), bomb)
+    root = formats.diffusion_policy(tmp_path)
+    meta = root / "data" / "obs" / ".zarray"
+    packed = dict(compressor=dict(id="zlib", level=1), chunks=[300_000, 4])
+    meta.write_text(json.dumps(json.loads(meta.read_text()) | packed))
+    (root / "data" / "obs" / "0.0").write_bytes(bomb)
+    for read, place in ((hdf5.read, path), (minari.read, kept), (zarr.read, root)):
+        with little_memory():
+            assert "unpacks to more than" in refused(lambda read=read, place=place: read(place))
+
+
+def test_chunks_that_are_large_and_honest_are_read(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path, rng = tmp_path / "large.hdf5", np.random.default_rng(0)
+    n = 100_000
+    states = rng.normal(size=(n, 4)).astype(np.float32)
+    with h5py.File(path, "w") as file:
+        file.create_dataset(
+            "observations", data=states, chunks=(n, 4), compression="gzip", shuffle=True, fletcher32=True
+        )
+        for name, x in dict(actions=np.zeros((n, 1)), terminals=np.arange(n) % 100 == 99, rewards=np.ones(n)).items():
+            file.create_dataset(name, data=x, compression="lzf", chunks=True)
+    assert np.array_equal(hdf5.read(path)["observations"], states)

@@ -2,7 +2,7 @@
 
 from qgf.files.locks import BOOKKEEPING, LOCK, locked, turn
 from qgf.files.real import read_bytes, real_size, small
-from qgf.files.room import FLOOR, Room
+from qgf.files.room import FLOOR, Room, chunk_fits
 from qgf.files.strict import (
     FINITE,
     Count,
@@ -25,8 +25,8 @@ from qgf.files.whole import atomic_path, is_temporary, stays_inside, sweep, writ
 
 __all__ = [
     "BOOKKEEPING", "FINITE", "FLOOR", "LOCK", "SUMS", "Count", "Digits", "Few", "Finite", "Many", "Number", "Room",
-    "Seed", "as_written", "atomic_path", "check", "check_folder", "convert", "doubt", "forget", "is_temporary",
-    "locked", "placed", "quoted", "read_bytes", "read_cells", "read_csv", "read_json", "read_numbers", "read_text",
-    "read_toml", "real_size", "seal", "sealed_path", "small", "stays_inside", "sweep", "table_of", "turn", "write_csv",
-    "write_json", "write_table", "write_text",
+    "Seed", "as_written", "atomic_path", "check", "check_folder", "chunk_fits", "convert", "doubt", "forget",
+    "is_temporary", "locked", "placed", "quoted", "read_bytes", "read_cells", "read_csv", "read_json", "read_numbers",
+    "read_text", "read_toml", "real_size", "seal", "sealed_path", "small", "stays_inside", "sweep", "table_of",
+    "turn", "write_csv", "write_json", "write_table", "write_text",
 ]  # fmt: skip

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -49,6 +51,26 @@ class Room:
             raise UserError(
                 f"{self.path}: {what} needs {_size(self.taken)} of memory, {_size(self.free)} are free; it is not read"
             )
+
+
+SPARE = 2**16
+"""Bytes that a chunk may have beside its numbers, packed or not; one of fewer unpacks to no more than 64 MiB."""
+
+
+def chunk_fits(size: int, most: int, packed: Callable[[], bytes] | None = None) -> bool:
+    """Whether a chunk of `size` bytes in a file can be one of `most` bytes of numbers. `packed` reads it where it is
+    deflated: then it is unpacked once, a piece at a time, to see that it is no more.
+    """
+    if size <= SPARE or packed is None:
+        return size <= 2 * most + SPARE
+    stream, left, piece = zlib.decompressobj(47), most + SPARE, packed()  # 47: zlib's or gzip's own head
+    try:
+        while piece and left >= 0 and not stream.eof:
+            left -= len(stream.decompress(piece, 2**20))
+            piece = stream.unconsumed_tail
+    except zlib.error:
+        return True  # its reader will say so
+    return left >= 0
 
 
 def free_memory() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ import numpy as np
 from qgf.data.episodes import Episode, arrays_of, beside
 from qgf.data.layout import RANKS, Arrays
 from qgf.errors import UserError
-from qgf.files import Room
+from qgf.files import Room, chunk_fits
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -81,6 +82,7 @@ def survey(path: Path, room: Room) -> None:
                 if found.external or found.is_virtual:
                     raise UserError(f"{path}: {name!r} has no numbers of its own in the file")
                 room.take((found.size or 0) * found.dtype.itemsize, name)
+                _check_chunks(found, name, room)
 
 
 def _array(group, key: str, room: Room) -> np.ndarray:
@@ -107,7 +109,21 @@ def _read(array, what: str, room: Room) -> np.ndarray:
     if array.size is None or array.external or array.is_virtual:
         raise UserError(f"{room}: {what} has no numbers of its own in the file")
     room.take(array.size * array.dtype.itemsize, what)
+    _check_chunks(array, what, room)
     return array[()]
+
+
+def _check_chunks(array, what: str, room: Room) -> None:
+    """Raises UserError for a chunk that unpacks to more than it declares."""
+    if not array.chunks:
+        return
+    stored: list[Any] = []
+    array.id.chunk_iter(lambda chunk: stored.append(chunk) if chunk.size else None)
+    most = math.prod(array.chunks) * array.dtype.itemsize
+    for chunk in stored:
+        content = lambda at=chunk.chunk_offset: array.id.read_direct_chunk(at)[1]
+        if not chunk_fits(chunk.size, most, content if array.compression == "gzip" else None):
+            raise UserError(f"{room}: {what}: the chunk at {list(chunk.chunk_offset)} unpacks to more than it declares")
 
 
 def _several(groups, prefix: str, room: Room) -> list[Any]:

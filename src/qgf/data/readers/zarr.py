@@ -12,7 +12,7 @@ import numpy as np
 from qgf.data.episodes import Episode, arrays_of, beside
 from qgf.data.layout import Arrays
 from qgf.errors import UserError
-from qgf.files import Room, real_size, small
+from qgf.files import Room, chunk_fits, real_size, small
 
 STATES = ("obs", "state", "keypoint")
 """The arrays taken as observations if none are named: the first of these that is there."""
@@ -79,17 +79,14 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     return arrays_of(episodes, str(path))
 
 
-SPARE = 2**16
-"""Bytes that a chunk's file may have beside its numbers."""
-
-
 def _read(array, name: str, room: Room) -> np.ndarray:
     """An array that is numbers, and that there is memory for."""
     if not hasattr(array, "nbytes") or array.dtype.kind not in "biuf":
         raise UserError(f"{room}: data/{name} is no array of numbers")
     most = max(array.nbytes, math.prod(array.chunks) * array.dtype.itemsize)
     room.take(most, name)
+    deflated = any(word in repr(codec).lower() for codec in array.compressors for word in ("zlib", "gzip"))
     for file in (room.path / array.path).rglob("*"):
-        if not file.is_dir() and real_size(file) > 2 * most + SPARE:
-            raise UserError(f"{file}: is larger than what it is a part of")
+        if not file.is_dir() and not chunk_fits(real_size(file), most, file.read_bytes if deflated else None):
+            raise UserError(f"{file}: unpacks to more than the array that it is a part of")
     return np.asarray(array)
