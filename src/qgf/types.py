@@ -113,6 +113,7 @@ class Calibration(NamedTuple):
 
     sigma: float  # mean per-dimension standard deviation of the reference policy's actions at a state
     grad_norm: float  # mean norm of the critic's gradient at those actions
+    others: Any = None  # of other ways to ask the critic (`method.members`), name -> [mean norm, robust mean norm]
 
 
 class Batch(NamedTuple):

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from qgf.critics.losses import Pessimistic, critic_loss, polyak, td_target
+from qgf.critics.regular import Loss, network_of, regularised
 from qgf.errors import UserError, at_least_one
 from qgf.files import Few
 from qgf.networks.critic import CriticEnsemble
@@ -30,9 +31,26 @@ class Critic:
     has_value: ClassVar[bool] = False  # trains V(s) too
     critics: Few = 2  # members of the ensemble
     polyak: float = 0.005  # rate at which the target critics follow (paper: 0.005)
+    weight_decay: float = 0.0  # of its weight matrices at every update, times the learning rate (AdamW's)
+    decay_hidden: bool = False  # spare the read-outs of weight decay
+    dropout: float = 0.0  # share of the hidden units that is left out of each regression
+    action_noise: float = 0.0  # of the actions it is regressed at, in standard deviations of the reference flow's
+    gradient_penalty: float = 0.0  # times the mean of |grad_a Q|^2 at the data's actions, added to its loss
+    action_again: bool = False  # give the action to every layer anew
+    value_scale: float = 1.0  # networks say Q and V in parts of it; 1 / (1 - discount) makes them mean rewards
+    fused: bool = False  # all members in one product a layer: many members at less cost
 
     def __post_init__(self):
         at_least_one(self, "critics")
+        for name in ("weight_decay", "action_noise", "gradient_penalty"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise UserError(f"{name} must be a number from 0 on, got {getattr(self, name)}")
+        if not 0 < self.value_scale < float("inf"):
+            raise UserError(f"value_scale must be a number above 0, got {self.value_scale}")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"dropout is a share from 0 to below 1, got {self.dropout}")
+        if self.decay_hidden and not self.weight_decay:
+            raise UserError("decay_hidden says what decays: give weight_decay, too")
 
     def prepared(self, rewards, discount: float) -> Critic:
         """The critic with the options that follow from the data's rewards [N] and the discount."""
@@ -53,7 +71,8 @@ class Critic:
         return dict(critic=q, target=jax.tree.map(jnp.copy, q))
 
     def ensemble(self, m, spec: Spec, key: Array):
-        return CriticEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, key, m.kind)
+        network = network_of(self, m.kind, spec.d)
+        return CriticEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, key, network, self.fused)
 
     def losses(self, m) -> dict:
         """The network that each loss trains -> loss(network, all networks, batch, key) -> (scalar, logs)."""
@@ -61,7 +80,12 @@ class Critic:
 
     def q_loss(self, m, critic, nets, batch: Batch, key: Array):
         value = lambda obs: self.next_value(m, nets, obs, batch.actions.shape[-1], key)
-        return self.regress(critic, td_target(value, batch), batch)
+        target = td_target(value, batch)
+        return self.regularised(m, lambda q, seen: self.regress(q, target, seen), nets, critic, batch, key)
+
+    def regularised(self, m, loss: Loss, nets, critic, batch: Batch, key: Array):
+        """loss(critic, batch) under the options against learning by heart."""
+        return regularised(self, loss, m.reference(nets), critic, batch, key)
 
     def regress(self, critic, target: Array, batch: Batch):
         return critic_loss(critic, target, batch)
@@ -86,3 +110,10 @@ class Critic:
             raise UserError(f"{run}: its critic is of the kind {lender.name}; pass --critic {lender.name}")
         if lender.critics != self.critics:
             raise UserError(f"{run}: it has {lender.critics} critics; pass --critics {lender.critics}")
+        if lender.value_scale != self.value_scale:
+            raise UserError(f"{run}: its values have another scale; pass --value-scale {lender.value_scale:g}")
+        for name, option in (("action_again", "--action-again"), ("fused", "--fused")):
+            if getattr(lender, name) != getattr(self, name):
+                raise UserError(
+                    f"{run}: its networks are others; {'pass' if getattr(lender, name) else 'leave out'} {option}"
+                )

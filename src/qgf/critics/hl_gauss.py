@@ -12,6 +12,7 @@ from jax.scipy.special import erf
 
 from qgf.critics.base import Critic
 from qgf.critics.iql import IQL
+from qgf.critics.regular import network_of
 from qgf.errors import UserError, at_least_one
 from qgf.files import Many
 from qgf.networks.critic import CategoricalEnsemble
@@ -52,6 +53,10 @@ class HLGauss(IQL):
     def __post_init__(self):
         super().__post_init__()
         at_least_one(self, "bins")
+        if self.fused:
+            raise UserError(f"critic {self.name} has no fused form; leave --fused out")
+        if self.value_scale != 1:
+            raise UserError(f"critic {self.name} has its own range (--value-low); leave --value-scale out")
 
     def prepared(self, rewards, discount: float) -> HLGauss:
         """With the range of returns, [min r, max r] / (1 - gamma), where it was not given. Raises UserError if the
@@ -75,7 +80,8 @@ class HLGauss(IQL):
         assert self.value_low is not None and self.value_high is not None, "prepared() knows the range"
         beyond = self.margin * (self.value_high - self.value_low) / self.bins
         limits = self.bins + 2 * self.margin, self.value_low - beyond, self.value_high + beyond
-        return CategoricalEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, *limits, key, m.kind)
+        network = network_of(self, m.kind, spec.d)
+        return CategoricalEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, *limits, key, network)
 
     def regress(self, critic, target: Array, batch: Batch):
         return histogram_loss(critic, target, batch)

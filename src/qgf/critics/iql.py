@@ -9,6 +9,7 @@ from jax import Array
 
 from qgf.critics.base import Critic
 from qgf.critics.losses import value_loss
+from qgf.critics.regular import scaled
 from qgf.networks.critic import ValueNet
 from qgf.types import Batch, Spec
 
@@ -29,7 +30,7 @@ class IQL(Critic):
 
     def init(self, m, spec: Spec, critic: Array, value: Array) -> dict[str, Any]:
         nets = super().init(m, spec, critic, value) | dict(
-            value=ValueNet(spec.obs_dim, m.width, m.depth, value, m.kind)
+            value=ValueNet(spec.obs_dim, m.width, m.depth, value, scaled(self, m.kind))
         )
         return {part: nets[part] for part in self.parts}
 

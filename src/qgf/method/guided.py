@@ -15,12 +15,16 @@ from qgf.errors import UserError
 from qgf.method.checks import check_functions
 from qgf.method.choosing import best
 from qgf.method.flow import STEPS
+from qgf.method.members import gradients, robust_mean
 from qgf.method.observations import ObsSpec, one_of, read
 from qgf.method.policy import Policy, with_fields
 from qgf.method.sampling import climb
 from qgf.method.schedules import Schedule
-from qgf.method.strength import raw_weight
-from qgf.types import Act, Calibration, Estimator, StateValue, StateVelocity
+from qgf.method.strength import OWN, raw_weight
+from qgf.types import Act, Calibration, Estimator, Members, StateValue, StateVelocity, ability
+
+FEW = 8
+"""Actions a state at which the ways to ask an ensemble are compared."""
 
 
 def guided_flow(
@@ -79,19 +83,37 @@ def _scales(policy: Policy, observations, key: Array, actions: int) -> tuple[Arr
     return jnp.mean(jnp.std(a.reshape(states, actions, -1), axis=1)), jnp.mean(jnp.linalg.norm(g, axis=-1))
 
 
-def calibrate(policy: Policy, observations, key: Array, actions: int = 32) -> Policy:
+@eqx.filter_jit
+def _ways(policy: Policy, observations, key: Array) -> dict[str, Array]:
+    """E|g| and the robust E|g| of every way to ask the critic, at a few of the same kind of actions, name -> [2]."""
+    many = jax.tree.map(lambda x: jnp.repeat(x, FEW, axis=0), observations)
+    a = policy._denoise(many, key)[0].reshape(len(jax.tree.leaves(many)[0]), -1)
+    members = ability(policy.critic, Members)
+
+    def one(obs, a):
+        ways = gradients(members(obs, a), jax.jacrev(members, argnums=1)(obs, a)) if members else {}
+        return ways | {OWN: jax.grad(policy.critic, argnums=1)(obs, a)}
+
+    norms = jax.tree.map(lambda g: jnp.linalg.norm(g, axis=-1), jax.vmap(one)(many, a))
+    return {name: jnp.stack([jnp.mean(x), robust_mean(x)]) for name, x in norms.items()}
+
+
+def calibrate(policy: Policy, observations, key: Array, actions: int = 32, ways: bool = False) -> Policy:
     """The policy with its strength scale measured over `observations` [N, S] (a few hundred dataset states).
 
     sigma_a is the mean over states and dimensions of the standard deviation of `actions` unguided samples, and
-    E|g| the mean norm of grad Q at those samples.
+    E|g| the mean norm of grad Q at those samples, the critic asked its own way. With `ways` the norms of every other
+    way to ask an ensemble, and all robust means, are measured too: what members= and robust= of `Policy.guided` need.
     """
     observations, states = read(observations, policy.obs_spec)
     if states is None:
         raise UserError("calibrate takes a batch of observations [N, S], got one")
     check_functions(policy.velocity, policy.critic, one_of(observations), policy.horizon, policy.action_dim)
-    plain = with_fields(policy, guide="none", samples=1, schedule="constant", calibration=None)
-    sigma, grad_norm = _scales(plain, observations, key, actions)
-    return with_fields(policy, calibration=Calibration(np.float64(sigma), np.float64(grad_norm)))
+    own = dict(calibration=None, members=None, choose=None)
+    plain = with_fields(policy, guide="none", samples=1, schedule="constant", **own)
+    sigma, grad_norm = map(np.float64, _scales(plain, observations, key, actions))
+    others = {k: np.asarray(x, float) for k, x in _ways(plain, observations, key).items()} if ways else None
+    return with_fields(policy, calibration=Calibration(sigma, grad_norm, others))
 
 
 def _parts(policy: Policy | Act, critic: StateValue | None) -> tuple[Act, StateValue, Callable[[Array], Array]]:

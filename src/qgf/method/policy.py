@@ -19,11 +19,12 @@ from qgf.method.checks import check_functions
 from qgf.method.choosing import FALLBACKS, best, fall_back
 from qgf.method.flow import STEPS
 from qgf.method.guides import find
+from qgf.method.members import asked, members_of
 from qgf.method.observations import ObsSpec, as_key, chunks, one_of, padded, per_sample, read
 from qgf.method.sampling import At, Grid, denoise, finish, grid
 from qgf.method.schedules import Schedule
 from qgf.method.schedules import schedule as find_schedule
-from qgf.method.strength import raw_weight
+from qgf.method.strength import calibration_of, raw_weight, strength_counts
 from qgf.types import Calibration, Estimator, Info, StateValue, StateVelocity, Trace
 
 
@@ -47,7 +48,10 @@ class Origin:
 def _numbers(calibration: Calibration | None) -> Calibration | None:
     """As arrays, so that programs do not depend on their values; in double precision, as weights are computed."""
     number: Callable[[Any], Any] = lambda x: x if isinstance(x, jax.Array) else np.float64(x)
-    return calibration and Calibration(*map(number, calibration))
+    if not calibration:
+        return calibration
+    others = {name: np.asarray(x) for name, x in dict(calibration.others or {}).items()} or None
+    return Calibration(number(calibration.sigma), number(calibration.grad_norm), others)
 
 
 class Policy(eqx.Module):
@@ -77,6 +81,8 @@ class Policy(eqx.Module):
     fallback: str | None = eqx.field(static=True, default=None)
     origin: Origin | None = eqx.field(static=True, default=None)
     actions: ActionRange | None = None
+    members: str | int | None = eqx.field(static=True, default=None)
+    choose: str | int | None = eqx.field(static=True, default=None)
     save: ClassVar[Callable[..., None]]  # set by `training.saved`, which writes and reads files
     load: ClassVar[Callable[..., Policy]]
 
@@ -92,6 +98,7 @@ class Policy(eqx.Module):
     def __check_init__(self):
         find(self.guide)
         find_schedule(self.schedule)
+        _ = self.guiding, self.choosing  # raise UserError for ways that are none
         if self.fallback not in (None, *FALLBACKS):
             raise unknown("fallback", str(self.fallback), FALLBACKS)
         if any(isinstance(x, jax.core.Tracer) for x in (self.weight, self.low, self.high)):
@@ -126,6 +133,16 @@ class Policy(eqx.Module):
         if not self.fallback and not isinstance(told.finite, jax.core.Tracer):
             _refuse_what_is_not_finite(np.asarray(told.finite))
         return actions
+
+    @property
+    def guiding(self) -> StateValue:
+        """The critic as guidance asks it."""
+        return asked(self.critic, self.members)
+
+    @property
+    def choosing(self) -> StateValue:
+        """The critic as it is asked for the best of several samples."""
+        return asked(self.critic, self.choose, self.members)
 
     def _chunks(self, a0, t0, last, batch: int | None) -> dict[str, Any]:
         """The chunks that a call gives, one a row."""
@@ -168,7 +185,7 @@ class Policy(eqx.Module):
     def _sampled(self, obs, keys, a0, path) -> tuple[Array, Info]:
         if self.samples == 1:
             return self._denoise(obs, keys, a0, path)
-        return best(self._denoise, self.samples, self.critic)(obs, keys)
+        return best(self._denoise, self.samples, self.choosing)(obs, keys)
 
     def _denoise(self, obs, key: Array, a0: Array | None = None, path: Grid | None = None) -> tuple[Array, Info]:
         keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
@@ -176,7 +193,7 @@ class Policy(eqx.Module):
         def one(o, key, a0):
             a0 = jax.random.normal(key, (self.horizon * self.action_dim,)) if a0 is None else a0
             steps = self._path(o, a0, path)
-            a = finish(At(self.critic, o), steps, self.guide, self.weight, self.low, self.high)
+            a = finish(At(self.guiding, o), steps, self.guide, self.weight, self.low, self.high)
             pushed, drifted = (jnp.linalg.norm(x, axis=-1) for x in (steps.w[:, None] * steps.g, steps.v))
             ratio = jnp.mean(pushed / jnp.maximum(drifted, 1e-12))
             value, finite = self.critic(o, a), jnp.all(jnp.isfinite(a))
@@ -190,7 +207,7 @@ class Policy(eqx.Module):
         return self._path(obs, a0, grid(self.steps, t0))
 
     def _path(self, obs, a0: Array, path: Grid | None) -> Trace:
-        v, q = At(self.velocity, obs), At(self.critic, obs)
+        v, q = At(self.velocity, obs), At(self.guiding, obs)
         return denoise(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high, self.schedule, path)
 
     def guided(
@@ -202,16 +219,30 @@ class Policy(eqx.Module):
         steps: int | None = None,
         schedule: str | Schedule = "constant",
         fallback: str | None = None,
+        members: str | int | None = None,
+        choose: str | int | None = None,
+        robust: bool = False,
     ) -> Policy:
         """The same networks under another guide; best_of, steps and fallback stay as they are if not given. Give
         `strength` (default 1) or the raw `weight`, not both.
 
-        w = strength * sigma_a * sqrt(d) / E|g| with the policy's calibration. Raises UserError if both are given, or
-        if a strength is given and the policy was never calibrated.
+        `members`: how an ensemble is asked for guidance, "mean", "min", "lcb" (mean - std / 2) or one by its number;
+        `choose`: likewise for best_of, or "others", the mean of those that do not guide. None: the critic's own way.
+
+        w = strength * sigma_a * sqrt(d) / E|g| with the policy's calibration, g of the critic that guides; `robust`
+        takes the largest tenth of the norms for its least, so that a few steep states do not set the unit. Raises
+        UserError if both are given, or if a strength is given and the policy was never calibrated so.
         """
-        weight = raw_weight(strength, weight, self.calibration, self.horizon * self.action_dim, guide)
+        d, calibration = self.horizon * self.action_dim, self.calibration
+        if (members is not None or robust) and strength_counts(guide, weight):
+            calibration = calibration_of(self.calibration, members, robust)
+        weight = raw_weight(strength, weight, calibration, d, guide)
+        if self.obs_spec is not None:
+            members_of(self.critic, members, self.obs_spec.one, d)
+            members_of(self.critic, choose, self.obs_spec.one, d)
         own = lambda x, mine: mine if x is None else x
         fields = dict(guide=guide, steps=own(steps, self.steps), samples=own(best_of, self.samples), schedule=schedule)
+        fields |= dict(members=members, choose=choose)
         return with_fields(self, weight=jnp.asarray(weight, float), fallback=own(fallback, self.fallback), **fields)
 
 

@@ -9,8 +9,33 @@ from qgf.errors import UserError
 from qgf.method.guides import find
 from qgf.types import Calibration, Estimator
 
+OWN = "own"
+"""The name of the critic's own way among a calibration's."""
 DEFAULT_STRENGTH = 1.0
 """One standard deviation of the reference policy's own actions."""
+
+
+def strength_counts(guide: str | Estimator, weight: float | None) -> bool:
+    """Whether the calibration decides how hard a guide pushes."""
+    return weight is None and guide != "none" and not getattr(find(guide), "scale_free", False)
+
+
+def calibration_of(calibration: Calibration | None, members: str | int | None, robust: bool) -> Calibration | None:
+    """The scales for an ensemble that is asked another way than its own, or their robust ones.
+
+    Raises UserError where they were not measured.
+    """
+    if calibration is None:
+        return None
+    name = OWN if members is None else str(members)
+    found = dict(calibration.others or {}).get(name)
+    if found is None:
+        way = "robust=True" if members is None else f"members={members!r}"
+        raise UserError(
+            f"the gradient's norm was not measured for {way}: calibrate with ways=True (of a run: qgf export), or pass "
+            "weight"
+        )
+    return Calibration(calibration.sigma, found[int(robust)])
 
 
 def raw_weight(

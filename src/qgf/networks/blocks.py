@@ -96,10 +96,60 @@ class MLP(eqx.Module):
         self.biases = tuple(jnp.zeros(o) for _, _, o in pairs)
 
     def __call__(self, x: Array) -> Array:
-        x = gelu_norm(x @ self.weights[0] + self.biases[0])
-        for weight, bias in zip(self.weights[1:-1], self.biases[1:-1], strict=True):
-            x = gelu_norm(product(x, weight) + bias)
+        return self.through(x)
+
+    def through(self, x: Array, after: Callable[[Array, int], Array] = lambda h, layer: h) -> Array:
+        """The output, with `after(h, number)` in the place of every hidden layer's h."""
+        x = after(gelu_norm(x @ self.weights[0] + self.biases[0]), 0)
+        for k, (weight, bias) in enumerate(zip(self.weights[1:-1], self.biases[1:-1], strict=True), 1):
+            x = after(gelu_norm(product(x, weight) + bias), k)
         return x @ self.weights[-1] + self.biases[-1]
+
+
+class Again(MLP):
+    """An MLP that sees the last `d` numbers of its input, the action, in every hidden layer anew and in the read-out:
+    with depth, what it is told of the action at its start fades (Q-VGM).
+    """
+
+    d: int = eqx.field(static=True)
+
+    def __init__(self, size_in: int, size_out: int, width: int, depth: int, key: Array, d: int):
+        super().__init__(size_in, size_out, width, depth, key)
+        draw = jax.nn.initializers.glorot_uniform()
+        keys = jax.random.split(jax.random.fold_in(key, 1), depth)
+        wider = [draw(k, (len(w) + d, w.shape[1])) for k, w in zip(keys, self.weights[1:], strict=True)]
+        self.weights, self.d = (self.weights[0], *wider), d
+
+    def through(self, x: Array, after: Callable[[Array, int], Array] = lambda h, layer: h) -> Array:
+        a = x[..., -self.d :]
+        return super().through(x, lambda h, layer: jnp.concatenate([after(h, layer), a], axis=-1))
+
+
+class Scaled(eqx.Module):
+    """`scale` times what a network says: one whose targets are large learns them as numbers near 1."""
+
+    net: Callable[[Array], Array]
+    scale: float = eqx.field(static=True)
+
+    def __call__(self, x: Array) -> Array:
+        return self.scale * self.net(x)
+
+
+class Dropped(eqx.Module):
+    """A network in whose hidden layers each unit is zero with probability `rate`, and the others are scaled so that
+    their mean stays: another draw for every row of the input (Srivastava et al. 2014).
+    """
+
+    net: MLP
+    key: Array
+    rate: float
+
+    def __call__(self, x: Array) -> Array:
+        def drop(h: Array, layer: int) -> Array:
+            kept = jax.random.bernoulli(jax.random.fold_in(self.key, layer), 1 - self.rate, h.shape)
+            return jnp.where(kept, h / (1 - self.rate), 0.0)
+
+        return self.net.through(x, drop)
 
 
 @jax.tree_util.register_pytree_with_keys_class

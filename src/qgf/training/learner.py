@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+from qgf.critics.regular import decayed
 from qgf.training.device import Data
 from qgf.types import Batch, Spec
 
@@ -87,7 +88,15 @@ class Program:
 
     @property
     def adam(self) -> optax.GradientTransformation:
-        return optax.adam(self.learning_rate)
+        critic = self.method.critic
+        if not critic.weight_decay:
+            return optax.adam(self.learning_rate)
+        decays = {part for part in self.method.lends["critic"] if part in self.losses()}
+        mask = lambda trained: {
+            name: decayed(part, critic.decay_hidden) if name in decays else jax.tree.map(lambda _: False, part)
+            for name, part in trained.items()
+        }
+        return optax.adamw(self.learning_rate, weight_decay=critic.weight_decay, mask=mask)
 
     def losses(self) -> dict[str, Any]:
         """The loss of every part that is trained."""
@@ -116,7 +125,7 @@ class Program:
         batch = chunks.batch(rows, self.spec.horizon, jax.random.fold_in(draw, 1))
         trained = self.trained(state.nets)
         grads, logs = jax.grad(self.loss, has_aux=True)(trained, state.nets, batch, noise)
-        steps, optimiser = self.adam.update(grads, state.optimiser)
+        steps, optimiser = self.adam.update(grads, state.optimiser, trained)
         nets = self.method.after(with_parts(state.nets, optax.apply_updates(trained, steps)))
         nets = self.with_frozen(nets, state.nets)
         return State(nets, optimiser, state.key, state.step + 1), logs

@@ -21,7 +21,7 @@ from qgf.method.policy import Policy, with_fields
 from qgf.method.schedules import SCHEDULES
 from qgf.plugins import USED, trained_with
 from qgf.training.options import method_from_json, method_to_json
-from qgf.training.trained import Ends, Scales, Size, Sizes, ends, load_trained, skeleton_of
+from qgf.training.trained import Ends, Scales, Size, Sizes, calibration_record, ends, load_trained, skeleton_of
 from qgf.training.weights import WEIGHTS, named, read_weights, write_weights
 from qgf.types import Calibration, Spec
 
@@ -60,6 +60,8 @@ class Record(Format, forbid_unknown_fields=True):
     trained: Made | None
     actions: Ends | None = None  # what -1 and 1 mean to its networks, where they are not its actions
     use: list[dict[str, str]] = []  # the user's files and packages it was made with
+    members: str | int | None = None
+    choose: str | int | None = None
 
 
 def save_policy(policy: Policy, directory: str | Path) -> None:
@@ -81,13 +83,14 @@ def save_policy(policy: Policy, directory: str | Path) -> None:
         best_of=policy.samples,
         schedule=_name("schedule", policy.schedule, SCHEDULES),
         fallback=policy.fallback,
-        calibration=policy.calibration and {k: float(x) for k, x in policy.calibration._asdict().items()},
+        calibration=calibration_record(policy.calibration),
         trained=_trained(policy),
     )
     if policy.actions is not None:
         config["actions"] = ends((policy.actions.low, policy.actions.high))
     if USED:
         config["use"] = USED
+    config |= {name: way for name in ("members", "choose") if (way := getattr(policy, name)) is not None}
     write_weights(directory / WEIGHTS, _stored(policy))
     write_json(directory / "config.json", config)
 
@@ -157,7 +160,7 @@ def load_policy(directory: str | Path, like: Policy | None = None) -> Policy:
         if (size := getattr(record, name)) != getattr(like, name):
             raise UserError(f"{path}: belongs to another policy, {name} is {size}, not {getattr(like, name)}")
     filled = read_weights(_stored(like), directory / WEIGHTS, any_shape=("low", "high"))
-    acting = {name: getattr(record, name) for name in ("guide", "steps", "schedule", "fallback")}
+    acting = {name: getattr(record, name) for name in ("guide", "steps", "schedule", "fallback", "members", "choose")}
     calibration = record.calibration and Calibration(**msgspec.structs.asdict(record.calibration))
     with placed(path, ""):
         actions = record.actions and ActionRange.of(record.actions, record.action_dim)

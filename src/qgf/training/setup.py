@@ -71,7 +71,7 @@ class Setup:
             one = Trained(nets, *scales, self.learner.method, self.learner.spec, updates_of(state), self.name)
             one = replace(one, limits=self.limits, reward_unit=self.reward_unit)  # type: ignore[arg-type]
             one = replace(one, actions=ends(self.actions), extent=ends(self.extent))
-            policies.append(replace(one, calibration=calibrate(one.policy(), observations, key).calibration))
+            policies.append(replace(one, calibration=calibrate(one.policy(), observations, key, ways=True).calibration))
         return policies
 
 

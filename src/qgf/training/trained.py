@@ -73,6 +73,7 @@ class Scales(msgspec.Struct, forbid_unknown_fields=True):
 
     sigma: Scale
     grad_norm: Scale
+    others: dict[str, tuple[Scale, Scale]] = {}
 
 
 Ends = tuple[tuple[Finite, ...], tuple[Finite, ...]]
@@ -110,6 +111,20 @@ def ends(range) -> Ends | None:
     return None if range is None else (low, high)
 
 
+def _plain(calibration: Calibration) -> Calibration:
+    """The same as numbers and pairs that can be hashed."""
+    others = tuple((name, tuple(map(float, x))) for name, x in dict(calibration.others or {}).items())
+    return Calibration(float(calibration.sigma), float(calibration.grad_norm), others)
+
+
+def calibration_record(calibration: Calibration | None) -> dict[str, Any] | None:
+    """As `Scales` reads it."""
+    if calibration is None:
+        return None
+    sigma, grad_norm, others = _plain(calibration)
+    return dict(sigma=sigma, grad_norm=grad_norm) | (dict(others=dict(others)) if others else {})
+
+
 class Trained(eqx.Module):
     """What a training run ends with."""
 
@@ -120,9 +135,7 @@ class Trained(eqx.Module):
     spec: Spec = eqx.field(static=True)
     updates: int = eqx.field(static=True, default=0)
     dataset: str = eqx.field(static=True, default="")
-    calibration: Calibration | None = eqx.field(
-        static=True, default=None, converter=lambda c: c and Calibration(*map(float, c))
-    )
+    calibration: Calibration | None = eqx.field(static=True, default=None, converter=lambda c: c and _plain(c))
     limits: tuple[float, ...] | None = eqx.field(
         static=True, default=None, converter=_numbers
     )  # [S] of normalised observations, beyond which they are clipped
@@ -164,7 +177,7 @@ def save_trained(trained: Trained, directory: Path) -> None:
         spec=trained.spec._asdict(),
         updates=trained.updates,
         dataset=trained.dataset,
-        calibration=trained.calibration and trained.calibration._asdict(),
+        calibration=calibration_record(trained.calibration),
     )
     if trained.limits is not None:
         config["limits"] = trained.limits

@@ -13,6 +13,7 @@ from jax import Array
 
 from qgf.critics import IQL
 from qgf.critics.losses import critic_loss, expectile_loss, td_target
+from qgf.critics.regular import network_of
 from qgf.data import Dataset
 from qgf.data.hindsight import Mix
 from qgf.errors import UserError
@@ -49,7 +50,8 @@ class GC(BC):
 
     DQC's: the three critics, which of them learns from which, the proportions of goals, no target network for Q_h.
     Simplified: rewards -1 until the goal and squared errors, where its code has values in [0, 1] and cross-entropy; V
-    by an expectile, where its code has a quantile; each critic is distilled from the long one of its own number.
+    by an expectile, where its code has a quantile; each critic is distilled from the long one of its own number. The
+    critic's options against learning by heart hold for Q, weight decay for all three.
     """
 
     name: ClassVar[str] = "gc"
@@ -86,7 +88,9 @@ class GC(BC):
         if self.long < spec.horizon:
             raise UserError(f"--long {self.long} must be at least the policy's --horizon {spec.horizon}")
         own, d = jax.random.fold_in(key, 5), self.long * spec.action_dim
-        long = CriticEnsemble(spec.obs_dim, d, self.width, self.depth, self.critic.critics, own, self.kind)
+        network = network_of(self.critic, self.kind, d)
+        sizes = spec.obs_dim, d, self.width, self.depth, self.critic.critics
+        long = CriticEnsemble(*sizes, own, network, self.critic.fused)
         return super().parts(spec, key) | dict(long=long)
 
     def losses(self) -> dict:
@@ -95,8 +99,12 @@ class GC(BC):
     def _critic(self, critic, nets: Nets, batch: Batch, key: Array):
         assert batch.long is not None
         target = jax.lax.stop_gradient(nets.long(batch.obs, batch.long.actions))
-        q = critic(batch.obs, batch.actions)
-        return jnp.mean(expectile_loss(target - q, self.optimism)), dict(q=jnp.mean(q), target=jnp.mean(target))
+
+        def loss(critic, seen: Batch):
+            q = critic(seen.obs, seen.actions)
+            return jnp.mean(expectile_loss(target - q, self.optimism)), dict(q=jnp.mean(q), target=jnp.mean(target))
+
+        return self.critic.regularised(self, loss, nets, critic, batch, key)
 
     def _long(self, long, nets: Nets, batch: Batch, key: Array):
         assert batch.long is not None
