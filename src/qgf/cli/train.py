@@ -45,6 +45,7 @@ def train_command(chosen):
         keep: int = 2,
         eval_every: Optional[int] = None,
         eval_episodes: int = 20,
+        eval_by_data: bool = False,
         patience: Optional[int] = None,
         env: Optional[str] = None,
         success: str = "",
@@ -69,6 +70,8 @@ def train_command(chosen):
             eval_every: Play the policy, guided by QGF at the default strength, every so many updates, a multiple of
                 --log-every: played.csv says how it did, and the best is kept in best/.
             eval_episodes: Number of episodes to play each time. They are those of `qgf tune`, not of `qgf evaluate`.
+            eval_by_data: With --eval-every, play nothing: the best is that whose critic explains most of the held-out
+                data (NAME-val.npz).
             patience: End training when so many evaluations in a row found no better policy.
             env: The environment of the data, if their name does not tell: what it takes scales actions, it is played
                 while training, and by evaluate and tune where these are not told another.
@@ -83,8 +86,8 @@ def train_command(chosen):
         loaded = fitted(loaded, env) if env else loaded
         run = run_training(
             loaded, replace(config, method=method), out, flow=flow, critic_from=critic_from, log=log, keep=keep,
-            eval_every=eval_every, eval_episodes=eval_episodes, patience=patience, env=env, success=success,
-            overwrite=overwrite,
+            eval_every=eval_every, eval_episodes=eval_episodes, patience=patience, by_data=eval_by_data, env=env,
+            success=success, overwrite=overwrite,
         )  # fmt: skip
         played = ("evaluate", run.directory, "--guide", "none", "ood", "qgf", "--best-of", 1, 4)
         closing(f"wrote {run.directory}", *(played if environment_of(run) else ("analyse", run.directory)))
@@ -112,6 +115,7 @@ def run_training(dataset, config, out=None, **options):
     """`qgf.train` with a progress bar."""
     from qgf.data.doctor import examine, summary, suspicions
     from qgf.playing.train import train as run
+    from qgf.training.validation import verdicts
 
     seen = examine(dataset, config.horizon)
     shown = summary(seen)[: 2 if suspicions(seen, sensors=False) else 3]  # training itself says what is suspicious
@@ -127,6 +131,11 @@ def run_training(dataset, config, out=None, **options):
                 found = f", {100 * logs['played/success']:.0f} % solved after {step}"
             elif "played/return" in logs:
                 found = f", return {logs['played/return']:.1f} after {step}"
+            elif "played/explained" in logs:
+                found = f", {100 * logs['played/explained']:.0f} % explained after {step}"
             tell(step, config.steps, f"{logs['updates_per_second']:.0f}/s{found}")
 
-        return run(dataset, config, out, progress=progress, **options)
+        made = run(dataset, config, out, progress=progress, **options)
+    for line in dict.fromkeys(line for seed in range(config.seeds) for line in verdicts(made.played(seed))):
+        console.print(line)
+    return made

@@ -84,11 +84,33 @@ def learning_curves(metrics: dict[str, np.ndarray]) -> Figure:
             _curves(axes[0][-1], metrics, key, c, line, f"mean {key.upper()}")
         axes[0][-1].set_title("values on the data")
         axes[0][-1].legend(fontsize=8)
-    for ax in axes[0]:
+    _updates(axes[0])
+    return figure
+
+
+def critic_curves(measures: dict[str, np.ndarray]) -> Figure:
+    """What held-out data say of a critic (`training.validation`) against updates; one thin line per seed."""
+    figure, axes = _figure(9.3, 2.7, ncols=3, squeeze=False)
+    panels = (
+        ("right on held-out data", ("explained", "order")),
+        ("do its members agree?", ("agreement", "ranks")),
+        ("has it a gradient?", ("steep",)),
+    )
+    for ax, (title, names) in zip(axes[0], panels, strict=True):
+        for name, c, line in zip(names, ("#0891b2", "#f97316"), ("-", "--"), strict=False):
+            _curves(ax, measures, name, c, line, name)
+        ax.set_title(title)
+        ax.set_ylim(max(-1.05, min(0.0, *ax.get_ylim())), 1.05)
+        ax.legend(fontsize=8)
+    _updates(axes[0])
+    return figure
+
+
+def _updates(axes) -> None:
+    for ax in axes:
         ax.grid(True)
         ax.set_xlabel("updates")
         ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k" if x else "0")
-    return figure
 
 
 def _curves(ax, metrics, key, colour, line, label):

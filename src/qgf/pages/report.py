@@ -26,6 +26,7 @@ from qgf.playing.measure import TESTS, UNKNOWN, normalised
 from qgf.playing.scores import read_scores
 from qgf.playing.tune import Saved
 from qgf.training.run import Run
+from qgf.training.validation import verdicts
 
 BANDS = {"success": "95 % Wilson intervals", "return": "95 % bootstrap intervals"}
 
@@ -218,11 +219,23 @@ def _learning(run: Run, figures: Path) -> str:
     caption = (
         "The flow learns by cloning and the critic by TD, each alone; dashed lines are data that neither has seen."
     )
-    return (
-        "<section><h2>Learning</h2>"
-        + _embed(plots.learning_curves(metrics), figures / "learning.png", caption)
-        + "</section>"
+    shown = _embed(plots.learning_curves(metrics), figures / "learning.png", caption)
+    return f"<section><h2>Learning</h2>{shown}{_judged(run, figures)}</section>"
+
+
+def _judged(run: Run, figures: Path) -> str:
+    """What held-out data say of the critic of every seed, if a training asked them."""
+    rows = [row for seed in range(run.config.seeds) for row in run.played(seed)]
+    if not rows or "explained" not in rows[0]:
+        return ""
+    measures = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    said = [verdicts(run.played(seed)) for seed in range(run.config.seeds)]
+    caption = (
+        "The critic on held-out episodes: the share of its targets' variance that it explains; how well it orders "
+        "episodes that succeed; whether its members agree; at how many states it has a gradient. "
+        + " ".join(dict.fromkeys(escape(f"{line[0].upper()}{line[1:]}.") for lines in said for line in lines))
     )
+    return _embed(plots.critic_curves(measures), figures / "critic.png", caption)
 
 
 def _doubts(run: Run) -> str:

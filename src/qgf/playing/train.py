@@ -19,6 +19,7 @@ from qgf.training import loop
 from qgf.training.checkpoint import KEEP
 from qgf.training.config import TrainConfig
 from qgf.training.run import Run
+from qgf.training.validation import held_out
 from qgf.training.watch import Evaluate
 
 EPISODES = 20
@@ -43,6 +44,7 @@ def train(
     env: str | None = None,
     patience: int | None = None,
     success: str = "",
+    by_data: bool = False,
 ) -> Run:
     """Train a flow and a critic on a dataset, or on that of a name or file (`load_dataset`); see `training.loop.train`.
 
@@ -50,6 +52,8 @@ def train(
     environment of the dataset's name; the best by success, then by return, is kept in best/. `success` says what that
     is (a rule, see `evaluate`). They are the episodes that tuning plays, not those that results are reported on. What
     `env` takes also says what actions mean (`datasets.fitted`).
+
+    With `by_data` nothing is played: the best is that whose critic explains most of held-out data (`validation`).
 
     Raises UserError for what `load_dataset` and `loop.train` refuse, and
     if no environment is known.
@@ -67,9 +71,14 @@ def train(
 
     if eval_every is None or evaluate is not None:
         return run(evaluate)
+    if by_data:
+        return run(held_out(dataset, config))
     name = env or environment_of(dataset.name)
     if name is None:
-        raise UserError(f"{dataset.name} does not tell its environment: say which to play with --env NAME")
+        raise UserError(
+            f"{dataset.name} does not tell its environment: say which to play with --env NAME, or judge the critic on "
+            "held-out data with --eval-by-data"
+        )
     with episodes_of(name, config.horizon, eval_episodes, keys=dataset.keys, rule=success) as played:
         return run(played)
 

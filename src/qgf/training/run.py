@@ -98,6 +98,15 @@ class Run:
         files = folders[seed].glob("*") if 0 <= seed < len(folders) else ()
         return _read(self, seed, tuple(sorted((path.name, path.stat().st_mtime_ns) for path in files)))
 
+    def played(self, seed: int = 0) -> list[dict[str, float]]:
+        """What evaluations while training gave for a seed (played.csv), the first first; none if there were none."""
+        path = self.directory / "played.csv"
+        if not path.exists():
+            return []
+        columns = read_numbers(path)
+        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        return [row for row in rows if row["seed"] == seed]
+
     def metrics(self) -> dict[str, np.ndarray]:
         """The columns of metrics.csv."""
         return {name: np.array(x) for name, x in read_numbers(self.directory / "metrics.csv").items()}
