@@ -86,7 +86,7 @@ def measured(policy: Policy, batch: Batch, solved: np.ndarray) -> dict[str, floa
     plain = with_fields(policy, guide="none", weight=0.0, samples=1, fallback=None, calibration=None, members=None)
     found = _measured(with_fields(plain, choose=None), batch, jax.random.key(0))
     q = np.asarray(found.pop("q"))
-    told = {name: float(x) for name, x in found.items()}
+    told = dict(explained=float(found.pop("explained"))) | {name: float(x) for name, x in found.items()}
     if solved.any() and not solved.all():
         told["order"] = order(q, solved)
     low, high = np.quantile(q, [0.01, 0.99])
