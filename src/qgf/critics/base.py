@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -31,6 +31,7 @@ class Critic:
     has_value: ClassVar[bool] = False  # trains V(s) too
     critics: Few = 2  # members of the ensemble
     polyak: float = 0.005  # rate at which the target critics follow (paper: 0.005)
+    _: KW_ONLY
     weight_decay: float = 0.0  # of its weight matrices at every update, times the learning rate (AdamW's)
     decay_hidden: bool = False  # spare the read-outs of weight decay
     dropout: float = 0.0  # share of the hidden units that is left out of each regression
