@@ -8,13 +8,15 @@ from qgf.playing.rows import Row
 from qgf.playing.scores import read_scores
 from qgf.training.doubts import doubts as of_training
 from qgf.training.run import Run
+from qgf.training.validation import verdicts
 
 
 def doubts(run: Run) -> list[str]:
     """A sentence each, of what the run directory holds."""
     data = run.record.get("data") or {}
     played = unpaired(read_scores(run.directory / "evaluation.csv"))
-    return [*data.get("look_at", ()), *of_training(run.metrics()), *played]
+    judged = dict.fromkeys(line for seed in range(run.config.seeds) for line in verdicts(run.played(seed)))
+    return [*data.get("look_at", ()), *of_training(run.metrics()), *judged, *played]
 
 
 def unpaired(rows: Iterable[Row]) -> list[str]:

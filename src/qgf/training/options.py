@@ -55,7 +55,12 @@ def _fields(cls: type) -> dict[str, Any]:
 
 
 def method_to_json(method) -> dict[str, Any]:
-    critic = dict(name=method.critic.name) | dataclasses.asdict(method.critic)
+    """A method's and its critic's names and options; what can be named of a critic alone is told where it is used."""
+    silent = {
+        f.name for f in dataclasses.fields(method.critic) if f.kw_only and getattr(method.critic, f.name) == f.default
+    }
+    of_critic = {name: x for name, x in dataclasses.asdict(method.critic).items() if name not in silent}
+    critic = dict(name=method.critic.name) | of_critic
     return dict(name=method.name) | dataclasses.asdict(method) | dict(critic=critic)
 
 
