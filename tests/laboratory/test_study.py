@@ -413,7 +413,7 @@ def test_the_options_of_every_method_can_be_written_down(tmp_path):
             critic=method().critic.name
         )
         given = {k: x for k, x in options.items() if k not in ("method", "seed", "seeds") and x is not None}
-        lines = [f"{k} = {x!r}" for k, x in given.items()]
+        lines = [f"{k} = {str(x).lower() if isinstance(x, bool) else repr(x)}" for k, x in given.items()]
         text = ENV + "\n".join([f'[train.base]\nmethod = "{name}"', *lines, METHOD])
         assert read(tmp_path, text).trainings["base"].config == TrainConfig(method=method())
     wide = read(tmp_path, ENV + '[train.base]\ncritic = "hl-gauss"\ncritics = 3\nvalue_low = -9.5\n' + METHOD)

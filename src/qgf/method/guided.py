@@ -112,7 +112,7 @@ def calibrate(policy: Policy, observations, key: Array, actions: int = 32, ways:
     own = dict(calibration=None, members=None, choose=None)
     plain = with_fields(policy, guide="none", samples=1, schedule="constant", **own)
     sigma, grad_norm = map(np.float64, _scales(plain, observations, key, actions))
-    others = {k: np.asarray(x, float) for k, x in _ways(plain, observations, key).items()} if ways else None
+    others = {k: tuple(np.asarray(x)) for k, x in _ways(plain, observations, key).items()} if ways else None
     return with_fields(policy, calibration=Calibration(sigma, grad_norm, others))
 
 

@@ -50,7 +50,7 @@ def _numbers(calibration: Calibration | None) -> Calibration | None:
     number: Callable[[Any], Any] = lambda x: x if isinstance(x, jax.Array) else np.float64(x)
     if not calibration:
         return calibration
-    others = {name: np.asarray(x) for name, x in dict(calibration.others or {}).items()} or None
+    others = {name: (number(x[0]), number(x[1])) for name, x in dict(calibration.others or {}).items()} or None
     return Calibration(number(calibration.sigma), number(calibration.grad_norm), others)
 
 
