@@ -14,7 +14,6 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from qgf.critics.regular import decayed
 from qgf.training.device import Data
 from qgf.types import Batch, Spec
 
@@ -88,15 +87,10 @@ class Program:
 
     @property
     def adam(self) -> optax.GradientTransformation:
-        critic = self.method.critic
-        if not critic.weight_decay:
+        decay = getattr(self.method, "weight_decay", 0.0)
+        if not decay:
             return optax.adam(self.learning_rate)
-        decays = {part for part in self.method.lends["critic"] if part in self.losses()}
-        mask = lambda trained: {
-            name: decayed(part, critic.decay_hidden) if name in decays else jax.tree.map(lambda _: False, part)
-            for name, part in trained.items()
-        }
-        return optax.adamw(self.learning_rate, weight_decay=critic.weight_decay, mask=mask)
+        return optax.adamw(self.learning_rate, weight_decay=decay, mask=self.method.decayed)
 
     def losses(self) -> dict[str, Any]:
         """The loss of every part that is trained."""

@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 
 from qgf.critics import critic_of
+from qgf.critics.regular import decayed
 from qgf.data import Dataset
 from qgf.errors import at_least_one
 from qgf.files import Few, Many
@@ -53,6 +54,18 @@ class BC:
     def lends(self) -> dict[str, tuple[str, ...]]:
         """The networks that another run can take from one of this method: those of its cloned flow and its critic."""
         return dict(flow=("flow",), critic=self.critic.parts)
+
+    @property
+    def weight_decay(self) -> float:
+        """Of what is `decayed` at every update, times the learning rate."""
+        return self.critic.weight_decay
+
+    def decayed(self, trained: dict[str, Any]) -> dict[str, Any]:
+        """Which arrays of the networks that are trained decay: those of the critic that its options say."""
+        mine = set(self.lends["critic"])
+        spared = lambda part: jax.tree.map(lambda _: False, part)
+        of = lambda name, part: decayed(part, self.critic.decay_hidden) if name in mine else spared(part)
+        return {name: of(name, part) for name, part in trained.items()}
 
     def prepared(self, rewards, discount: float) -> BC:
         """The method with the options of its critic that follow from the data's rewards [N] and the discount."""
