@@ -86,7 +86,8 @@ class Critic:
 
     def regularised(self, m, loss: Loss, nets, critic, batch: Batch, key: Array):
         """loss(critic, batch) under the options against learning by heart."""
-        return regularised(self, loss, m.reference(nets), critic, batch, key)
+        flow = m.reference(nets) if self.action_noise else None
+        return regularised(self, loss, flow, critic, batch, key)
 
     def regress(self, critic, target: Array, batch: Batch):
         return critic_loss(critic, target, batch)

@@ -31,11 +31,13 @@ def sigma_a(velocity: StateVelocity, batch: Batch, key: Array) -> Array:
     return jax.lax.stop_gradient(jnp.sqrt(jnp.mean((batch.actions - mean) ** 2)))
 
 
-def regularised(options: Any, loss: Loss, velocity: StateVelocity, critic: Any, batch: Batch, key: Array):
-    """loss(critic, batch) under `options` (`Critic`): (scalar, logs). `velocity` is the reference flow's."""
+def regularised(options: Any, loss: Loss, velocity: StateVelocity | None, critic: Any, batch: Batch, key: Array):
+    """loss(critic, batch) under `options` (`Critic`): (scalar, logs). `velocity` is the reference flow's, for
+    noise on actions.
+    """
     noise, drop, scale = jax.random.split(jax.random.fold_in(key, 7), 3)
     seen, asked = batch, critic
-    if options.action_noise:
+    if options.action_noise and velocity is not None:
         size = options.action_noise * sigma_a(velocity, batch, scale)
         seen = batch._replace(actions=batch.actions + size * jax.random.normal(noise, batch.actions.shape))
     if options.dropout:

@@ -78,7 +78,7 @@ def policy_json(run: str | Path) -> str:
         horizon=trained.spec.horizon,
         mean=_plain(trained.mean),
         std=_plain(trained.std),
-        calibration=calibration._asdict(),
+        calibration=dict(sigma=calibration.sigma, grad_norm=calibration.grad_norm),
         maze=dict(
             walls=["".join(map(str, row)) for row in np.asarray(maze.walls, int)],
             unit=maze.unit,
