@@ -146,8 +146,9 @@ def test_a_damaged_policy_or_checkpoint_is_refused(tiny_run, tiny, tmp_path, cap
     shutil.copytree(tiny_run.directory, run)
     weights = run / "policy" / "model.safetensors"
     whole = weights.read_bytes()
-    weights.write_bytes(whole[: len(whole) // 2])
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     assert "is not what was written" in fails(capsys, "evaluate", run, "--episodes", 1)
+    weights.write_bytes(whole[: len(whole) // 2])
     forget(weights)
     assert "truncated" in fails(capsys, "evaluate", run, "--episodes", 1)
     np.savez(tmp_path / "good.npz", **GOOD)
@@ -159,7 +160,7 @@ def test_a_damaged_policy_or_checkpoint_is_refused(tiny_run, tiny, tmp_path, cap
             file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     message = fails(capsys, *trained, "--steps", "60")
     assert "checkpoints/40" in message
-    assert "delete it to resume from the one before" in message
+    assert "checkpoints/40 to resume from" in message and "checkpoints/20, the one before" in message
 
 
 def test_a_run_with_other_settings_is_left_alone(tmp_path, capsys):

@@ -103,7 +103,7 @@ class Checkpoints:
         """What to do about a checkpoint that cannot be used."""
         older = max((other for other in self.steps() if other < step), default=None)
         before = f"{self.directory / str(older)}, the one before" if older else "the start, as there is none before"
-        return f"delete it to resume from {before}, or pass --overwrite to start again"
+        return f"delete {self.directory / str(step)} to resume from {before}, or pass --overwrite to start again"
 
     def close(self) -> None:
         self._manager.close()

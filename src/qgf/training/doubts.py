@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 UPDATES = 500
-"""Before so many a critic cannot be expected to know anything; shorter trainings are not measured."""
+"""Before so many a critic cannot be expected to know anything."""
 UNEXPLAINED = 0.05
 DISAGREE = 0.1
 BEYOND = 0.1

@@ -16,6 +16,8 @@ from qgf.training.device import Data
 from qgf.training.learner import Program, State
 from qgf.types import Batch, Members, ability
 
+EVERY = 200
+"""Updates in a log interval below which measuring would cost too large a part of it."""
 STATES = 256
 WIDE = 1.5
 """An action's number beyond that, in [-1, 1], has left the range; a good flow ends a little outside of it."""

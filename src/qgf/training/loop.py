@@ -21,10 +21,10 @@ from qgf.signals import held_back
 from qgf.training.checkpoint import KEEP, Checkpoints
 from qgf.training.config import TrainConfig, to_json
 from qgf.training.diverged import refuse
-from qgf.training.doubts import UPDATES, diverged, doubts
+from qgf.training.doubts import diverged, doubts
 from qgf.training.export import exported, restored, write_policies
 from qgf.training.folder import _check_free, _check_names, _claim, _clear
-from qgf.training.health import health
+from qgf.training.health import EVERY, health
 from qgf.training.learner import State
 from qgf.training.lending import in_their_units
 from qgf.training.loggers import Log, make_logger
@@ -204,7 +204,7 @@ def _updated(setup: Setup, state: State, updates: int) -> tuple[State, dict[str,
     if setup.held_out:
         checked = setup.learner.validate(state, setup.held_out, VALIDATION_SIZE)
         found |= {f"val/{key.removeprefix('loss/')}": x for key, x in checked.items() if key.startswith("loss/")}
-    if setup.config.steps >= UPDATES:
+    if setup.config.log_every >= EVERY:  # not by the length, which a run that goes on does not know from its start
         found |= health(setup.learner.program, state, setup.held_out or setup.chunks, setup.bounds)
     logs = {key: np.atleast_1d(np.asarray(x)) for key, x in setup.in_users_unit(found).items()}
     return state, logs, updates / (time.perf_counter() - began)
