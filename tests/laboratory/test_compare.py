@@ -176,7 +176,9 @@ def test_success_over_the_tuning_tasks_decides_and_held_out_episodes_do_not(agai
         chance = odds[int(env[-4])].get(strength, 0.1)
         success = np.random.default_rng([seed, first]).uniform(size=episodes) < (chance if seed == 1 else 1 - chance)
         zeros = np.zeros(episodes)
-        return Score(env, seed, success, zeros, zeros, zeros, zeros, zeros, 1.0, 1.0, 1.0, 0.1, first, stream=OWN)
+        return Score(
+            env, seed, success, zeros, zeros, zeros, zeros, zeros, 1.0, 1.0, 1.0, gflop=0.1, first=first, stream=OWN
+        )
 
     monkeypatch.setattr(qgf.playing.ledger, "evaluate", evaluate)
     shutil.rmtree(again.folder)
@@ -471,7 +473,9 @@ def test_the_training_is_chosen_too_and_a_loser_is_trained_once(maze_folder, tmp
         wide = all(x.shape[0] != 8 for x in jax.tree.leaves(policy.velocity))
         success = np.full(episodes, wide == (seed == 1))
         zeros = np.zeros(episodes)
-        return Score(env, seed, success, zeros, zeros, zeros, zeros, zeros, 1.0, 1.0, 1.0, 0.1, first, stream=OWN)
+        return Score(
+            env, seed, success, zeros, zeros, zeros, zeros, zeros, 1.0, 1.0, 1.0, gflop=0.1, first=first, stream=OWN
+        )
 
     monkeypatch.setattr(qgf.playing.ledger, "evaluate", evaluate)
     head = ONE.partition("[train.tiny]")[0].replace("seeds = [0]", 'seeds = [0, 1]\ntrain = "wide"')

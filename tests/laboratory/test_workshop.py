@@ -113,7 +113,7 @@ def test_a_training_that_fails_stops_the_others_and_says_why(maze_folder, tmp_pa
     (tmp_path / "mine.py").write_text(MINE)
     use(tmp_path / "mine.py")
     seen = set()
-    with pytest.raises(UserError, match=r"task1-wild-seed0: .* after 20 updates, training diverged"):
+    with pytest.raises(UserError, match=r"task1-wild-seed0: training diverged before 20 updates"):
         study = write(tmp_path, TWO.replace('use = ["mine.py"]', ""))
         compare(study, tmp_path, maze_folder, lambda name, *_: seen.add(name))
     assert all(name.startswith("train pointmaze-medium-navigate-task1") for name in seen)
