@@ -429,10 +429,13 @@ def test_the_command_line_refuses_critics_that_do_not_fit(tmp_path, capsys):
 def test_evaluate_plays_the_methods_own_best_of_many_unless_told_otherwise(method, own, tmp_path, monkeypatch):
     write_json(tmp_path / "config.json", dict(dataset="walk.npz", train=to_json(TrainConfig(method=method))))
     asked = []
-    monkeypatch.setattr(
-        qgf.cli.evaluate, "play_arms", lambda run, chosen, *rest: asked.extend(arm.best_of for arm in chosen)
-    )
-    monkeypatch.setattr(qgf.cli.evaluate, "print_scores", lambda scores: None)
-    qgf.cli.main.main(["evaluate", str(tmp_path), "--guide", "none"])
-    qgf.cli.main.main(["evaluate", str(tmp_path), "--guide", "none", "--best-of", "1", "4"])
+
+    def play(run, chosen, *rest):
+        asked.extend(arm.best_of for arm in chosen)
+        raise UserError("nothing is played")
+
+    monkeypatch.setattr(qgf.cli.evaluate, "play_arms", play)
+    for more in ([], ["--best-of", "1", "4"]):
+        with pytest.raises(SystemExit):
+            qgf.cli.main.main(["evaluate", str(tmp_path), "--guide", "none", *more])
     assert asked == [own, 1, 4]
