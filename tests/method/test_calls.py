@@ -234,3 +234,22 @@ def test_two_calibrations_share_one_program():
     other(OBS, KEY)
     assert len(traced) == count > 0
     assert (first.calibration, other.calibration) == (Calibration(0.5, 4.0), Calibration(0.25, 3.0))
+
+
+def test_a_batch_of_another_size_compiles_nothing():
+    """Not even to bring the result back: a program a size is a megabyte a size, for as long as the process acts."""
+    compiled = []
+    count = lambda event, *_, **__: compiled.append(event) if "backend_compile" in event else None
+    policy = guided_flow(lambda obs, a, t: -a, lambda obs, a: a.sum(), action_dim=2, weight=0.1, steps=2)
+    act = lambda n: policy(np.zeros((n, 3), np.float32), jax.random.key(0))
+    act(128), act(120)
+    jax.monitoring.register_event_duration_secs_listener(count)
+    try:
+        act(64)
+        assert compiled  # they are counted
+        compiled.clear()
+        for n in range(100, 112):
+            act(n)
+        assert compiled == []
+    finally:
+        jax.monitoring.unregister_event_duration_listener(count)

@@ -150,7 +150,7 @@ def padded(call: Callable[[Any], Any], rows, batch: int):
     result = call(jax.tree.map(lambda x: _grown(x, extra), rows))
     if any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves(result)):
         return jax.tree.map(lambda x: x[:batch], result)
-    return jax.tree.map(lambda x: jnp.asarray(np.asarray(x)[:batch]), result)
+    return jax.tree.map(lambda x: jax.device_put(np.asarray(x)[:batch]), result)  # `asarray` compiles for every shape
 
 
 def _grown(x, extra: int):
