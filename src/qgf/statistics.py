@@ -5,7 +5,7 @@ A run is one trained policy (one training seed). Scores are fractions between 0 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -116,6 +116,12 @@ def rates(scores: ArrayLike) -> np.ndarray:
     return np.nanmean(np.asarray(scores, float), axis=2)
 
 
+def ragged(runs: Sequence[np.ndarray]) -> np.ndarray:
+    """Scores of several runs' episodes as one array [runs, episodes], nan where a run has fewer."""
+    longest = max(map(len, runs))
+    return np.stack([np.pad(np.asarray(x, float), (0, longest - len(x)), constant_values=np.nan) for x in runs])
+
+
 def difference(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """mean(x) - mean(y) of scores [..., runs, tasks]."""
     return mean(x) - mean(y)
@@ -203,13 +209,14 @@ def _stretched(scores, statistic, samples: int, seed: int, confidence: float):
     groups = [np.asarray(group, float) for group in (scores if isinstance(scores, tuple) else (scores,))]
     if any(group.ndim != 3 for group in groups):
         raise UserError("scores are [runs, tasks, episodes] of 0 and 1")
-    random, drawn = np.random.default_rng(seed), {}
-    for runs, _, episodes in dict.fromkeys(group.shape for group in groups):
-        if (runs, episodes) not in drawn:
-            drawn[runs, episodes] = (
-                random.integers(runs, size=(samples, max(runs - 1, 1))),
-                random.multinomial(episodes, np.full(episodes, 1 / episodes), size=samples),
-            )
+    random = np.random.default_rng(seed)
+    drawn = {
+        (runs, episodes): (
+            random.integers(runs, size=(samples, max(runs - 1, 1))),
+            random.multinomial(episodes, np.full(episodes, 1 / episodes), size=samples),
+        )
+        for runs, episodes in dict.fromkeys((len(group), group.shape[2]) for group in groups)
+    }
     values = statistic(*(_resampled(group, *drawn[group.shape[0], group.shape[2]]) for group in groups))
     if np.shape(values) != (samples,):
         raise UserError(f"the statistic gave {np.shape(values)}, not one number for each of {samples} samples")

@@ -14,9 +14,9 @@ from typing import Any, Literal
 import numpy as np
 
 from qgf.errors import UserError, unknown
-from qgf.playing.measure import Measure, interval
+from qgf.playing.measure import Measure, interval, kind
 from qgf.playing.rows import Row
-from qgf.statistics import Paired, holm, iqm, joint_bootstrap, mean, paired, probability_of_improvement, rates
+from qgf.statistics import Paired, holm, iqm, joint_bootstrap, mean, paired, probability_of_improvement, ragged, rates
 
 Line = dict[str, Any]  # of a table, for people to read
 Task = tuple[str, int]
@@ -85,9 +85,10 @@ def _scores(by_task: dict[Task, Played], tasks: list[Task]) -> np.ndarray | None
         runs.append({policy: np.concatenate(parts) for policy, parts in by_policy.items()})
     if len({tuple(task) for task in runs}) > 1:
         return None
-    longest = max((len(run) for task in runs for run in task.values()), default=0)
-    padded = lambda run: np.pad(run.astype(float), (0, longest - len(run)), constant_values=np.nan)
-    return np.stack([[padded(run) for run in task.values()] for task in runs], axis=1) if longest else None
+    if not runs or not runs[0]:
+        return None
+    every = ragged([run for task in runs for run in task.values()])
+    return every.reshape(len(runs), -1, every.shape[1]).swapaxes(0, 1)
 
 
 def per_task_table(rows: Iterable[Row], over: str = "none") -> list[Line]:
@@ -106,7 +107,7 @@ def per_task_table(rows: Iterable[Row], over: str = "none") -> list[Line]:
         mine = _scores(held[method], [task])
         assert mine is not None
         line: Line = dict(env=task[0], task=task[1], method=method, runs=len(mine), episodes=len(scores))
-        ends = joint_bootstrap(mine, of=_kind(own)) if len(mine) > 1 else interval(scores, own)
+        ends = joint_bootstrap(mine, of=kind(own)) if len(mine) > 1 else interval(scores, own)
         for measure in sorted(set(known.values()), reverse=True):
             if measure == "success":
                 line["successes"] = int(scores.sum()) if own == measure else ""
@@ -114,10 +115,6 @@ def per_task_table(rows: Iterable[Row], over: str = "none") -> list[Line]:
         against = _against(held, method, over, [task], own)
         table.append(line | _triple(f"difference to {over}", against and against[:3], own))
     return table
-
-
-def _kind(measure: Measure) -> Literal["rate", "number"]:
-    return "rate" if measure == "success" else "number"
 
 
 def _against(held: Held, method: str, other: str, tasks: Sequence[Task], measure: Measure) -> Paired | None:
@@ -156,16 +153,17 @@ def aggregate_table(rows: Iterable[Row], env: str | None = None, over: str = "no
         played = [held[method].get(task, {}) for task in tasks]
         if not any(played):
             continue
-        several = mine is not None and len(mine) >= SEVERAL
-        trials = 0 if mine is None else mine.shape[0] * mine.shape[1]
-        better = _estimate(probability_of_improvement, mine, scores.get(over), trials=trials) if several else None
+        several, better = mine is not None and len(mine) >= SEVERAL, None
+        if mine is not None and several and method != over:
+            trials = mine.shape[0] * mine.shape[1]
+            better = _estimate(probability_of_improvement, mine, scores.get(over), trials=trials)
         table.append(
             dict(method=method, tasks=sum(map(bool, played)), runs="" if mine is None else len(mine))
             | dict(episodes=sum(len(x) for seeds in played for x in seeds.values()))
-            | _triple("mean", _estimate(mean, mine, of=_kind(measure)), measure)
+            | _triple("mean", _estimate(mean, mine, of=kind(measure)), measure)
             | {"per seed": "" if mine is None else _per_seed(mine, measure)}
-            | _triple("iqm", _estimate(iqm, mine, of=_kind(measure)) if several else None, measure)
-            | _triple(f"better than {over}", None if method == over else better)
+            | _triple("iqm", _estimate(iqm, mine, of=kind(measure)) if several else None, measure)
+            | _triple(f"better than {over}", better)
             | {f"p against {x}": p[method, x] for x in others}
             | {name: cost.get(method, "") for name, cost in costs.items()}
         )

@@ -112,6 +112,11 @@ def agreement(directions: Array) -> Array:
     return crossed / jnp.maximum((len(directions) - 1) * squares, 1e-30)
 
 
+def agreements(members: Callable[[Any, Array], Array], observations: Any, a: Array) -> Array:
+    """The `agreement` of the gradients in a of Q_i(o, a), `members` [m], at each of n observations and a[n, d]: [n]."""
+    return jax.vmap(lambda o, a: agreement(jax.jacrev(members, argnums=1)(o, a)))(observations, a)
+
+
 class Guides(Registry[Estimator]):
     """Every guide that has a name: the estimators, those added here, and each wrapper, alone around QGF."""
 

@@ -12,9 +12,9 @@ from qgf.environments.family import find_family
 from qgf.method.guides import GUIDES
 from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.playing.arm import Arm
-from qgf.playing.measure import Measure, number, span
+from qgf.playing.measure import Measure, kind, number, span
 from qgf.playing.rows import Row
-from qgf.statistics import bootstrap, joint_bootstrap, wilson
+from qgf.statistics import bootstrap, joint_bootstrap, ragged, wilson
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,7 @@ def _spread(rows: Sequence[Row]) -> tuple[float, float] | None:
     known = sum(map(len, scores)) == sum(row.episodes for row in rows) and len({row.measure for row in rows}) == 1
     if len(scores) < 2 or not known:
         return None
-    longest = max(map(len, scores))
-    padded = [np.pad(x, (0, longest - len(x)), constant_values=np.nan) for x in scores]
-    return joint_bootstrap(np.stack(padded)[:, None], of="rate" if rows[0].measure == "success" else "number")
+    return joint_bootstrap(ragged(scores)[:, None], of=kind(rows[0].measure))
 
 
 def _ordered(shown: Iterable[Shown]) -> list[Shown]:

@@ -20,7 +20,7 @@ from qgf.environments import family_of, vector
 from qgf.environments.spaces import LIMIT
 from qgf.errors import Caution, UserError
 from qgf.method.checks import check_functions
-from qgf.method.guides import agreement, need
+from qgf.method.guides import agreements, need
 from qgf.method.policy import Policy, act_jit
 from qgf.playing.rows import OWN, SHARED
 from qgf.playing.scores import Score
@@ -282,9 +282,7 @@ def agreement_at(policy: Policy, obs: np.ndarray, actions: np.ndarray) -> float:
 
 @eqx.filter_jit
 def _agreement(critic, obs, actions):
-    members = need(critic, Members)
-    each = lambda o, a: agreement(jax.jacrev(lambda x: members(o, x))(a))
-    return jax.vmap(each)(obs, actions)
+    return agreements(need(critic, Members), obs, actions)
 
 
 def gflop_per_action(policy: Policy, obs_shape: tuple[int, ...]) -> float:

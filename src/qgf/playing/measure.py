@@ -15,6 +15,11 @@ UNKNOWN = "–"
 """What stands where nothing says whether a task was solved; never 0 %."""
 
 
+def kind(measure: Measure) -> Literal["rate", "number"]:
+    """What its mean is, for `statistics.joint_bootstrap`."""
+    return "rate" if measure == "success" else "number"
+
+
 def interval(scores: np.ndarray, measure: Measure) -> tuple[float, float]:
     """The 95 % interval of the mean of scores [episodes]: Wilson's of a rate, the bootstrap's of returns."""
     if measure == "success":

@@ -11,7 +11,7 @@ from jax import Array
 
 from qgf.data import Dataset
 from qgf.errors import UserError
-from qgf.method.guides import agreement
+from qgf.method.guides import agreements
 from qgf.training.device import Data
 from qgf.training.learner import Program, State
 from qgf.types import Batch, Members, ability
@@ -52,8 +52,7 @@ def _critic(program: Program, nets, batch: Batch, key: Array, bounds: Array) -> 
     members = ability(critic, Members)
     if members:
         q = members(batch.obs, batch.actions)  # networks take whole batches
-        gradients = jax.vmap(jax.jacrev(members, argnums=1))(batch.obs, batch.actions)
-        found["critic/agreement"] = jnp.mean(jax.vmap(agreement)(gradients))
+        found["critic/agreement"] = jnp.mean(agreements(members, batch.obs, batch.actions))
     else:
         q = critic(batch.obs, batch.actions)[:, None]
     try:

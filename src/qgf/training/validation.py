@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 
 from qgf.data import Dataset
 from qgf.errors import UserError
-from qgf.method.guides import agreement
+from qgf.method.guides import agreements
 from qgf.method.policy import Policy, with_fields
 from qgf.training.config import TrainConfig
 from qgf.training.watch import Evaluate
@@ -105,9 +105,7 @@ def _measured(policy: Policy, batch: Batch, key: Array) -> dict[str, Array]:
     slopes = jax.vmap(jax.grad(policy.critic, argnums=1))(batch.obs, a.reshape(n, ACTIONS, -1)[:, 0])
     found = dict(q=q, explained=1 - jnp.mean((q - target) ** 2) / jnp.maximum(jnp.var(target), 1e-12))
     if members := ability(policy.critic, Members):
-        found["agreement"] = jnp.mean(
-            jax.vmap(lambda o, a: agreement(jax.jacrev(members, argnums=1)(o, a)))(batch.obs, batch.actions)
-        )
+        found["agreement"] = jnp.mean(agreements(members, batch.obs, batch.actions))
         found["ranks"] = alike(jax.vmap(members)(many, a).reshape(n, ACTIONS, -1))
     push = sigma * slopes.shape[1] ** 0.5 * jnp.linalg.norm(slopes, axis=1)
     return found | dict(steep=jnp.mean(push > STEEP * (jnp.quantile(q, 0.99) - jnp.quantile(q, 0.01))))
