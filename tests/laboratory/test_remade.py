@@ -12,7 +12,8 @@ from qgf.playing.ledger import Cost, Ledger
 from qgf.playing.rows import KEY, VALUES
 
 DOCS = Path(__file__).parents[2] / "docs"
-STUDIES = sorted(path.stem for path in (DOCS / "studies").glob("*.toml"))
+UNPLAYED = {"regular-cube-single"}  # written down before they are played, as they should be
+STUDIES = sorted({path.stem for path in (DOCS / "studies").glob("*.toml")} - UNPLAYED)
 SMALL = [name for name in STUDIES if (DOCS / "results" / name / "results.csv").stat().st_size < 20_000]
 
 
@@ -24,6 +25,10 @@ def test_a_ledger_that_is_read_and_written_is_the_same(tmp_path, name):
     assert again.read_bytes() == (there / "episodes.csv").read_bytes()
     write_csv(again, ledger.costs, Cost.__struct_fields__)
     assert again.read_bytes() == (there / "costs.csv").read_bytes()
+
+
+def test_only_what_was_not_played_has_no_results():
+    assert not [name for name in UNPLAYED if (DOCS / "results" / name).exists()]
 
 
 def played(*_):

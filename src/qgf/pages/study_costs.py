@@ -94,13 +94,13 @@ def _place(at: np.ndarray, size: np.ndarray, scale: float, taken: np.ndarray, ro
 
     Boxes are [low x y, high x y] in pixels.
     """
-    places: list[tuple[int, int, np.ndarray, float]] = []
+    places: list[tuple[float, int, np.ndarray, float]] = []
     turns = np.deg2rad([0, 180, 90, 270, 30, 330, 150, 210, 60, 300, 120, 240])
     for reach, turn in product((7, 12, 18, 25, 33, 42, 52, 64, 80), turns):
         centre = at + np.array([np.cos(turn), np.sin(turn)]) * (reach * scale + size / 2)
         box = np.array([centre - size / 2, centre + size / 2])
         covered = _shared(box, taken).sum() + np.prod(size) - _shared(box, room)
-        places.append((round(float(covered)), len(places), box, reach))  # square pixels, then the order above
+        places.append((round(float(covered), 3), len(places), box, reach))  # square pixels, then the order above
     return min(places, key=lambda place: place[:2])[2:]
 
 
