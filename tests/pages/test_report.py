@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from qgf.pages.arms import default, newest
 from qgf.pages.report import report
 from qgf.playing.arm import Arm
+from qgf.playing.rows import OWN
 from qgf.playing.scores import Score, read_scores, write_scores
 from qgf.statistics import joint_bootstrap, wilson
 
@@ -44,6 +45,12 @@ def test_of_one_policy_the_interval_is_of_its_episodes():
     assert one.interval == wilson(5, 10)
     old = [replace(row(Arm("qgf", 1.0), wins, policy_seed=wins), outcomes="") for wins in (2, 8)]
     assert shown(old)[0].interval == wilson(10, 20)  # single episodes are not known
+
+
+def test_episodes_of_a_run_and_those_that_all_runs_shared_are_not_the_same():
+    shared, own = row(Arm("none"), 3), replace(row(Arm("none"), 4), stream=OWN)
+    (both,) = shown([shared, own, shared])
+    assert (both.successes, both.episodes) == (7, 20)
 
 
 def test_raw_weights_schedules_and_steps_stay_apart():

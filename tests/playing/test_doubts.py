@@ -7,7 +7,7 @@ import pytest
 import qgf
 from qgf.playing.doubts import unpaired
 from qgf.playing.episodes import agreement_at
-from qgf.playing.rows import Row
+from qgf.playing.rows import OWN, Row
 
 
 def critic_of(*directions):
@@ -57,3 +57,5 @@ def test_arms_of_other_episodes_are_doubted():
     ]
     assert unpaired([row("none", 50, updates=9), row("qgf", 20)]) == []  # of an older policy
     assert unpaired([row("none", 50), row("qgf", 50, first=50)])
+    assert unpaired([row("none", 50), row("qgf", 50, stream=OWN)])  # of an older file, whose episodes all runs shared
+    assert unpaired([row("none", 50, stream=OWN), row("qgf", 50, stream=OWN)]) == []

@@ -87,8 +87,8 @@ def once(rows: Iterable[Row]) -> list[Row]:
     """Rows of one arm without those that tell of episodes which a longer one tells of, too."""
     kept: list[Row] = []
     for row in sorted(rows, key=lambda row: -row.episodes):
-        whose = (row.env, row.policy_seed, row.seed)
-        rivals = [other for other in kept if (other.env, other.policy_seed, other.seed) == whose]
+        whose = lambda x: (x.env, x.policy_seed, x.stream, x.seed)
+        rivals = [other for other in kept if whose(other) == whose(row)]
         if all(row.first >= x.first + x.episodes or x.first >= row.first + row.episodes for x in rivals):
             kept.append(row)
     return kept

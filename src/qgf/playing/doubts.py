@@ -27,7 +27,7 @@ def unpaired(rows: Iterable[Row]) -> list[str]:
     for row in rows:
         if row.updates == newest:
             mine = played.setdefault(row.env, {}).setdefault(row.arm.label, set())
-            mine |= {(row.policy_seed, row.seed, row.first + k) for k in range(row.episodes)}
+            mine |= {(row.policy_seed, row.stream, row.seed, row.first + k) for k in range(row.episodes)}
     notes = []
     for env, arms in played.items():
         if any(episodes != next(iter(arms.values())) for episodes in arms.values()):
