@@ -24,10 +24,13 @@ describe('our own results', () => {
     expect(all.filter(({ methods }) => methods.get('qgf')?.tuned)).toHaveLength(8);
   });
 
-  test('OOD: apart on puzzle-3x3, higher within the intervals in four more', () => {
+  test('OOD: far ahead on puzzle-3x3 by its mean, higher in four more, apart in none', () => {
     const higher = all.filter((one) => one.methods.get('ood')!.mean > ours(one).mean);
     expect(higher.map(({ id }) => id).sort()).toEqual(['cube-single-default', 'pointmaze-giant', 'pointmaze-medium-short', 'puzzle-3x3', 'scene']);
-    expect(higher.filter((one) => apart(one.methods.get('ood')!, ours(one))).map(({ id }) => id)).toEqual(['puzzle-3x3']);
+    expect(higher.filter((one) => apart(one.methods.get('ood')!, ours(one))).map(({ id }) => id)).toEqual([]);
+    const lead = (id: string) => of(id, 'ood').mean - ours(study(id)).mean;
+    for (const { id } of higher) if (id !== 'puzzle-3x3') expect(lead(id)).toBeLessThan(lead('puzzle-3x3') / 2);
+    expect(study('puzzle-3x3').seeds).toBe(1);
     quotes(['OOD', 'OOD'], of('puzzle-3x3', 'ood'), of('puzzle-3x3', 'qgf'));
   });
 
@@ -76,7 +79,7 @@ describe('our own results', () => {
     expect(en.match(/<caption>/g)).toHaveLength(9);
     expect(zh).toContain('随机方向');
     expect(zh).not.toMatch(/random|strength|tasks/);
-    expect(en).toMatch(/data-study="puzzle-3x3".*?>QGF<.*?data-tuned.*?>25 <small>\[17, 32\]/s);
-    expect(en).toMatch(/data-study="scene".*?>OOD<\/th><td><span class="range" style="--low: 58; --mean: 65; --high: 72; color: var\(--ood\)"><\/span>/s);
+    expect(en).toMatch(/data-study="puzzle-3x3".*?>QGF<.*?data-tuned.*?>25 <small>\[17, 34\]/s);
+    expect(en).toMatch(/data-study="scene".*?>OOD<\/th><td><span class="range" style="--low: 55\.25; --mean: 65; --high: 73\.64; color: var\(--ood\)"><\/span>/s);
   });
 });
