@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Plugin } from 'vite';
 import { viteSingleFile } from 'vite-plugin-singlefile';
 import { defineConfig } from 'vitest/config';
@@ -8,12 +8,19 @@ import { resultsHtml } from './plugins/results.ts';
 const LANGS: Lang[] = ['en', 'zh'];
 const text = (lang: Lang) => new URL(`content/${lang}.md`, import.meta.url);
 
-/** Both languages as templates in the page; the script puts one of them on stage. */
+const TAGS: Record<Lang, string> = { en: 'en', zh: 'zh-Hans' };
+
+/** The page in one language, readable as it stands; the other language is inert text that the script asks for. */
 function content(): Plugin {
-  const template = (lang: Lang) => {
-    const page = render(readFileSync(text(lang), 'utf8'), resultsHtml(lang));
-    return `<template id="content-${lang}" data-title="${page.title}">\n${page.html}</template>`;
-  };
+  const page = (lang: Lang) => render(readFileSync(text(lang), 'utf8'), resultsHtml(lang));
+  const inert = (lang: Lang, { title, html }: ReturnType<typeof page>) =>
+    `<script type="text/html" id="content-${lang}" data-title="${title}">\n${html}</script>`;
+  const fill = (html: string, lang: Lang, other: Lang) =>
+    html
+      .replace(/<html lang="[^"]*">/, `<html lang="${TAGS[lang]}">`)
+      .replace(/<title>[^<]*<\/title>/, () => `<title>${page(lang).title}</title>`)
+      .replace('<!-- text -->', () => `<!-- text -->${page(lang).html}<!-- end of text -->`)
+      .replace('<!-- other -->', () => inert(other, page(other)));
   return {
     name: 'content',
     configureServer: ({ watcher, ws }) => {
@@ -21,7 +28,15 @@ function content(): Plugin {
         if (path.endsWith('.md')) ws.send({ type: 'full-reload' });
       });
     },
-    transformIndexHtml: { order: 'pre', handler: (html) => html.replace('<!-- content -->', () => LANGS.map(template).join('\n')) },
+    transformIndexHtml: { order: 'pre', handler: (html) => fill(html, 'en', 'zh') },
+    /** The same page with the languages exchanged. */
+    writeBundle: () => {
+      const english = readFileSync(new URL('dist/index.html', import.meta.url), 'utf8');
+      const bare = english
+        .replace(/<!-- text -->[^]*<!-- end of text -->/, () => '<!-- text -->')
+        .replace(/<script type="text\/html" id="content-zh"[^]*?<\/script>/, () => '<!-- other -->');
+      writeFileSync(new URL('dist/zh.html', import.meta.url), fill(bare, 'zh', 'en'));
+    },
   };
 }
 

@@ -149,3 +149,16 @@ test.describe('by finger', () => {
     expect(await slider.inputValue()).toBe(value);
   });
 });
+
+test.describe('without JavaScript', () => {
+  test.use({ javaScriptEnabled: false });
+  for (const [file, lang] of [['index', 'en'], ['zh', 'zh-Hans']] as const) {
+    test(`${file}.html holds its whole text`, async ({ page }) => {
+      await page.goto(new URL(`../dist/${file}.html`, import.meta.url).href);
+      await expect(page.locator('html')).toHaveAttribute('lang', lang);
+      expect(await page.locator('main h2').count()).toBe(10);
+      expect((await page.locator('main').innerText()).length).toBeGreaterThan(20_000);
+      await expect(page.locator('.noscript')).toBeVisible();
+    });
+  }
+});

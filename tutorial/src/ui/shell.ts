@@ -24,15 +24,22 @@ function goTo({ block, scrolled }: ReturnType<typeof reading>): void {
   scrollBy({ top: element.getBoundingClientRect().top + scrolled * unitOf(element), behavior: 'instant' });
 }
 
+/** The text and the title of either language: the one that the page was written in, and the inert one, parsed when asked for. */
+const written: Lang = document.documentElement.lang.startsWith('zh') ? 'zh' : 'en';
+const other = document.querySelector<HTMLElement>('script[type="text/html"]')!;
+const texts = { [written]: { html: page.innerHTML, title: document.title } } as Record<Lang, { html: string; title: string }>;
+texts[written === 'en' ? 'zh' : 'en'] = { html: other.textContent, title: other.dataset.title! };
+let shown = written;
+
 function showText(demos: Map<string, Mounted>): void {
-  const template = document.querySelector<HTMLTemplateElement>(`#content-${lang()}`)!;
-  const text = template.content.cloneNode(true) as DocumentFragment;
-  for (const slot of text.querySelectorAll<HTMLElement>('.slot')) {
+  const { html, title } = texts[lang()];
+  if (shown !== lang()) page.innerHTML = html;
+  shown = lang();
+  for (const slot of page.querySelectorAll<HTMLElement>('.slot')) {
     const demo = demos.get(slot.dataset.demo!);
     if (demo) slot.append(demo.figure);
   }
-  page.replaceChildren(text);
-  document.title = template.dataset.title!;
+  document.title = title;
   watchWidths(page);
 }
 
@@ -78,7 +85,7 @@ export function shell(demos: Map<string, Mounted>): void {
     showText(demos);
     showContents(list);
   });
-  setLang(chosenLang(location.search, navigator.languages));
+  setLang(chosenLang(location.search, written === 'zh' ? ['zh'] : navigator.languages));
   follow(demos);
   addEventListener('hashchange', () => follow(demos));
 
