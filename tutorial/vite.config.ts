@@ -6,19 +6,39 @@ import { render, type Lang } from './plugins/content.ts';
 import { resultsHtml } from './plugins/results.ts';
 
 const LANGS: Lang[] = ['en', 'zh'];
+const TAGS: Record<Lang, string> = { en: 'en', zh: 'zh-Hans' };
 const text = (lang: Lang) => new URL(`content/${lang}.md`, import.meta.url);
 
-const TAGS: Record<Lang, string> = { en: 'en', zh: 'zh-Hans' };
+const page = (lang: Lang) => render(readFileSync(text(lang), 'utf8'), resultsHtml(lang));
+
+/** Where the page will be; without it, its links to itself are relative, and those who show previews find no picture. */
+const PLACE = process.env.TUTORIAL_URL ?? '';
+const PAGES: Record<Lang, string> = { en: 'index.html', zh: 'zh.html' };
+const ABOUT: Record<Lang, string> = {
+  en: "From what a flow model is to why a critic's gradient can steer an action while it takes shape: an explorable page whose every arrow is computed, with a trained network in the browser.",
+  zh: '从流模型是什么，讲到评论家的梯度为什么能在动作成形途中扶它一把：每支箭头都是算出来的，最后在浏览器里运行训练好的网络。',
+};
+const about = (lang: Lang) =>
+  [
+    `<meta name="description" content="${ABOUT[lang]}" />`,
+    `<meta property="og:title" content="${page(lang).title}" />`,
+    `<meta property="og:description" content="${ABOUT[lang]}" />`,
+    `<meta property="og:locale" content="${{ en: 'en', zh: 'zh_CN' }[lang]}" />`,
+    `<meta vite-ignore property="og:image" content="${PLACE}hero.png" />`,
+    '<meta name="twitter:card" content="summary_large_image" />',
+    ...(PLACE ? [`<link vite-ignore rel="canonical" href="${PLACE}${PAGES[lang]}" />`] : []),
+    ...LANGS.map((other) => `<link vite-ignore rel="alternate" hreflang="${TAGS[other]}" href="${PLACE}${PAGES[other]}" />`),
+  ].join('\n    ');
 
 /** The page in one language, readable as it stands; the other language is inert text that the script asks for. */
 function content(): Plugin {
-  const page = (lang: Lang) => render(readFileSync(text(lang), 'utf8'), resultsHtml(lang));
   const inert = (lang: Lang, { title, html }: ReturnType<typeof page>) =>
     `<script type="text/html" id="content-${lang}" data-title="${title}">\n${html}</script>`;
   const fill = (html: string, lang: Lang, other: Lang) =>
     html
       .replace(/<html lang="[^"]*">/, `<html lang="${TAGS[lang]}">`)
       .replace(/<title>[^<]*<\/title>/, () => `<title>${page(lang).title}</title>`)
+      .replace('<!-- about -->', () => `<!-- about -->${about(lang)}<!-- end of about -->`)
       .replace('<!-- text -->', () => `<!-- text -->${page(lang).html}<!-- end of text -->`)
       .replace('<!-- other -->', () => inert(other, page(other)));
   return {
@@ -33,6 +53,7 @@ function content(): Plugin {
     writeBundle: () => {
       const english = readFileSync(new URL('dist/index.html', import.meta.url), 'utf8');
       const bare = english
+        .replace(/<!-- about -->[^]*<!-- end of about -->/, () => '<!-- about -->')
         .replace(/<!-- text -->[^]*<!-- end of text -->/, () => '<!-- text -->')
         .replace(/<script type="text\/html" id="content-zh"[^]*?<\/script>/, () => '<!-- other -->');
       writeFileSync(new URL('dist/zh.html', import.meta.url), fill(bare, 'zh', 'en'));

@@ -150,6 +150,19 @@ test.describe('by finger', () => {
   });
 });
 
+test('the bar names the section that is read, opens the contents and shows how far one is', async ({ open }) => {
+  const page = await open('#s4');
+  await page.setViewportSize({ width: 375, height: 740 });
+  await page.evaluate(() => document.querySelector('#s4')!.scrollIntoView({ behavior: 'instant' }));
+  const here = page.locator('.here');
+  await expect(here).toContainText('4. Where');
+  await here.click();
+  await page.locator('#sections a').nth(6).click();
+  await expect(page.locator('#sections')).toBeHidden();
+  await expect(here).toContainText('7. Three rings');
+  await expect(page.locator('.contents a[aria-current]')).toHaveText(/^7/);
+});
+
 test.describe('without JavaScript', () => {
   test.use({ javaScriptEnabled: false });
   for (const [file, lang] of [['index', 'en'], ['zh', 'zh-Hans']] as const) {
@@ -159,6 +172,9 @@ test.describe('without JavaScript', () => {
       expect(await page.locator('main h2').count()).toBe(10);
       expect((await page.locator('main').innerText()).length).toBeGreaterThan(20_000);
       await expect(page.locator('.noscript')).toBeVisible();
+      expect(await page.locator('link[rel=alternate]').evaluateAll((links) => links.map((link) => link.getAttribute('hreflang')))).toEqual(['en', 'zh-Hans']);
+      expect(/[\u4e00-\u9fff]/.test((await page.locator('meta[property="og:description"]').getAttribute('content'))!)).toBe(lang !== 'en');
+      await expect(page.locator('meta[property="og:image"]')).toHaveAttribute('content', /hero\.png$/);
     });
   }
 });

@@ -6,7 +6,10 @@ import { shell } from './ui/shell';
 
 /** The teaser stands on the page a second time, where it can be read. */
 const again = demos.filter(({ id }) => id === 'd2').map((demo) => ({ ...demo, id: 'd2again' }));
-const mounted = [...demos, ...again].map((demo) => [demo.id, mount(demo)] as const);
+/** Demos are numbered in the order of the text. */
+const order = [...document.querySelectorAll<HTMLElement>('#page .slot')].map(({ dataset }) => dataset.demo!);
+const numberOf = (id: string): number => order.indexOf(id.replace('again', '')) + 1;
+const mounted = [...demos, ...again].map((demo) => [demo.id, mount(demo, numberOf(demo.id))] as const);
 shell(new Map(mounted));
 performance.mark('ready');
 

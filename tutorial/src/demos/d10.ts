@@ -181,8 +181,8 @@ export default defineDemo({
     { role: 'ood', items: [{ key: 'next', label: { en: 'next *a*', zh: '下一个 *a*' }, value: (m) => m.next }] },
   ],
   note: {
-    en: `The numbers are one pass of the loop from the point of D3, *a*_t = −0.60 at *t* = 0.25, with *w* = ${EXAMPLE.w} and *T* = ${EXAMPLE.T}.`,
-    zh: `数字：从 D3 的点（*t* = 0.25 处 *a*_t = −0.60）出发，循环走一遍，取 *w* = ${EXAMPLE.w}，*T* = ${EXAMPLE.T}。`,
+    en: `The numbers are one pass of the loop from the point of “Where is Q asked?”, *a*_t = −0.60 at *t* = 0.25, with *w* = ${EXAMPLE.w} and *T* = ${EXAMPLE.T}.`,
+    zh: `数字：从「在哪里问 Q？」的起始点（*t* = 0.25 处 *a*_t = −0.60）出发，循环走一遍，取 *w* = ${EXAMPLE.w}，*T* = ${EXAMPLE.T}。`,
   },
   draw({ model, state, body }) {
     const chosen = PARTS[state.part - 1]!;

@@ -123,8 +123,8 @@ export default defineDemo({
     { items: [{ key: 'end', label: { en: 'final *a*', zh: '最终 *a*' }, value: (m) => m.end }] },
   ],
   note: {
-    en: `The world of D4: the same start ends at the same place. Each step is *a* + (*v* + *w g*)/*T*; the numbers are those of the step about to be taken, at the end of the last one. The bold arrow is the push *w g* (direction exact, length compressed); the short one on *Q* is the slope where *Q* is asked. Dotted: the same start without guidance. Shaded: beyond ${FOOLED}.`,
-    zh: `D4 的世界：起点相同，终点就相同。每一步都是 *a* + (*v* + *w g*)/*T*；数字属于即将走的一步，到终点后属于最后一步。粗箭头是推力 *w g*（方向精确，长度压缩过）；*Q* 上的短箭头是问 *Q* 处的斜率。点线：同一起点，不加引导。涂色：越过 ${FOOLED}。`,
+    en: `The world of the race: the same start ends at the same place. Each step is *a* + (*v* + *w g*)/*T*; the numbers are those of the step about to be taken, at the end of the last one. The bold arrow is the push *w g* (direction exact, length compressed); the short one on *Q* is the slope where *Q* is asked. Dotted: the same start without guidance. Shaded: beyond ${FOOLED}.`,
+    zh: `赛跑的世界：起点相同，终点就相同。每一步都是 *a* + (*v* + *w g*)/*T*；数字属于即将走的一步，到终点后属于最后一步。粗箭头是推力 *w g*（方向精确，长度压缩过）；*Q* 上的短箭头是问 *Q* 处的斜率。点线：同一起点，不加引导。涂色：越过 ${FOOLED}。`,
   },
   draw({ model, pens: { plane } }) {
     const { guide, here, now, asked } = model;

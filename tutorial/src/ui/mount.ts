@@ -24,7 +24,8 @@ const COPY = { en: 'Copy link', zh: '复制链接' };
 const COPIED = { en: 'Copied', zh: '已复制' };
 const IN_BAR = { en: 'It is in the address bar', zh: '链接在地址栏里' };
 
-export function mount(demo: AnyDemo): Mounted {
+/** `number`: its place among the demos of the text. */
+export function mount(demo: AnyDemo, number: number): Mounted {
   const params: Params = demo.params;
   const here = splitLink(location.hash);
   let linked = here.id === demo.id && here.query !== undefined;
@@ -91,7 +92,7 @@ export function mount(demo: AnyDemo): Mounted {
   });
   const copied = html('span', { class: 'copied', role: 'status' });
 
-  const heading = html('h3', { id: `${demo.id}-title` }, html('span', { class: 'tag' }, demo.id.toUpperCase()), label(html('span'), demo.title));
+  const heading = html('h3', { id: `${demo.id}-title` }, html('span', { class: 'tag' }, String(number)), label(html('span'), demo.title));
   const figure = html(
     'figure',
     { class: 'demo', id: demo.id, tabindex: -1, 'aria-labelledby': `${demo.id}-title` },

@@ -43,9 +43,50 @@ function showText(demos: Map<string, Mounted>): void {
   watchWidths(page);
 }
 
-function showContents(list: HTMLElement): void {
-  const links = [...page.querySelectorAll('h2')].map((heading) => html('li', {}, html('a', { href: `#${heading.id}` }, heading.textContent)));
-  list.replaceChildren(...links);
+function showContents(...lists: HTMLElement[]): void {
+  const headings = [...page.querySelectorAll('h2')];
+  for (const list of lists) list.replaceChildren(...headings.map((heading) => html('li', {}, html('a', { href: `#${heading.id}` }, heading.textContent))));
+}
+
+const mark = (items: Element[], current: number) =>
+  items.forEach(({ firstElementChild: link }, i) => (i === current ? link!.setAttribute('aria-current', 'location') : link!.removeAttribute('aria-current')));
+
+/** Where the reader is: the section's name in the bar, which opens the contents, its mark in them, and how far the page is read. */
+function whereabouts(lists: readonly HTMLElement[]): HTMLElement[] {
+  const links = html('ol');
+  const popover = attribute(html('nav', { class: 'sections', id: 'sections', popover: true }, links), 'aria-label', CONTENTS);
+  links.addEventListener('click', () => popover.hidePopover());
+  const name = html('span');
+  const here = html('button', { type: 'button', class: 'here', popovertarget: 'sections', hidden: true }, name);
+  const read = html('span', { class: 'read', 'aria-hidden': 'true' });
+  const look = () => {
+    const headings = [...page.querySelectorAll('h2')];
+    const current = headings.findLastIndex((heading) => heading.getBoundingClientRect().top < innerHeight / 3);
+    const text = headings[current]?.textContent ?? '';
+    if (name.textContent !== text) name.textContent = text;
+    here.hidden = current < 0;
+    for (const list of [...lists, links]) mark([...list.children], current);
+    const whole = document.documentElement.scrollHeight - innerHeight;
+    read.style.scale = `${Math.min(scrollY / Math.max(whole, 1), 1)} 1`;
+  };
+  let waiting = false;
+  addEventListener(
+    'scroll',
+    () => {
+      if (waiting) return;
+      waiting = true;
+      requestAnimationFrame(() => {
+        waiting = false;
+        look();
+      });
+    },
+    { passive: true },
+  );
+  onLang(() => {
+    showContents(links);
+    look();
+  });
+  return [here, popover, read];
 }
 
 /** Follows the link in the address bar: to a heading, or to a demo and the state it asks for. */
@@ -71,8 +112,6 @@ export function shell(demos: Map<string, Mounted>): void {
   const languages = attribute(html('div', { class: 'languages', role: 'group' }, ...switches), 'aria-label', { en: 'Language', zh: '语言' });
   const home = label(html('a', { href: '#page', class: 'home' }), { en: 'Q-Guided Flow', zh: 'Q 引导流' });
   const skip = label(html('a', { href: '#page', class: 'skip' }), { en: 'Skip to the text', zh: '跳到正文' });
-  document.querySelector('.bar')!.append(skip, home, languages, themeButton());
-
   const list = html('ol');
   const wide = matchMedia('(min-width: 1240px)');
   const details = html('details', {}, label(html('summary'), CONTENTS), list);
@@ -85,6 +124,8 @@ export function shell(demos: Map<string, Mounted>): void {
     showText(demos);
     showContents(list);
   });
+  const [here, sections, read] = whereabouts([list]) as [HTMLElement, HTMLElement, HTMLElement];
+  document.querySelector('.bar')!.append(skip, home, here, languages, themeButton(), sections, read);
   setLang(chosenLang(location.search, written === 'zh' ? ['zh'] : navigator.languages));
   follow(demos);
   addEventListener('hashchange', () => follow(demos));
