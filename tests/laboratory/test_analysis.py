@@ -16,8 +16,8 @@ from qgf.cli.main import main
 from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.files import forget
-from qgf.laboratory import noise
-from qgf.laboratory.analysis import analyse, half_critic, halves, some_states
+from qgf.laboratory import analysis, noise
+from qgf.laboratory.analysis import Asked, analyse, half_critic, halves, some_states
 from qgf.laboratory.intervals import mean_interval
 from qgf.laboratory.noise import jacobian_matrices, jacobians, noise_sensitivity
 from qgf.laboratory.reach import (
@@ -29,9 +29,11 @@ from qgf.laboratory.reach import (
     sweep,
 )  # fmt: skip
 from qgf.method.guided import guided_flow
+from qgf.method.guides import need
 from qgf.pages.report import report
 from qgf.playing.arm import Arm, runnable
 from qgf.training.run import Run
+from qgf.types import Members
 
 KEY = jax.random.key(3)
 GUIDES = ("ood", "bptt", "chain", "jacobian", "qgf")
@@ -399,6 +401,31 @@ def test_a_second_analysis_trains_nothing_and_gives_the_same(analysed, maze_fold
     assert not any("critic" in name for name in told)
     for name in ("noise", "jacobian", "value", "distance"):
         assert table(moved, name) == table(directory, name)
+
+
+def test_ensembles_are_asked_as_one_says_and_the_tables_tell_of_it(analysed, maze_folder, tmp_path, monkeypatch):
+    directory, *_ = analysed
+    shutil.copytree(directory, moved := tmp_path / "asked")
+    seen = []
+    monkeypatch.setattr(analysis, "_tables", lambda *given: seen.append(given) or ())
+    analyse(moved, data_dir=maze_folder, asked=Asked("mean", "min", robust=True), **SMALL)
+    (policy, half, judge, *_, how), obs, a = seen[0], jnp.zeros(2), jnp.full(10, 0.3)
+    assert (policy.members, half.members, half.choose, how["robust"]) == ("mean", "mean", "min", True)
+    second = Run(moved / "analysis" / "second").policy()
+    mean = float(need(second.critic, Members)(obs, a).mean())
+    assert float(judge(obs, a)) == pytest.approx(mean) != float(second.critic(obs, a))
+    assert table(moved, "asked") == [dict(members="mean", choose="min", robust="True")]
+    assert "members mean, choose min, robust" in report(moved).read_text()
+    analyse(moved, data_dir=maze_folder, **SMALL)
+    assert not (moved / "analysis" / "asked.csv").exists()
+
+
+def test_the_noise_is_that_of_the_members_that_guide():
+    slopes = jnp.array([[1.0, 0.0], [0.0, 2.0]])
+    critic = lambda obs, a: critic.members(obs, a)[0]
+    critic.members = lambda obs, a: slopes @ jnp.tanh(a)
+    policy = guided_flow(lambda obs, a, t: -a, critic, 2, "none", 0.0).guided(weight=1.0, members=1)
+    assert_allclose(noise.direction(policy, "ood")(jnp.zeros(2), jnp.zeros(2), jnp.zeros(())), slopes[1])
 
 
 def test_critics_of_another_flow_or_length_are_trained_again(analysed, maze, tiny_run, tmp_path):

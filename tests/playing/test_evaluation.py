@@ -330,6 +330,27 @@ def test_what_was_played_of_each_chunk_is_part_of_an_arm_and_a_column_only_if_it
     assert arms(["none", "qgf"], execute=2) == [Arm("none", execute=2), Arm("qgf", 1.0, execute=2)]
 
 
+def test_an_arm_says_how_an_ensemble_is_asked_only_where_it_counts():
+    both = arms(["none", "qgf"], (0.5,), best_of=(1, 4), members=("own", "0"), choose=("own", "others")[:1])
+    assert [arm.label for arm in both] == [
+        "none", "qgf 0.5", "qgf 0.5 members 0", "none best-of-4", "qgf 0.5 best-of-4", "qgf 0.5 best-of-4 members 0"
+    ]  # fmt: skip
+    (chosen,) = arms(["none"], best_of=(4,), members=("1",), choose=("others",))
+    assert chosen.label == "none best-of-4 members 1 choose others"
+    by_weight, by_strength = (arms(["qgf"], robust=True, **how)[0] for how in (dict(weights=[3.0]), {}))
+    assert by_weight == Arm("qgf", weight=3.0) and by_strength.label == "qgf 1 robust"
+    for wrong, said in ((dict(members=["meen"]), "did you mean 'mean'"), (dict(choose=["others"]), "members=0")):
+        with pytest.raises(UserError, match=said):
+            arms(["qgf"], best_of=(4,), **wrong)
+
+
+def test_an_arm_asks_the_ensemble_as_it_says(tiny_run):
+    policy = Arm("qgf", 1.0, best_of=4, members="1", choose="others", robust=True).of(tiny_run.policy())
+    wanted = tiny_run.policy(members=1, choose="others", robust=True, best_of=4)
+    assert (policy.members, policy.choose, policy.samples) == (1, "others", 4)
+    assert float(policy.weight) == float(wanted.weight) != float(tiny_run.policy().weight)
+
+
 def test_a_run_is_played_with_the_first_actions_of_its_chunks(tiny_run, monkeypatch):
     told = []
     play = lambda *x, execute=None, training_seed=None, **_: told.append((execute, training_seed)) or score(arm=Arm())

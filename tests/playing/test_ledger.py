@@ -23,8 +23,9 @@ from qgf.playing.scores import Score
 from qgf.types import Calibration
 
 ENV = "maze-task1"
+WAYS = {name: (1.0, 1.0) for name in ("own", "mean", "min", "0")}
 POLICY = guided_flow(
-    lambda obs, a, t: -a, lambda obs, a: jnp.sum(a), 2, weight=0.0, calibration=Calibration(1.0, 1.0)
+    lambda obs, a, t: -a, lambda obs, a: jnp.sum(a), 2, weight=0.0, calibration=Calibration(1.0, 1.0, WAYS)
 )  # fmt: skip
 
 
@@ -89,6 +90,10 @@ def test_one_and_one_point_nought_are_the_same_strength(played, tmp_path):
         (dict(best_of=2), {}, {}),
         (dict(steps=5), {}, {}),
         (dict(schedule="linear"), {}, {}),
+        (dict(members="mean"), {}, {}),
+        (dict(members="0"), {}, {}),
+        (dict(choose="min"), {}, {}),
+        (dict(robust=True), {}, {}),
         ({}, dict(split="held-out"), {}),
         ({}, dict(seed=2), {}),
         ({}, dict(first=4), {}),
@@ -114,7 +119,7 @@ def test_a_row_says_what_was_played(played, tmp_path):
         env=ENV, train="lab", policy_seed=3, updates=100, guide="qgf", strength=0.5, weight=None, best_of=4,
         steps=None, schedule="linear", split="held-out", seed=7, first=10, episodes=20,
     )  # fmt: skip
-    assert dict(zip((*KEY, *LATER), row.key, strict=True)) == expected | dict(execute=None, stream=OWN, rule="")
+    assert dict(zip((*KEY, *LATER), row.key, strict=True)) == expected | LATER | dict(stream=OWN)
     assert row.arm == Arm("qgf", 0.5, best_of=4, schedule="linear")
     assert row.raw_weight == pytest.approx(0.5 * 2**0.5, rel=1e-5)
     assert row.won.dtype == bool and (len(row.won), row.won.sum()) == (20, row.successes)
@@ -164,6 +169,19 @@ def test_a_chunk_played_in_part_is_another_arm_and_alone_makes_a_column(played, 
     for arm in (Arm("qgf", 0.5, execute=2), Arm("qgf", 0.5)):
         assert again.play(arm, "held-out", 7, 0, 20).arm == arm
     assert len(played) == 2
+
+
+def test_ways_to_ask_an_ensemble_are_columns_only_where_one_was_asked_otherwise(played, tmp_path):
+    one = player(tmp_path)
+    one.play(Arm("qgf", 0.5), "held-out", 7, 0, 20)
+    before = one.ledger.path.read_text()
+    assert not {"members", "choose", "robust"} & set(before.splitlines()[0].split(","))
+    others = [Arm("qgf", 0.5, members="0", choose="others", best_of=4), Arm("qgf", 0.5, members="min", robust=True)]
+    for arm in others:
+        one.play(arm, "held-out", 7, 0, 20)
+    again = player(tmp_path, policy=lambda: pytest.fail("needed"))
+    assert [again.play(arm, "held-out", 7, 0, 20).arm for arm in others] == others
+    assert again.play(Arm("qgf", 0.5), "held-out", 7, 0, 20).arm == Arm("qgf", 0.5) and len(played) == 3
 
 
 def test_rows_are_sorted_by_size_and_the_order_of_playing_leaves_no_trace(played, tmp_path):

@@ -335,6 +335,16 @@ def test_what_was_tuned_is_saved_as_it_is(tmp_path):
     assert {r["episodes"] for r in saved["reports"]} == {30}
     read = read_json(tmp_path / "tuned.json", Saved)
     assert read.arm == tuned.arm and {trial.arm for trial in read.trials} == set(tuned.trials)
+    assert not {"members", "choose", "robust", "execute"} & {*saved["arm"], *saved["trials"][0]}  # as files always were
+
+
+def test_ways_to_ask_an_ensemble_are_told_apart_and_kept(tmp_path):
+    grid = candidates(["qgf"], (1.0,), best_of=(4,), members=("own", "0"), choose=("own", "min"), robust=True)
+    best = Arm("qgf", 1.0, best_of=4, members="0", choose="min", robust=True)
+    tuned = tune(Player(lambda arm: 0.9 if arm == best or arm.guide == "none" else 0.1), grid, rungs=(20,), episodes=30)
+    save(tuned, tmp_path / "tuned.json")
+    assert tuned.arm == best == read_json(tmp_path / "tuned.json", Saved).arm
+    assert tuned.reports["placebo"][0].label == "placebo:qgf 1 best-of-4 members 0 choose min robust"
 
 
 # Without an environment: two dimensions, actions N(0, 0.3^2 I), a true slope along the first
@@ -373,7 +383,7 @@ def world(*critics, **more):
     mixture = Mixture(jnp.zeros((1, 2)), jnp.ones(1), 0.3)
     return guided_flow(
         lambda obs, a, t: mixture.velocity(a, t), Ensemble(*critics, **more), action_dim=2, weight=0.0,
-        low=-jnp.inf, high=jnp.inf, calibration=Calibration(0.3, 1.0),
+        low=-jnp.inf, high=jnp.inf, calibration=Calibration(0.3, 1.0, dict(mean=(1.0, 1.0))),
     )  # fmt: skip
 
 
@@ -476,3 +486,10 @@ def test_what_cannot_be_chosen_offline_is_refused():
         offline(world(slope, slope), OBS, KEY, Arm("none"))
     with pytest.raises(UserError, match="nothing to choose from"):
         offline(world(slope, slope), OBS, KEY, strengths=())
+
+
+def test_halves_of_the_critics_can_be_asked_in_ways_but_not_by_number():
+    found = offline(world(slope, hill), OBS, KEY, Arm("qgf", members="mean"), grid := (0.5, 1.0))
+    assert found.strengths == grid
+    with pytest.raises(UserError, match="leave members out"):
+        offline(world(slope, hill), OBS, KEY, Arm("qgf", members="0"))

@@ -16,6 +16,9 @@ def analyse(
     updates: int = 5_000,
     states: int = 512,
     best_of: tuple[int, ...] = (1, 4, 16, 64),
+    members: str = "own",
+    choose: str = "own",
+    robust: bool = False,
     seed: int = 0,
     data_dir: Where = None,
     open: bool = False,
@@ -31,17 +34,22 @@ def analyse(
         updates: Updates of each of the two critics, at most as many as the run itself had.
         states: Number of held-out states at which everything is measured.
         best_of: Numbers of unguided actions of which the best is taken, for comparison.
+        members: How the critic's ensemble is asked for guidance: mean, min, lcb (mean - std / 2), the number of one, or
+            own, as the critic does by itself.
+        choose: The same for the best of several samples; others are the members that do not guide.
+        robust: The unit of strength takes the largest tenth of the gradients for its least.
         seed: Seed of the states and of the noise.
         data_dir: The folder of datasets, or the data themselves; without this option where the run found its data,
             $QGF_DATA or ~/.ogbench/data.
         open: Open the report in a browser when all is measured.
     """
+    from qgf.laboratory.analysis import Asked
     from qgf.laboratory.analysis import analyse as measure
     from qgf.pages.report import report as write
 
     with bar("analysing", "") as tell:
         progress = lambda name, done, total: tell(done, total, name=name)
-        measure(run, guide, updates, states, best_of, data_dir, seed, progress)
+        measure(run, guide, updates, states, best_of, data_dir, seed, progress, Asked(members, choose, robust))
     page = write(run)
     if open:
         webbrowser.open(page.resolve().as_uri())

@@ -19,6 +19,9 @@ def evaluate(
     weight: tuple[float, ...] = (),
     best_of: tuple[int, ...] = (),
     schedule: tuple[str, ...] = ("constant",),
+    members: tuple[str, ...] = ("own",),
+    choose: tuple[str, ...] = ("own",),
+    robust: bool = False,
     steps: Optional[int] = None,
     execute: Optional[int] = None,
     episodes: int = 50,
@@ -39,6 +42,11 @@ def evaluate(
         best_of: Take the best of this many guided samples at each decision, by default the training method's own
             number, which is 1 for most.
         schedule: How the weight changes over the denoising time; `qgf names schedule` lists the ways.
+        members: How the critic's ensemble is asked for guidance: mean, min, lcb (mean - std / 2), the number of one, or
+            own, as the critic does by itself.
+        choose: The same for the best of several samples; others are the members that do not guide.
+        robust: The unit of strength takes the largest tenth of the gradients for its least, so that a few steep states
+            do not set it.
         steps: Number of denoising steps, by default the training method's own, 10 for most.
         execute: Number of actions of each chunk that are played before the policy is asked again, by default all.
         episodes: Number of episodes of each arm, spread evenly over the environment's five goals if the run has goals.
@@ -56,7 +64,7 @@ def evaluate(
 
     guides = possible_guides(Run(run)) if guide == ("all",) else guide
     best_of = best_of or (Run(run).config.method.best_of,)
-    chosen = arms(guides, strength, weight, best_of, steps, schedule, execute)
+    chosen = arms(guides, strength, weight, best_of, steps, schedule, execute, members, choose, robust)
     scores = play_arms(Run(run), chosen, episodes, seed, env, video, success, obs_keys)
     print_scores(scores, references_of(Run(run).record, scores[0].env))
     for note in doubts(Run(run)):

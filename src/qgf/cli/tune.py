@@ -21,6 +21,9 @@ def tune(
     weight: tuple[float, ...] = (),
     best_of: tuple[int, ...] = (1,),
     schedule: tuple[str, ...] = ("constant",),
+    members: tuple[str, ...] = ("own",),
+    choose: tuple[str, ...] = ("own",),
+    robust: bool = False,
     rungs: tuple[int, ...] = (10, 15, 25),
     episodes: int = 50,
     seed: int = 0,
@@ -41,6 +44,11 @@ def tune(
         weight: The paper's raw weights to choose from, instead of strengths.
         best_of: The numbers of guided samples per decision to choose from.
         schedule: The schedules of the weight to choose from; `qgf names schedule` lists them.
+        members: The ways to choose from in which the critic's ensemble is asked for guidance: mean, min, lcb
+            (mean - std / 2), the number of one, or own, as the critic does by itself.
+        choose: The same for the best of several samples; others are the members that do not guide.
+        robust: The unit of strength takes the largest tenth of the gradients for its least, so that a few steep states
+            do not set it.
         rungs: Tuning episodes that each round of successive halving adds; after each a third of the arms goes on, but
             at least two.
         episodes: Number of held-out episodes of the report.
@@ -60,7 +68,7 @@ def tune(
 
     if offline and weight:
         raise UserError("--offline chooses a strength: leave --weight out")
-    arms = candidates(guide, strength, weight, best_of, schedule)
+    arms = candidates(guide, strength, weight, best_of, schedule, members=members, choose=choose, robust=robust)
     if offline:
         return _tune_offline(Run(run), arms, policy_seed, data_dir)
     _tune(Run(run), arms, rungs, episodes, seed, tuning_seed, policy_seed, env, success, obs_keys)
@@ -149,6 +157,8 @@ def _tune_offline(run, arms, policy_seed, data_dir):
         rows = [[f"{strength:g}", f"{claimed:.3f}", f"{confirmed:.3f}"] for strength, claimed, confirmed in found_rows]
         print_table(("strength", "by the critics that guide", "confirmed by the others"), rows, words=0, title=title)
         way = ("--strength", f"{found.strength:g}", "--best-of", arm.best_of, "--schedule", arm.schedule)
+        asked = (("--members", arm.members), ("--choose", arm.choose))
+        way += tuple(part for option, x in asked if x for part in (option, x)) + (("--robust",) * arm.robust)
         played = ("evaluate", run.directory, "--guide", "none", arm.guide, *way)
         following = played if environment_of(run) else ("report", run.directory)
         closing(f"chosen without an environment: {chosen.label}", *following)

@@ -15,7 +15,7 @@ import numpy as np
 from qgf.data import Dataset
 from qgf.environments.datasets import dataset_of
 from qgf.errors import UserError
-from qgf.files import locked, stays_inside, write_csv
+from qgf.files import locked, stays_inside, write_csv, write_table
 from qgf.laboratory.cost import Price, cost
 from qgf.laboratory.noise import Cosine, Jacobian, jacobians, noise_sensitivity
 from qgf.laboratory.reach import (
@@ -28,6 +28,7 @@ from qgf.laboratory.reach import (
     sweep,
 )
 from qgf.method.policy import Policy
+from qgf.method.strength import OWN
 from qgf.playing.arm import arms, runnable
 from qgf.training.config import TrainConfig
 from qgf.training.loop import train
@@ -36,6 +37,16 @@ from qgf.training.trained import load_trained
 
 Named = Callable[[str, int, int], None]
 """(name of the measurement, done, total)."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """How the ensembles of an analysis are asked (`Policy.guided`); a row of asked.csv, where it is not the usual."""
+
+    members: str = OWN
+    choose: str = OWN
+    robust: bool = False
+
+
 TABLES: dict[str, type[msgspec.Struct]] = dict(noise=Cosine, jacobian=Jacobian, value=Reached, distance=Far, cost=Price)
 """What the rows of each analysis/NAME.csv are."""
 
@@ -102,18 +113,22 @@ def analyse(
     data_dir: str | Path | None = None,
     seed: int = 0,
     progress: Named = lambda name, done, total: None,
+    asked: Asked = Asked(),
 ) -> Path:
     """Measure a run's guides (default: all that it can run) at `states` held-out states; returns its analysis/ folder.
 
     Writes analysis/*.csv. The critics of two halves of the data, one to guide and one to judge, are trained once for
     `updates` updates (at most the run's own) and kept there.
-    `progress(name, done, total)`. Raises UserError for what the run cannot do, before anything is trained.
+    `progress(name, done, total)`. `asked`, if it is not the usual, is kept beside the tables. Raises UserError for what
+    the run cannot do, before anything is trained.
     """
     run = Run(Path(directory))
     dataset = dataset_of(run.record, data_dir)
     if states < 2 or min(samples, default=1) < 1:
         raise UserError(f"an analysis needs at least two states and best of one, got {states} and {min(samples)}")
-    policy, observations = run.policy(), some_states(dataset, run.config.horizon, states, seed)
+    observations = some_states(dataset, run.config.horizon, states, seed)
+    how = msgspec.structs.asdict(asked)
+    policy = run.policy(**how)
     guides = [guide for guide in runnable(policy, observations, guides) if guide != "none"]
     if not guides:
         raise UserError("there is nothing to analyse without a guide; leave --guide out for all")
@@ -125,20 +140,23 @@ def analyse(
             for name, half in zip(("first", "second"), halves(dataset), strict=True)
         )
         chunks, key = neighbours(dataset, observations, policy.horizon), jax.random.key(seed)
-        for name, rows in _tables(policy, first, second.critic, observations, key, guides, samples, chunks, progress):
+        half, judge = first.guided("none", **how), second.guided("none", **how).guiding
+        for name, rows in _tables(policy, half, judge, observations, key, guides, samples, chunks, progress, how):
             write_csv(folder / f"{name}.csv", rows, TABLES[name].__struct_fields__)
+        write_table(folder / "asked.csv", [] if asked == Asked() else [how])
     return folder
 
 
 def _tables(
-    policy, half, judge, observations, key, guides, samples, chunks, progress
+    policy, half, judge, observations, key, guides, samples, chunks, progress, how
 ) -> Iterator[tuple[str, Sequence[msgspec.Struct]]]:
     """Every measurement by the name of its table."""
-    chosen = sweep(guides, samples=samples)
+    chosen = list(dict.fromkeys(arm.asking(**how) for arm in sweep(guides, samples=samples)))
     yield "noise", noise_sensitivity(policy, observations, key, guides, progress=partial(progress, "noise"))
     yield "jacobian", jacobians(policy, observations, key)
     yield "value", gradient_as_optimiser(half, observations, key, chosen, judge, partial(progress, "Q reached"))
     far = partial(progress, "distance from the data")
     yield "distance", distance_from_data(half, observations, key, chosen, chunks, judge, progress=far)
     priced = arms(["none", *guides]) + arms(("none", "qgf"), best_of=[n for n in samples if n > 1])
+    priced = [arm.asking(**how) for arm in priced]
     yield "cost", cost(policy, observations, key, priced, progress=partial(progress, "cost"))

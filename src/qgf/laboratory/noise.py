@@ -55,7 +55,7 @@ def direction(policy: Policy, guide: str):
     ask = find(guide)
 
     def g(obs, a, t):
-        v, q = At(policy.velocity, obs), At(policy.critic, obs)
+        v, q = At(policy.velocity, obs), At(policy.guiding, obs)
         v = need(v, ask.reference) if hasattr(ask, "reference") else v
         return ask(Flow(v, policy.steps, policy.low, policy.high, at=(a, t)), q, a, t)
 

@@ -87,7 +87,7 @@ def baselines(policy: Policy, observations, key: Array, judge: StateValue | None
     others = _actions(plain, many, jax.random.fold_in(key, 1))
     return [
         Baseline(q, _values(q, observations, a), jnp.std(_values(q, many, others).reshape(-1, n), axis=1))
-        for q in (policy.critic, judge)
+        for q in (policy.guiding, judge)
         if q is not None
     ]
 

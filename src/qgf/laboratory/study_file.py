@@ -65,6 +65,9 @@ class Way(Section):
     weight: OneOrSeveral[Finite] = []
     best_of: OneOrSeveral[Count] = 1
     schedule: OneOrSeveral[str] = "constant"
+    members: OneOrSeveral[str | int] = "own"
+    choose: OneOrSeveral[str | int] = "own"
+    robust: bool = False
     train: OneOrSeveral[str] = []
     steps: Count | None = None
     tune: Literal["halving", "offline", "never"] | None = None

@@ -12,6 +12,7 @@ from jax import Array
 
 from qgf.errors import UserError, unknown
 from qgf.method.guides import need
+from qgf.method.strength import OWN
 from qgf.types import Members, StateValue
 
 RHO = 0.5
@@ -33,6 +34,11 @@ WAYS: dict[str, Callable[[Array], Array]] = dict(
 """Name -> what it makes of the members' values [..., m]. Besides, a number stands for the member of that number."""
 OTHERS = "others"
 """Of what chooses: the mean of the members that do not guide."""
+
+
+def way(told: str | int | None) -> str | int | None:
+    """What members= or choose= say, where it came as text: "own" is the critic's own way, "0" the member 0."""
+    return None if told == OWN else int(told) if isinstance(told, str) and told.isdecimal() else told
 
 
 class Asked(eqx.Module):
@@ -61,15 +67,18 @@ def asked(critic: StateValue, way: str | int | None, guiding: str | int | None =
 
     Raises UserError for a way that is none, and for "others" where no single member guides.
     """
+    check_way(way, guiding)
     if way is None:
         return critic
-    if way == OTHERS:
-        if not isinstance(guiding, int):
-            raise UserError("choose='others' are those that do not guide: let one guide, members=0")
-        return Asked(critic, way, guiding)
-    if isinstance(way, str) and way not in WAYS:
-        raise unknown("way to ask the members", way, [*WAYS, OTHERS])
-    return Asked(critic, way)
+    return Asked(critic, way, guiding) if way == OTHERS and isinstance(guiding, int) else Asked(critic, way)
+
+
+def check_way(way: str | int | None, guiding: str | int | None = None) -> None:
+    """Raises UserError as `asked` does."""
+    if way == OTHERS and not isinstance(guiding, int):
+        raise UserError("choose='others' are those that do not guide: let one guide, members=0")
+    if isinstance(way, str) and way not in (*WAYS, OTHERS):
+        raise unknown("way to ask the members", way, [OWN, *WAYS, OTHERS])
 
 
 def members_of(critic: StateValue, way: str | int | None, observations: Any, d: int) -> None:

@@ -19,7 +19,7 @@ from qgf.method.checks import check_functions
 from qgf.method.choosing import FALLBACKS, best, fall_back
 from qgf.method.flow import STEPS
 from qgf.method.guides import find
-from qgf.method.members import asked, members_of
+from qgf.method.members import asked, members_of, way
 from qgf.method.observations import ObsSpec, as_key, chunks, one_of, padded, per_sample, read
 from qgf.method.sampling import At, Grid, denoise, finish, grid
 from qgf.method.schedules import Schedule
@@ -227,12 +227,13 @@ class Policy(eqx.Module):
         `strength` (default 1) or the raw `weight`, not both.
 
         `members`: how an ensemble is asked for guidance, "mean", "min", "lcb" (mean - std / 2) or one by its number;
-        `choose`: likewise for best_of, or "others", the mean of those that do not guide. None: the critic's own way.
+        `choose`: likewise for best_of, or "others", the mean of those that do not guide. None: the critic's own.
 
         w = strength * sigma_a * sqrt(d) / E|g| with the policy's calibration, g of the critic that guides; `robust`
         takes the largest tenth of the norms for its least, so that a few steep states do not set the unit. Raises
         UserError if both are given, or if a strength is given and the policy was never calibrated so.
         """
+        members, choose = way(members), way(choose)
         d, calibration = self.horizon * self.action_dim, self.calibration
         if (members is not None or robust) and strength_counts(guide, weight):
             calibration = calibration_of(self.calibration, members, robust)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 
 import numpy as np
@@ -62,7 +62,7 @@ class Shown:
     @property
     def usual(self) -> bool:
         """Whether nothing but the guide and its strength differ from the defaults."""
-        return self.arm.steps is None and self.arm.schedule == "constant"
+        return replace(self.arm, guide="none", strength=None, weight=None, best_of=1) == Arm("none")
 
 
 def place(env: str) -> str:

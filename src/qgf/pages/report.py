@@ -17,7 +17,7 @@ import numpy as np
 from qgf.environments.datasets import references_of
 from qgf.environments.maze import Walks
 from qgf.files import atomic_path, read_csv, read_json, stays_inside, write_text
-from qgf.laboratory.analysis import TABLES
+from qgf.laboratory.analysis import TABLES, Asked
 from qgf.pages import plots
 from qgf.pages.analysis_plots import SECTIONS
 from qgf.pages.arms import Shown, default, newest
@@ -141,7 +141,7 @@ def _tuning(run: Run, figures: Path) -> str:
     tuned = read_json(path, Saved)
     trials = [Shown(x.arm, x.successes, x.episodes, scores=tuple(x.returns)) for x in tuned.trials]
     measure = trials[0].measure if trials else "success"
-    single = [x for x in trials if x.arm.best_of == 1 and x.arm.strength and x.arm.schedule == "constant"]
+    single = [x for x in trials if x.arm.best_of == 1 and x.arm.strength and x.usual]
     html = ""
     if len({x.arm.strength for x in single}) > 1:
         caption = f"Tuning episodes: {measure} against strength; arms that fell behind played fewer. Bands are "
@@ -209,7 +209,13 @@ def _analysis(run: Run, figures: Path) -> str:
         for name, (draw, caption) in SECTIONS.items()
         if tables[name]
     ]
-    return "<section><h2>What the gradient is worth</h2>" + "".join(pictures) + "</section>" if pictures else ""
+    note = "".join(f"<p>The critics were asked otherwise than by themselves: {x}.</p>" for x in _asked(run))
+    return f"<section><h2>What the gradient is worth</h2>{note}{''.join(pictures)}</section>" if pictures else ""
+
+
+def _asked(run: Run) -> list[str]:
+    rows = read_csv(run.directory / "analysis" / "asked.csv", Asked)
+    return [f"members {x.members}, choose {x.choose}{', robust' * x.robust}" for x in rows]
 
 
 def _learning(run: Run, figures: Path) -> str:

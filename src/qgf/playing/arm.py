@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 
 from qgf.errors import UserError
 from qgf.method.guides import GUIDES, WRAPPERS
+from qgf.method.members import OTHERS, check_way, way
 from qgf.method.policy import Policy
 from qgf.method.strength import DEFAULT_STRENGTH
 
@@ -26,6 +28,9 @@ class Arm:
     steps: int | None = None
     schedule: str = "constant"
     execute: int | None = None  # actions of each chunk that are played before the next, all of them if not given
+    members: str | None = None  # how the critic's ensemble is asked for guidance, a number being one of them
+    choose: str | None = None  # and for the best of several
+    robust: bool = False  # whether the unit of strength is the robust one
 
     @property
     def label(self) -> str:
@@ -34,8 +39,10 @@ class Arm:
         schedule = "" if self.schedule == "constant" else f" {self.schedule}"
         several = f" best-of-{self.best_of}" if self.best_of > 1 else ""
         steps = f" T={self.steps}" if self.steps else ""
+        asked = f" members {self.members}" if self.members else ""
+        asked += (f" choose {self.choose}" if self.choose else "") + (" robust" if self.robust else "")
         execute = f" execute {self.execute}" if self.execute else ""
-        return f"{self.guide}{'' if self.guide == 'none' else schedule + amount}{several}{steps}{execute}"
+        return f"{self.guide}{'' if self.guide == 'none' else schedule + amount}{several}{asked}{steps}{execute}"
 
     @property
     def preference(self) -> tuple[float, int]:
@@ -45,7 +52,20 @@ class Arm:
 
     def of(self, policy: Policy) -> Policy:
         """The policy acting this way."""
-        return policy.guided(self.guide, self.strength, self.weight, self.best_of, self.steps, self.schedule)
+        asked: dict[str, Any] = dict(members=self.members, choose=self.choose, robust=self.robust)
+        return policy.guided(self.guide, self.strength, self.weight, self.best_of, self.steps, self.schedule, **asked)
+
+    def asking(self, members: str | None = None, choose: str | None = None, robust: bool = False) -> Arm:
+        """The arm that asks its critic so, where that makes a difference: what does not count is left out, so that one
+        way of acting is one arm. Raises UserError for a way that is none.
+        """
+        members, choose = (None if way(told) is None else told for told in (members, choose))
+        choose = choose if self.best_of > 1 else None
+        members = members if self.guide != "none" or choose == OTHERS else None
+        check_way(way(members))
+        check_way(way(choose), way(members))
+        robust = robust and self.guide != "none" and self.weight is None
+        return replace(self, members=members, choose=choose, robust=robust)
 
 
 def arms(
@@ -56,19 +76,26 @@ def arms(
     steps: int | None = None,
     schedules: Iterable[str] = ("constant",),
     execute: int | None = None,
+    members: Iterable[str | None] = (None,),
+    choose: Iterable[str | None] = (None,),
+    robust: bool = False,
 ) -> list[Arm]:
-    """All combinations; "none" has no strength. Raises UserError if strengths and weights are both given."""
+    """All combinations; "none" has no strength. Raises UserError if strengths and weights are both given, or for ways
+    to ask an ensemble that are none.
+    """
     if strengths and weights:
         raise UserError("give strengths or weights, not both")
     amounts: list[dict[str, Any]] = (
         [dict(weight=w) for w in weights] if weights else [dict(strength=s) for s in strengths or (DEFAULT_STRENGTH,)]
     )
-    return [
-        Arm(guide, best_of=n, steps=steps, execute=execute, **how)
+    made = [
+        Arm(guide, best_of=n, steps=steps, execute=execute, **how).asking(*asked, robust)
         for n in best_of
         for guide in guides
+        for asked in product(members, choose)
         for how in ([{}] if guide == "none" else [amount | dict(schedule=s) for s in schedules for amount in amounts])
     ]
+    return list(dict.fromkeys(made))
 
 
 def possible(policy: Policy, guides: Iterable[str], observations=None) -> dict[str, str]:

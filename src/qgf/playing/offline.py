@@ -14,6 +14,7 @@ from jax import Array
 
 from qgf.errors import UserError
 from qgf.method.guides import need
+from qgf.method.members import way
 from qgf.method.policy import Policy, act_jit, with_fields
 from qgf.playing.arm import Arm
 from qgf.playing.tune import STRENGTHS
@@ -62,6 +63,8 @@ def offline(
     count = jax.eval_shape(members, *_one(policy, observations)).shape[-1] if members else 1
     if count < 2:
         raise UserError(f"choosing without an environment needs two critics that can disagree; this policy has {count}")
+    if isinstance(way(arm.members), int):
+        raise UserError(f"halves of the {count} critics guide and judge, not member {arm.members}: leave members out")
     if not strengths or arm.guide == "none":
         raise UserError(f"nothing to choose from: {arm.guide} has no strengths")
     strengths = sorted(strengths)

@@ -17,6 +17,8 @@ Mean = Annotated[float, Digits(".4f")]
 Measured = Annotated[float, Digits(".6g")]
 
 ARM = ("guide", "strength", "weight", "best_of", "steps", "schedule")
+MORE = ("execute", "members", "choose", "robust")
+"""What an arm has, and what it has since."""
 VALUES = (
     "raw_weight", "successes", "success", "low", "high", "returns", "lengths", "value", "ratio", "skipped", "outcomes",
 )  # fmt: skip
@@ -26,7 +28,7 @@ of one task and training seed.
 """
 KEY = ("env", "train", "policy_seed", "updates", *ARM, "split", "seed", "first", "episodes")
 """What tells two rows apart, and"""
-LATER = dict(execute=None, stream=SHARED, rule="")
+LATER = dict(execute=None, stream=SHARED, rule="", members=None, choose=None, robust=False)
 """what does since; files have these columns only where a row has another value."""
 
 
@@ -43,6 +45,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     steps: Count | None = None
     schedule: str = "constant"
     execute: Count | None = None  # actions of each chunk that were played, if not all
+    members: str | None = None  # how the ensemble was asked, if not its own way
+    choose: str | None = None
+    robust: bool = False
     stream: Count = SHARED  # whose episodes: SHARED or OWN
     seed: Number
     first: Number = 0  # number of the first episode
@@ -98,7 +103,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def arm(self) -> Arm:
-        return Arm(*(getattr(self, name) for name in (*ARM, "execute")))
+        return Arm(**{name: getattr(self, name) for name in (*ARM, *MORE)})
 
     @property
     def won(self) -> np.ndarray:

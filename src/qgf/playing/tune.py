@@ -20,7 +20,7 @@ from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.playing.arm import Arm, arms
 from qgf.playing.ledger import Player
 from qgf.playing.measure import Measure, paired
-from qgf.playing.rows import ARM, Row
+from qgf.playing.rows import ARM, LATER, MORE, Row
 
 STRENGTHS = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 SCALES = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
@@ -38,9 +38,10 @@ def candidates(
     weights: Sequence[float] = (),
     best_of: Iterable[int] = (1,),
     schedules: Iterable[str] = ("constant",),
+    **asked: Any,
 ) -> list[Arm]:
-    """The grid to choose from, by default the guide's own strengths. Raises UserError if it has two scales, or for an
-    unknown guide or schedule.
+    """The grid to choose from, by default the guide's own strengths; `asked` are the ways to ask an ensemble, as
+    `arms` has them. Raises UserError if it has two scales, or for an unknown guide, schedule or way.
     """
     guides, schedules = tuple(guides), tuple(schedules)
     for known, names in ((find, guides), (find_schedule, schedules)):
@@ -51,7 +52,7 @@ def candidates(
         own = SCALES if getattr(find(guide), "scale_free", False) else STRENGTHS
         return strengths or (() if weights else own)
 
-    ways = [arms([guide], grid(guide), weights, [n], schedules=schedules) for n in best_of for guide in guides]
+    ways = [arms([guide], grid(guide), weights, [n], schedules=schedules, **asked) for n in best_of for guide in guides]
     return list(dict.fromkeys(chain(*ways)))
 
 
@@ -147,6 +148,10 @@ class Trial(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_o
     best_of: Count
     steps: Count | None
     schedule: str
+    execute: Count | None = None
+    members: str | None = None
+    choose: str | None = None
+    robust: bool = False
     label: str
     successes: Number | None
     episodes: Count
@@ -154,7 +159,7 @@ class Trial(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_o
 
     @property
     def arm(self) -> Arm:
-        return Arm(*(getattr(self, name) for name in ARM))
+        return Arm(**{name: getattr(self, name) for name in (*ARM, *MORE)})
 
 
 class Reported(Trial):
@@ -178,7 +183,8 @@ def save(tuned: Tuned, path: Path) -> None:
     """What was chosen and what came of it, as JSON, for the report."""
 
     def named(arm: Arm) -> dict[str, Any]:
-        return {name: getattr(arm, name) for name in ARM}
+        more = {name: x for name in MORE if (x := getattr(arm, name)) != LATER[name]}
+        return {name: getattr(arm, name) for name in ARM} | more
 
     def told(arm: Arm, scores: np.ndarray) -> dict[str, Any]:
         known = dict(successes=int(scores.sum())) if tuned.measure == "success" else dict(successes=None)
