@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from qgf.critics import CRITICS as CRITICS
     from qgf.data import Dataset as Dataset
+    from qgf.deployment.server import serve as serve
     from qgf.environments.datasets import load_dataset as load_dataset
     from qgf.errors import UserError as UserError
     from qgf.method import guidance as guidance
@@ -45,6 +46,7 @@ _HOME = {
     "guided_flow": "training.saved",
     "refine": "method.guided",
     "sample": "method.sampling",
+    "serve": "deployment.server",
     "Run": "training.run",
     "train": "playing.train",
     "Stop": "training.loop",

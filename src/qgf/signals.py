@@ -31,6 +31,10 @@ class Held:
         """Whether one has come."""
         return self.number is not None
 
+    def heard(self) -> None:
+        """What has come did what it should: it is not raised again when the block ends."""
+        self.number = None
+
     def unless(self, work: Callable[[], T]) -> T | None:
         """What `work` returns, which need not be finished: None if a signal has come, or comes meanwhile, whatever
         that breaks in it.

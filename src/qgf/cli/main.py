@@ -31,6 +31,7 @@ COMMANDS = (
     "analyse",
     "report",
     "export",
+    "serve",
     "verify",
     "status",
     "names",
