@@ -6,6 +6,7 @@ from numpy.testing import assert_array_equal
 
 import formats
 from qgf.cli.main import main
+from qgf.data.fingerprint import fingerprint
 from qgf.environments.datasets import dataset_of, load_dataset
 from qgf.errors import UserError
 from qgf.training.run import Run
@@ -41,6 +42,41 @@ def test_every_format_is_looked_at_and_converted(write, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["data", str(path), "--convert", str(out)])
     assert "is there already; pass --overwrite" in capsys.readouterr().err
+
+
+def test_what_is_converted_is_the_same_data_and_the_same_bytes(tmp_path):
+    """With the range of its actions, and the returns of its normalised score; keys in one order, whatever came in."""
+    rows = formats.flat() | dict(actions=1.5 * formats.flat()["actions"])
+    rows |= dict(action_low=np.full(2, -2.0), action_high=np.full(2, 2.0), ref_min_score=-9, ref_max_score=0.5)
+    for name, keys in dict(one=list(rows), other=list(rows)[::-1]).items():
+        np.savez(tmp_path / f"{name}.npz", **{key: rows[key] for key in keys})
+        main(["data", str(tmp_path / f"{name}.npz"), "--convert", str(tmp_path / f"{name}-out.npz")])
+    main(["data", str(tmp_path / "one-out.npz"), "--convert", str(tmp_path / "again.npz")])
+    written = [(tmp_path / f"{name}.npz").read_bytes() for name in ("one-out", "other-out", "again")]
+    assert written[0] == written[1] == written[2]
+    assert list(np.load(tmp_path / "again.npz"))[:3] == ["observations", "actions", "terminals"]
+    before, after = (load_dataset(tmp_path / f"{name}.npz") for name in ("one", "again"))
+    assert fingerprint(before) == fingerprint(after) and before.references == after.references == (-9, 0.5)
+    assert_array_equal(before.action_range, after.action_range)
+    assert_array_equal(before.scaled().actions, after.scaled().actions)
+
+
+def test_what_is_meant_for_a_file_is_not_called_an_environment(tmp_path):
+    with pytest.raises(UserError, match=r"nowhere.hdf5: no such file"):
+        load_dataset(tmp_path / "nowhere.hdf5")
+    with pytest.raises(UserError, match=r"no data that can be read \(known formats: npz"):
+        load_dataset(tmp_path)
+
+
+def test_held_out_data_have_labels_of_their_own(tmp_path):
+    path, labels = formats.ogbench_npz(tmp_path), tmp_path / "labels.txt"
+    labels.write_text("1\n0\n")
+    (tmp_path / "ogbench-val.npz").write_bytes(path.read_bytes())
+    with pytest.raises(UserError, match=r"labels-val.txt: no such file: labels of the held-out episodes in .*-val.npz"):
+        load_dataset(path, labels=labels)
+    (tmp_path / "labels-val.txt").write_text("0\n0\n")
+    found = load_dataset(path, labels=labels)
+    assert (found.masks == 0).sum() == 1 and (found.validation.masks == 0).sum() == 0
 
 
 def test_nothing_is_written_unless_it_is_asked_for(tmp_path, capsys):

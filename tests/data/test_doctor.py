@@ -69,6 +69,22 @@ def sensor(value, jitter=0.0):
     return change
 
 
+def one_row(what, column, value):
+    """A fault of one number, in the shortest episode."""
+
+    def change(episode):
+        x = getattr(episode, what).astype(float)
+        if len(episode.actions) == 20:
+            x[7, column] = value
+        return episode._replace(**{what: x})
+
+    return change
+
+
+def reward_at(step, value):
+    return lambda n: np.where(np.arange(n) == step, value, np.random.default_rng(0).normal(size=n))
+
+
 @pytest.mark.parametrize(
     "options, said",
     [
@@ -82,12 +98,45 @@ def sensor(value, jitter=0.0):
         (dict(change=sensor(0.3, 1e-5)), "observation 1 hardly changes"),
         (dict(change=lambda e: e._replace(actions=e.actions / 20)), "no action is larger than 0.045"),
         (dict(change=lambda e: e._replace(actions=e.actions * [1, 0])), "action 1 never changes"),
+        (dict(lengths=(60,)), "all 60 steps are one episode: are the ends of episodes marked"),
+        (dict(change=lambda e: e._replace(actions=np.round(3 * e.actions))), "every action is a whole number"),
+        (
+            dict(change=one_row("observations", 1, 1e6)),
+            "observation 1: 1 of 80 are far from all others (as 1e+06), and",
+        ),
+        (
+            dict(change=one_row("observations", 1, -999)),
+            "observation 1: 1 of 80 are far from all others (as -999), and",
+        ),
+        (
+            dict(change=one_row("actions", 0, 100)),
+            "action 0: 1 of 80 are far from all others (as 100), and set the range",
+        ),
+        (dict(rewards=reward_at(7, 1e6)), "reward: 3 of 80 are far from all others (as 1e+06), and set the unit by"),
+        (dict(change=sensor(0.0, 1e-8)), "observation 1 deviates by less than 1e-06 and is taken for constant"),
     ],
 )
 def test_every_fault_is_named_and_nothing_else(options, said):
     notes = suspicions(examine(made(**options)))
     assert [note for note in notes if said in note]
     assert len(notes) == 1 or "shorter" in said
+
+
+def test_what_is_far_but_where_most_is_the_same_is_not_accused():
+    """A contact, a light, a gripper: seldom and not at all near what is usual."""
+
+    def change(episode):
+        states = episode.observations.copy()
+        states[:, 1] = 50.0 * (np.arange(len(states)) == 7)
+        return episode._replace(observations=states)
+
+    assert suspicions(examine(made(change=change))) == []
+
+
+def test_actions_are_small_or_not_by_the_range_that_they_have():
+    raw = made(change=lambda e: e._replace(actions=e.actions / 20))
+    own = replace(raw, action_range=(np.full(2, -0.05), np.full(2, 0.05)))
+    assert suspicions(examine(own)) == []
 
 
 @pytest.mark.parametrize("change", [sensor(0.0, 1e-5), sensor(1.7e3, 5.0), sensor(5.0, 0.1)])

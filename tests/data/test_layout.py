@@ -85,6 +85,62 @@ def test_masks_that_are_dones_are_pointed_at():
     assert not [note for note in few if isinstance(note, Hazard)]
 
 
+@pytest.mark.parametrize(
+    "keys, said",
+    [
+        (
+            dict(terminals=END, masks=np.where(END, 0, 0.99)),
+            "masks of 57 rows are neither 0 nor 1 (first: row 0, 0.99): they say whether the task goes on, and a "
+            "discount is given as --discount",
+        ),
+        (
+            dict(terminals=END, timeouts=NEVER, masks=np.ones(E * L)),
+            "`terminals` end the task in 3 rows whose masks say that it goes on (first: row 19): the masks are taken",
+        ),
+        (
+            dict(terminals=END, next_observations=np.ones((E * L, 1))),
+            "cut after 56 rows whose next_observations are not the next state (first: row 1), most of all: are rows "
+            "shuffled, or one of the two scaled?",
+        ),
+    ],
+)
+def test_marks_that_contradict_one_another_are_pointed_at(keys, said):
+    assert [note for note in Dataset.from_arrays(steps(**keys), "x").notes if isinstance(note, Hazard)] == [said]
+
+
+@pytest.mark.parametrize("kept, then", [(np.float32, np.float64), (np.float64, np.float16), (np.float16, np.float64)])
+def test_a_next_state_that_was_rounded_is_the_next_state(kept, then):
+    states = np.tile(np.linspace(0, 1, L + 1), (E, 1)) + 100 * np.arange(E)[:, None]
+    state, following = (x.reshape(-1, 1) for x in (states[:, :-1].astype(kept), states[:, 1:].astype(then)))
+    found = Dataset.from_arrays(steps(terminals=NEVER, observations=state, next_observations=following), "x")
+    assert found.ends.sum() == E
+
+
+def test_gymnasiums_names_are_read():
+    raw = steps()
+    assert chunks(Dataset.from_arrays(raw | dict(terminated=END, truncated=NEVER), "x")) == (E, E * 16, 0, E)
+    assert chunks(Dataset.from_arrays(raw | dict(terminated=NEVER, truncated=END), "x")) == (E, E * 16, 0, 0)
+
+
+def test_data_without_a_step_are_refused():
+    compact = steps(next_observations=None, terminals=~NEVER)
+    for rows in (compact, {key: x[:1] & False if key == "terminals" else x[:1] for key, x in compact.items()}):
+        with pytest.raises(UserError, match="x: every row is the last of an episode"):
+            Dataset.from_arrays(rows, "x")
+
+
+def test_a_file_says_what_is_in_it_where_something_is_missing(tmp_path):
+    np.savez(tmp_path / "mine.npz", **steps(dones=END))
+    with pytest.raises(UserError, match=r"missing key 'terminals' \(found: .*, dones\); of what is done, `terminals`"):
+        load_dataset(tmp_path / "mine.npz")
+
+
+def test_a_column_that_never_moves_is_no_clock():
+    still = steps(terminals=END, next_observations=None, observations=np.full((E * L, 1), 0.3))
+    found = Dataset.from_arrays(still, "x")
+    assert found.observations.dtype == np.float32 and found.notes == ()
+
+
 def test_a_clock_keeps_its_differences_and_what_acting_cannot_do_is_said():
     clock = 1.7e9 + 0.05 * np.arange(E * L)[:, None]
     found = Dataset.from_arrays(steps(terminals=END, next_observations=None, observations=clock), "x")

@@ -12,6 +12,7 @@ from gymnasium.wrappers import RescaleAction
 import qgf
 from qgf.data import Dataset
 from qgf.data.actions import equal, in_units_of, scaled
+from qgf.data.layout import Hazard
 from qgf.environments.datasets import dataset_of, fitted, load_dataset
 from qgf.errors import Caution, UserError
 from qgf.method.actions import ActionRange
@@ -79,6 +80,20 @@ def test_the_range_of_data():
             Dataset.from_arrays(arrays(1, **wrong), "x")
     with pytest.raises(UserError, match="x has actions of 2 numbers, Pendulum-v1 takes 1"):
         fitted(Dataset.from_arrays(arrays(1, actions=np.zeros((400, 2))), "x"), "Pendulum-v1")
+
+
+def test_a_range_that_the_file_gives_holds_for_all_its_actions():
+    """What is beyond is cut off, and said; a range without width would leave nothing of what varies."""
+    ends = lambda x: dict(action_low=np.full(1, -x), action_high=np.full(1, x))
+    beyond = Dataset.from_arrays(arrays(3, **ends(1.0)), "x")
+    assert beyond.scaled().extent == (-1, 1) and isinstance(beyond.notes[-1], Hazard)
+    assert (
+        beyond.notes[-1]
+        == "actions from -3 to 3 leave the range from -1 to 1 that the file gives: they are cut off there"
+    )
+    assert Dataset.from_arrays(arrays(1, **ends(1.0)), "x").notes == ()
+    with pytest.raises(UserError, match="x: action 0 varies, and 'action_low' and 'action_high' are the same there"):
+        Dataset.from_arrays(arrays(1, **ends(0.0)), "x")
 
 
 TINY = TrainConfig(steps=20, batch_size=16, log_every=20, checkpoint_every=20, horizon=2, method=BC(width=8, depth=1))

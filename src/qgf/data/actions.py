@@ -70,6 +70,18 @@ def declared(arrays: Arrays, dim: int, name: str) -> Range | None:
     return (low, high) if np.isfinite(low).all() and np.isfinite(high).all() else None
 
 
+def outside(seen: Range, given: Range, name: str) -> str:
+    """What is to be said of actions that leave the range that their file gives, "" if they do not. Raises UserError for
+    numbers that vary where that range is a point, so that nothing would be left of them.
+    """
+    point = np.flatnonzero((given[0] == given[1]) & (seen[1] - seen[0] > ROUNDING))
+    if point.size:
+        raise UserError(f"{name}: action {point[0]} varies, and 'action_low' and 'action_high' are the same there")
+    if within(seen, given):
+        return ""
+    return f"actions from {shown(seen)} leave the range from {shown(given)} that the file gives: they are cut off there"
+
+
 def in_units_of(seen: Range, box: Range, what: str, where: str) -> bool:
     """Whether actions that fill the range `seen` are in the units of an environment that takes `box`, both [A]; False:
     they are in [-1, 1], and stand for parts of it.

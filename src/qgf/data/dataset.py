@@ -25,8 +25,8 @@ from pathlib import Path
 
 import numpy as np
 
-from qgf.data.actions import RANGE, UNIT, Range, declared, equal, extent, same, scaled, shown, within
-from qgf.data.layout import RANKS, REFERENCES, SYNONYMS, lay_out
+from qgf.data.actions import RANGE, UNIT, Range, declared, equal, extent, outside, same, scaled, shown, within
+from qgf.data.layout import RANKS, REFERENCES, SYNONYMS, Hazard, lay_out
 from qgf.data.scaling import observed, reward_unit
 from qgf.errors import UserError
 
@@ -135,12 +135,17 @@ class Dataset:
         return extent(self.actions[~self.ends])
 
     @property
+    def scaled_by_extent(self) -> bool:
+        """Whether what -1 and 1 mean is the least and the most of the actions, as nothing else is known."""
+        return self.action_range is not None and same(self.action_range, self.extent)
+
+    @property
     def scaling(self) -> str:
         """How actions become what networks see, a sentence; "" where they are that."""
         if self.action_range is None:
             return ""
-        own = same(self.action_range, self.extent)
-        how = "their own range, as no environment is known (--env)" if own else f"the range {shown(self.action_range)}"
+        given = f"the range {shown(self.action_range)}"
+        how = "their own range, as no environment is known (--env)" if self.scaled_by_extent else given
         return f"actions from {shown(self.extent)} are scaled to [-1, 1] by {how}"
 
     def scaled(self) -> Dataset:
@@ -165,9 +170,11 @@ class Dataset:
         fields = rows["observations"], rows["actions"], rows["ends"], rows.get("rewards"), rows.get("masks")
         dataset = Dataset(name, *fields, notes=notes, references=references(arrays, name))
         given = declared(arrays, dataset.action_dim, name)
-        if given is None and not within(dataset.extent, UNIT):
-            return replace(dataset, action_range=dataset.extent)
-        return replace(dataset, action_range=None if given is None or equal(given, UNIT) else given)
+        if given is None:
+            return dataset if within(dataset.extent, UNIT) else replace(dataset, action_range=dataset.extent)
+        if beyond := outside(dataset.extent, given, name):
+            dataset = replace(dataset, notes=(*notes, Hazard(beyond)))
+        return dataset if equal(given, UNIT) and not beyond else replace(dataset, action_range=given)
 
 
 def references(arrays: dict[str, np.ndarray], name: str) -> tuple[float, float] | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from qgf.data.dataset import Dataset
+from qgf.data.outliers import Outlier, outliers
+from qgf.data.scaling import still
 
 LONG = 10_000
 """Steps of an episode that is more likely several whose ends were not marked."""
@@ -29,6 +31,9 @@ class Examination:
     reward_range: tuple[float, float] | None
     horizon: int
     chunks: int  # starts from which `horizon` actions lie in one episode
+    largest: float  # of the actions as networks see them
+    whole: bool  # every action is a whole number
+    apart: dict[str, list[Outlier]]  # of "observation", "action" and "reward" what lies far from all others
 
     @property
     def constant(self) -> np.ndarray:
@@ -42,6 +47,12 @@ class Examination:
         """
         scale = np.minimum(np.abs(self.obs_mean), 1.0)
         return np.flatnonzero((self.obs_std > 0) & (self.obs_std < 1e-3 * scale))
+
+    @property
+    def minute(self) -> np.ndarray:
+        """Observations that are taken for constant only because their unit is so large, [<= S]."""
+        moves = self.obs_std > 1e-3 * np.abs(self.obs_mean)
+        return np.flatnonzero(moves & still(self.obs_mean, self.obs_std))
 
     @property
     def lost(self) -> float:
@@ -68,6 +79,9 @@ def examine(dataset: Dataset, horizon: int = 5) -> Examination:
         first = np.unique(number[masks == 0], return_index=True)[1]
         reached = step[masks == 0][first] + 1
     rewards = None if dataset.rewards is None else dataset.rewards[used]
+    columns = dict(observation=dataset.observations)
+    columns |= dict(action=actions) if dataset.scaled_by_extent else {}
+    columns |= {} if rewards is None else dict(reward=rewards[:, None])
     return Examination(
         name=dataset.name,
         transitions=dataset.transitions,
@@ -82,6 +96,9 @@ def examine(dataset: Dataset, horizon: int = 5) -> Examination:
         reward_range=None if rewards is None else (float(rewards.min()), float(rewards.max())),
         horizon=horizon,
         chunks=int(np.maximum(lengths - horizon + 1, 0).sum()),
+        largest=float(np.abs(dataset.scaled().actions[used]).max()),
+        whole=bool((actions == np.round(actions)).all()),
+        apart={what: outliers(x) for what, x in columns.items()},
     )
 
 
@@ -101,6 +118,8 @@ def suspicions(found: Examination, sensors: bool = True) -> list[str]:
     notes = []
     if (longest := int(found.lengths.max())) > LONG:
         notes.append(f"an episode of {longest:,} steps: are the ends of episodes marked (terminals, timeouts)?")
+    elif len(found.lengths) == 1:
+        notes.append(f"all {longest:,} steps are one episode: are the ends of episodes marked (terminals, timeouts)?")
     if found.rewards is None:
         notes.append("no rewards: a flow can be cloned, but no critic trained")
     elif found.reward_range is not None and found.reward_range[0] == found.reward_range[1]:
@@ -118,8 +137,14 @@ def suspicions(found: Examination, sensors: bool = True) -> list[str]:
         notes.append(
             f"{short} of {len(found.lengths)} episodes are shorter than a chunk of {found.horizon} and are left out"
         )
-    still = (("never changes", found.constant), ("hardly changes", found.nearly_constant))
-    for what, which in still if sensors else ():
+    notes += [_lonely(what, one, found.transitions) for what, those in found.apart.items() for one in those]
+    if found.minute.size:
+        notes.append(
+            f"observation {_numbers(found.minute)} deviates by less than 1e-06 and is taken for constant: give it in a "
+            "smaller unit"
+        )
+    resting = (("never changes", found.constant), ("hardly changes", found.nearly_constant))
+    for what, which in resting if sensors else ():
         if which.size:
             verb = what if which.size == 1 else what.replace("changes", "change")
             notes.append(
@@ -128,9 +153,25 @@ def suspicions(found: Examination, sensors: bool = True) -> list[str]:
     fixed = np.flatnonzero(found.action_low == found.action_high)
     if fixed.size:
         notes.append(f"action {_numbers(fixed)} never changes")
-    if (most := float(np.abs([found.action_low, found.action_high]).max())) < 0.1:
-        notes.append(f"no action is larger than {most:.2g} of the range [-1, 1]: are they scaled to the environment's?")
+    if found.whole and not fixed.size:
+        notes.append(
+            "every action is a whole number: if they stand for choices, a flow policy, which gives any number between, "
+            "is no model of them"
+        )
+    if found.largest < 0.1:
+        notes.append(
+            f"no action is larger than {found.largest:.2g} of the range [-1, 1]: are they scaled to the environment's?"
+        )
     return notes
+
+
+def _lonely(what: str, one: Outlier, steps: int) -> str:
+    where = what if what == "reward" else f"{what} {one.column}"
+    sets = dict(observation="the deviation", action="the range", reward="the unit")[what]
+    return (
+        f"{where}: {one.rows} of {steps:,} are far from all others (as {one.value:.4g}), and set {sets} by which it is "
+        "scaled: is that a fault?"
+    )
 
 
 def _numbers(which: np.ndarray, most: int = 8) -> str:

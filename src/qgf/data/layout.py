@@ -19,7 +19,7 @@ from qgf.errors import UserError
 
 REQUIRED = ("observations", "actions", "terminals")
 RANKS = dict(observations=2, next_observations=2, actions=2, terminals=1, timeouts=1, rewards=1, masks=1, success=1)
-SYNONYMS = dict(truncations="timeouts", is_success="success")
+SYNONYMS = dict(terminated="terminals", truncated="timeouts", truncations="timeouts", is_success="success")
 MARKS = ("terminals", "timeouts", "success")
 """Of these a row says yes or no."""
 MADE_OF = "obs_keys"
@@ -72,6 +72,10 @@ def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tupl
         if not notes:
             notes.append("next_observations agree with the next rows")
     ends[-1] = True
+    if compact and ends.all():
+        raise UserError(
+            f"{name}: every row is the last of an episode ('terminals'), which holds its final state: no step"
+        )
     if (success := _solved(rows, ends, compact, labels, name)) is not None:
         rows |= dict(rewards=success - 1.0, masks=1.0 - success)
         terminals = ends & (terminals if compact else success)
@@ -84,14 +88,11 @@ def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tupl
     final = ends if compact else ends & ~terminals if following is None else np.zeros_like(ends)
     rows = {key: _blank(x, final, UNUSED[key]) if key in UNUSED else x for key, x in rows.items()}
     _check_numbers(rows | ({} if following is None else dict(next_observations=following)), name)
+    if "masks" in rows:
+        notes += _odd_masks(rows["masks"], ~final, None if timeouts is None else terminals)
     if compact and "rewards" in rows and rows["rewards"][ends].any() and not rows["rewards"][~ends].any():
         lost = "the only rewards that are not 0 stand in last rows, which hold final states: they are not used"
         notes.append(Hazard(lost))
-    if "masks" in rows and (over := int((rows["masks"][~final] == 0).sum())) > (steps := int((~final).sum())) / 2:
-        said = (
-            f"{over:,} of {steps:,} steps say that the task has ended (mask 0): a mask is 1 until then; are they dones?"
-        )
-        notes.append(Hazard(said))
     if not compact:  # whose rows are laid out so already
         last = np.flatnonzero(ends & ~final)
         then = rows | dict(observations=rows["observations"] if following is None else following)
@@ -110,7 +111,8 @@ def _kind(observations: np.ndarray, notes: list[str]) -> type:
         return np.float32
     most = np.abs(observations).max(axis=0).astype(np.float32)
     deviation = observations.std(axis=0, dtype=np.float64)
-    coarse = np.flatnonzero((np.spacing(most) > COARSE * deviation) & (deviation > 0))
+    moves = observations.max(axis=0) > observations.min(axis=0)
+    coarse = np.flatnonzero((np.spacing(most) > COARSE * deviation) & moves)
     if not coarse.size:
         return np.float32
     i = coarse[0]
@@ -135,14 +137,42 @@ def _solved(rows: Arrays, ends: np.ndarray, compact: bool, labels: np.ndarray | 
     return None if success is None or "rewards" in rows else reached(success, ends, last)
 
 
+def _odd_masks(masks: np.ndarray, steps: np.ndarray, over: np.ndarray | None) -> list[Hazard]:
+    """What is odd about the masks [N] of rows that are `steps`; `over` are those that end the task by another mark."""
+    said = []
+    ended = int((masks[steps] == 0).sum())
+    if ended > (n := int(steps.sum())) / 2:
+        said.append(
+            f"{ended:,} of {n:,} steps say that the task has ended (mask 0): a mask is 1 until then; are they dones?"
+        )
+    parts = np.flatnonzero(steps & (masks > 1e-5) & (masks < 1 - 1e-5))
+    if parts.size:
+        said.append(
+            f"masks of {parts.size:,} rows are neither 0 nor 1 (first: row {parts[0]}, {masks[parts[0]]:.4g}): they "
+            "say whether the task goes on, and a discount is given as --discount"
+        )
+    against = np.flatnonzero(steps & over & (masks > 0.5)) if over is not None else np.zeros(0, int)
+    if against.size:
+        said.append(
+            f"`terminals` end the task in {against.size:,} rows whose masks say that it goes on (first: row "
+            f"{against[0]}): the masks are taken"
+        )
+    return [Hazard(line) for line in said]
+
+
 def _gaps(observations: np.ndarray, following: np.ndarray, ends: np.ndarray, notes: list[str]) -> np.ndarray:
-    """Rows, not ends already, whose next observation is not the next row's state, [N]."""
-    gaps = np.append((following[:-1] != observations[1:]).any(axis=1), False) & ~ends
+    """Rows, not ends already, whose next observation is not the next row's state, [N]; both as float32, or as coarse as
+    the coarser of the two is kept.
+    """
+    half = np.float16 in (observations.dtype, following.dtype)
+    kept = lambda x: x.astype(np.float16 if half else np.float32, copy=False)
+    with np.errstate(over="ignore"):
+        gaps = np.append((kept(following[:-1]) != kept(observations[1:])).any(axis=1), False) & ~ends
     if gaps.any():
         first = np.flatnonzero(gaps)[0]
-        notes.append(
-            f"cut after {gaps.sum():,} rows whose next_observations are not the next state (first: row {first})"
-        )
+        said = f"cut after {gaps.sum():,} rows whose next_observations are not the next state (first: row {first})"
+        most = gaps.sum() > (~ends[:-1]).sum() / 2
+        notes.append(Hazard(f"{said}, most of all: are rows shuffled, or one of the two scaled?") if most else said)
     return gaps
 
 

@@ -14,8 +14,10 @@ from typing import IO
 import numpy as np
 from numpy.lib import format as npy
 
+from qgf.data.actions import RANGE
 from qgf.data.dataset import KEYS, Dataset
 from qgf.data.episodes import beside
+from qgf.data.layout import REFERENCES, REQUIRED, SYNONYMS
 from qgf.errors import UserError
 from qgf.files import Room, check, real_size, sealed_path
 from qgf.files.sums import read_sums, sha256
@@ -111,12 +113,23 @@ def reads(path: Path) -> bool:
 def read(path: Path, keys: Sequence[str] = ()) -> dict[str, np.ndarray]:
     """The arrays of the file format; `keys` are those that make the observations, side by side."""
     arrays = read_npz(path)
+    for key in REQUIRED:
+        if key not in {SYNONYMS.get(name, name) for name in arrays} and not (keys and key == "observations"):
+            raise UserError(f"{path}: missing key {key!r} {_found(path)}")
     if not keys:
         return arrays
     named = read_npz(path, tuple(keys))
     if missing := [key for key in keys if key not in named]:
         raise UserError(f"{path}: missing key {missing[0]!r}")
     return arrays | dict(observations=beside([named[key] for key in keys], str(path)))
+
+
+def _found(path: Path) -> str:
+    """What there is instead of what is missing."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name.removesuffix(".npy") for name in archive.namelist()]
+    done = "; of what is done, `terminals` are to say where the task ends and `timeouts` where time ran out"
+    return f"(found: {', '.join(names) or 'nothing'}){done if any('done' in name for name in names) else ''}"
 
 
 def write_npz(path: str | Path, dataset: Dataset, overwrite: bool = False) -> None:
@@ -144,5 +157,9 @@ def write_npz(path: str | Path, dataset: Dataset, overwrite: bool = False) -> No
 def _write(path: Path, dataset: Dataset) -> None:
     arrays = dict(observations=dataset.observations, actions=dataset.actions, terminals=dataset.ends)
     arrays |= {key: x for key in ("rewards", "masks") if (x := getattr(dataset, key)) is not None}
+    if dataset.action_range is not None and not dataset.scaled_by_extent:
+        arrays |= dict(zip(RANGE, dataset.action_range, strict=True))
+    if dataset.references is not None:
+        arrays |= dict(zip(REFERENCES, map(np.array, dataset.references), strict=True))
     with open(path, "wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

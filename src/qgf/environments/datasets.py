@@ -16,10 +16,13 @@ from qgf.data.fingerprint import fingerprint
 from qgf.data.folder import data_dir
 from qgf.data.labels import read_labels
 from qgf.data.layout import MADE_OF, Hazard
-from qgf.data.readers import is_data, read
+from qgf.data.readers import is_data, read, reader_of
 from qgf.environments.family import Label, family_of, find_family
 from qgf.environments.simulators import Missing
 from qgf.errors import Caution, UserError
+
+SUFFIXES = (".npz", ".npy", ".h5", ".hdf5", ".parquet", ".zarr", ".pkl", ".csv", ".json")
+"""What ends like this is meant for a file."""
 
 
 def load_dataset(
@@ -48,6 +51,8 @@ def load_dataset(
         raise UserError(
             f"{name} is an environment's name, whose observations are whole: leave out the keys {', '.join(keys)}"
         )
+    if find_family(name) is None and (Path(name).exists() or Path(name).suffix in SUFFIXES):
+        reader_of(name)  # says that it is not there, or what is not known of it
     family = family_of(name)
     folder = data_dir(directory)
     path = folder if itself else folder / f"{family.file(name)}.npz"
@@ -148,7 +153,10 @@ def _read(
 
     said = None if labels is None else Path(labels)
     dataset, beside = one(path, said), _beside(path)
-    held_out = one(beside, said and _beside(said)) if beside.exists() else None
+    told = said and _beside(said)
+    if told and beside.exists() and not told.exists():
+        raise UserError(f"{told}: no such file: labels of the held-out episodes in {beside} are looked for there")
+    held_out = one(beside, told) if beside.exists() else None
     if held_out is not None and (held_out.obs_dim, held_out.action_dim) != (dataset.obs_dim, dataset.action_dim):
         raise UserError(
             f"{beside}: {held_out.obs_dim} observations and {held_out.action_dim} actions, but {path} has "

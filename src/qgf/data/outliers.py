@@ -1,0 +1,48 @@
+"""Numbers far from all others: one of them decides how a whole column is scaled."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+ALONE = 10.0
+"""Times as far from the median as all the others."""
+FEW = 20
+"""At most one row in so many."""
+FAR = 4.0
+"""Deviations from the mean, within which nothing is looked for."""
+LOOK = 50_000
+"""Rows that say what is usual."""
+
+
+class Outlier(NamedTuple):
+    """What stands apart in a column."""
+
+    column: int
+    rows: int
+    value: float  # the farthest
+
+
+def outliers(x: np.ndarray) -> list[Outlier]:
+    """The columns of x[N, D] in which a few rows lie `ALONE` times as far from the median as all the others do.
+
+    Where most rows are the same (a contact, a sparse reward) nothing is usual, and nothing stands apart.
+    """
+    mean, std = (f(x, axis=0, dtype=np.float64) for f in (np.mean, np.std))
+    reach = np.maximum(x.max(axis=0) - mean, mean - x.min(axis=0))
+    return [found for i in np.flatnonzero(reach > FAR * std) if (found := _apart(x[:, i], int(i))) is not None]
+
+
+def _apart(x: np.ndarray, column: int) -> Outlier | None:
+    ends = [x.argmin(), x.argmax()]
+    some = np.append(x[:: max(len(x) // LOOK, 1)], x[ends])  # of many rows not all, but the farthest
+    middle = np.median(some)
+    off = np.abs(some - middle)
+    few = max(len(off) // FEW, 1)
+    tail = np.sort(np.partition(off, len(off) - few - 1)[len(off) - few - 1 :])
+    jumps = np.flatnonzero(tail[1:] > ALONE * tail[:-1])
+    if not jumps.size or not np.median(off):
+        return None
+    rows = int((np.abs(x - middle) > tail[jumps[0]]).sum())
+    return Outlier(column, rows, float(max(x[ends], key=lambda value: abs(value - middle))))
