@@ -129,7 +129,7 @@ def _found(path: Path) -> str:
     with zipfile.ZipFile(path) as archive:
         names = [name.removesuffix(".npy") for name in archive.namelist()]
     done = "; of what is done, `terminals` are to say where the task ends and `timeouts` where time ran out"
-    return f"(found: {', '.join(names) or 'nothing'}){done if any('done' in name for name in names) else ''}"
+    return f"(found: {', '.join(names[:20])[:300] or 'nothing'}){done if any('done' in name for name in names) else ''}"
 
 
 def write_npz(path: str | Path, dataset: Dataset, overwrite: bool = False) -> None:
