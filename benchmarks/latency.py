@@ -8,11 +8,11 @@ machine does falls on all of them alike.
 """
 
 import sys
-from time import perf_counter
 
 import jax
 import numpy as np
 
+from qgf.deployment.bench import bench
 from qgf.method.guidance import ESTIMATORS
 from qgf.method.policy import Policy
 from qgf.training.methods.bc import BC
@@ -31,25 +31,18 @@ def policy(width: int, depth: int) -> Policy:
 
 
 def main() -> None:
-    rounds = 40 if "--quick" in sys.argv else 300
-    obs = np.zeros((1, SPEC.obs_dim), np.float32)
-    print(f"{'size':>10} {'arm':>14} {'median ms':>10} {'p99 ms':>8} {'x none':>7}")
+    calls = 40 if "--quick" in sys.argv else 300
+    obs = np.zeros(SPEC.obs_dim, np.float32)
+    print(f"{'size':>10} {'arm':>14} {'median ms':>10} {'p99 ms':>8} {'x none':>7} {'MB read':>8} {'of bandwidth':>13}")
     for width, depth in SIZES:
         base = policy(width, depth)
         ways = {guide: base.guided(guide) for guide in ESTIMATORS}
         ways |= {f"{guide} best-of-4": base.guided(guide, best_of=4) for guide in ("none", "qgf")}
-        times: dict[str, list[float]] = {name: [] for name in ways}
-        for turn in range(rounds + 1):
-            for name, way in ways.items():
-                key = jax.random.key(turn)
-                began = perf_counter()
-                np.asarray(way(obs, key))
-                if turn:  # the first turn compiles
-                    times[name].append(1e3 * (perf_counter() - began))
-        plain = np.median(times["none"])
-        for name, taken in times.items():
-            median, late = np.percentile(taken, (50, 99))
-            print(f"{depth} x {width:<6} {name:>14} {median:>10.2f} {late:>8.2f} {median / plain:>7.1f}", flush=True)
+        for row in bench(ways, obs, (1,), calls, seconds=600):
+            times = f"{row.median_ms:>10.2f} {row.p99_ms:>8.2f} {row.ratio:>7.1f}"
+            print(
+                f"{depth} x {width:<6} {row.name:>14} {times} {row.weights_mb:>8.1f} {row.bandwidth:>13.0%}", flush=True
+            )
 
 
 if __name__ == "__main__":

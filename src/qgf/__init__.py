@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from qgf.critics import CRITICS as CRITICS
     from qgf.data import Dataset as Dataset
+    from qgf.deployment.bench import bench as bench
     from qgf.deployment.server import serve as serve
     from qgf.environments.datasets import load_dataset as load_dataset
     from qgf.errors import UserError as UserError
@@ -37,6 +38,7 @@ _HOME = {
     "toy": "method.toy",
     "TrainConfig": "training.config",
     "Dataset": "data",
+    "bench": "deployment.bench",
     "load_dataset": "environments.datasets",
     "UserError": "errors",
     "evaluate": "playing.episodes",

@@ -29,6 +29,7 @@ COMMANDS = (
     "tune",
     "compare",
     "analyse",
+    "bench",
     "report",
     "export",
     "serve",

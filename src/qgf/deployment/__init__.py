@@ -1,1 +1,1 @@
-"""Acting for a robot: a policy behind openpi's protocol, and a client of it."""
+"""Acting for a robot: a policy behind openpi's protocol, a client of it, and what a decision costs."""

@@ -1,4 +1,4 @@
-"""What acting costs in operations, counted on the program.
+"""What acting costs in operations and in weights read, counted on the program.
 
 XLA's own count, `compiled.cost_analysis()`, has the body of a loop once however often it runs: for ten steps a tenth.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,27 +20,45 @@ class Uncountable(UserError):
     """The operations of a program depend on its data."""
 
 
-class _Op:
-    """A value that depends on the arguments: the FLOP spent on it, and what it was computed from."""
+class Work(NamedTuple):
+    """What a program does."""
 
-    def __init__(self, flop: int = 0, sources: Iterable[Any] = ()):
-        self.flop, self.sources = flop, [x for x in sources if isinstance(x, _Op)]
+    flop: int  # 2 M N K for every matrix product
+    read: int  # bytes of weights that enter matrix products, as often as they do
+
+
+class _Op:
+    """A value that depends on the arguments: the work spent on it, and what it was computed from. `fixed`: on weights
+    alone.
+    """
+
+    def __init__(self, work: Work = Work(0, 0), sources: Iterable[Any] = (), fixed: bool | None = None):
+        self.work, self.sources = work, [x for x in sources if isinstance(x, _Op)]
+        self.fixed: bool = all(x.fixed for x in self.sources) if fixed is None else fixed
 
 
 def flops(f, *args) -> int:
-    """Floating-point operations of f(*args): 2 M N K for every matrix product that the result depends on.
+    """Floating-point operations of f(*args), see `work`."""
+    return work(lambda _, *args: f(*args), (), *args).flop
+
+
+def work(f, weights, *args) -> Work:
+    """The matrix products of f(weights, *args) that its result depends on: their FLOP, and the bytes of `weights` (any
+    pytree), and of constants, that they read. A product reads its weights once, however large the batch.
 
     Follows the program step by step: a scan runs its length, a cond takes the one branch that is executed (both, where
     the choice depends on the arguments' values). Raises Uncountable for a while loop, whose length cannot be known.
     """
-    program = jax.make_jaxpr(f)(*args)
-    todo = [x for x in _follow(program, [_Op() for _ in program.in_avals]) if isinstance(x, _Op)]
+    program = jax.make_jaxpr(f)(weights, *args)
+    fixed = len(jax.tree.leaves(weights))
+    inputs = [_Op(fixed=i < fixed) for i in range(len(program.in_avals))]
+    todo = [x for x in _follow(program, inputs) if isinstance(x, _Op)]
     used = set(todo)
     while todo:
         new = set(todo.pop().sources) - used
         used |= new
         todo += new
-    return sum(op.flop for op in used)
+    return Work(sum(op.work.flop for op in used), sum(op.work.read for op in used))
 
 
 def _follow(program, inputs: Sequence[Any]) -> list[Any]:
@@ -60,7 +78,7 @@ def _step(eqn, inputs: list[Any]) -> list[Any]:
         index, *rest = inputs
         if not isinstance(index, _Op):
             return _follow(params["branches"][int(index)], rest)
-        return [_Op(0, ends) for ends in zip(*(_follow(b, rest) for b in params["branches"]), strict=True)]
+        return [_Op(sources=ends) for ends in zip(*(_follow(b, rest) for b in params["branches"]), strict=True)]
     if name == "while":
         raise Uncountable("a while loop's FLOP cannot be counted, its length depends on the data")
     inner = params.get("jaxpr") or params.get("call_jaxpr")
@@ -69,14 +87,16 @@ def _step(eqn, inputs: list[Any]) -> list[Any]:
     if not any(isinstance(x, _Op) for x in inputs):
         results = eqn.primitive.bind(*inputs, **params)
         return list(results) if eqn.primitive.multiple_results else [results]
-    op = _Op(_product(eqn) if name == "dot_general" else 0, inputs)
+    op = _Op(_product(eqn, inputs) if name == "dot_general" else Work(0, 0), inputs)
     return [op for _ in eqn.outvars]
 
 
-def _product(eqn) -> int:
-    """2 M N K of a matrix product, batched or not."""
+def _product(eqn, inputs: list[Any]) -> Work:
+    """2 M N K of a matrix product, batched or not, and the bytes of those of its two operands that are weights."""
     contracted = eqn.params["dimension_numbers"][0][0]
-    return 2 * eqn.outvars[0].aval.size * prod(eqn.invars[0].aval.shape[i] for i in contracted)
+    flop = 2 * eqn.outvars[0].aval.size * prod(eqn.invars[0].aval.shape[i] for i in contracted)
+    weights = (x.aval for x, known in zip(eqn.invars, inputs, strict=True) if not isinstance(known, _Op) or known.fixed)
+    return Work(flop, sum(x.size * x.dtype.itemsize for x in weights))
 
 
 def _scan(eqn, inputs: list[Any]) -> list[Any]:
@@ -88,9 +108,9 @@ def _scan(eqn, inputs: list[Any]) -> list[Any]:
     order = range(params["length"])[::-1] if params["reverse"] else range(params["length"])
     ys = []
     for k in order:
-        row = [_Op(0, [x]) if isinstance(x, _Op) else x[k] for x in xs]
+        row = [_Op(sources=[x]) if isinstance(x, _Op) else x[k] for x in xs]
         results = _follow(body, [*consts, *carry, *row])
         carry, y = results[: len(carry)], results[len(carry) :]
         ys.append(y)
-    stack = lambda y: _Op(0, y) if any(isinstance(x, _Op) for x in y) else jnp.stack(y)
+    stack = lambda y: _Op(sources=y) if any(isinstance(x, _Op) for x in y) else jnp.stack(y)
     return [*carry, *(stack(y) for y in zip(*(ys[::-1] if params["reverse"] else ys), strict=True))]
