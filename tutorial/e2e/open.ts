@@ -11,8 +11,8 @@ export const DEMOS = readdirSync(new URL('../src/demos', import.meta.url))
   .sort((a, b) => Number(a.slice(1)) - Number(b.slice(1)));
 
 /** Whether the demo's record has this part. */
-export const has = (id: string, part: 'handles:' | 'playhead('): boolean =>
-  readFileSync(new URL(`../src/demos/${id}.ts`, import.meta.url), 'utf8').includes(part);
+export const has = (id: string, part: 'handles:' | 'plays'): boolean =>
+  (part === 'plays' ? /playhead\(|film: / : /handles:/).test(readFileSync(new URL(`../src/demos/${id}.ts`, import.meta.url), 'utf8'));
 
 export const test = base.extend<{ open: (link?: string, lang?: string) => Promise<Page> }>({
   open: async ({ page }, use) => {

@@ -1,10 +1,11 @@
 import './d10.css';
 import { ESTIMATORS } from '../core/guidance';
+import { sample } from '../core/sampling';
 import { world } from '../core/world';
 import { defineDemo } from '../ui/demo';
 import { html, svg } from '../ui/dom';
 import { label, type Text } from '../ui/i18n';
-import { number, type State } from '../ui/params';
+import { fixed, number, type State } from '../ui/params';
 import type { Role } from '../ui/roles';
 
 /** The parts that can be lit, in the order of the parameter `part`. */
@@ -80,19 +81,37 @@ const BOXES: Record<'clone' | 'td', { name: Text; words: Text; formula: Formula 
 };
 
 const wide = world('gradients');
-/** The point of D3, and one pass of the loop from there. */
-export const EXAMPLE = { a: -0.6, t: 0.25, w: 1, T: 50 };
+/** One action, whose numbers the token shows as it runs round the loop. */
+export const EXAMPLE = { a0: 0.9, w: 0.5, T: 10 };
+const { steps: taken, end } = sample(wide.mixture, wide.critic, [EXAMPLE.a0], ESTIMATORS.qgf, EXAMPLE.w, EXAMPLE.T);
+const IN_LOOP = ['guess', 'ask', 'step'] as const;
+/** Lines that are run for one action. */
+const HOPS = IN_LOOP.length * EXAMPLE.T;
 
 const params = {
   part: number({ label: { en: 'Part', zh: '部分' }, value: 3, min: 1, max: PARTS.length, step: 1, slider: false }),
+  hop: number({ label: { en: 'Lines run', zh: '走过的行数' }, value: 0, min: 0, max: HOPS, step: 1, slider: false }),
 };
 
-function compute({ part }: State<typeof params>) {
-  const { a, t, w, T } = EXAMPLE;
-  const v = wide.mixture.velocity([a], t)[0]!;
-  const g = ESTIMATORS.qgf(wide.mixture, wide.critic, [a], t)[0]!;
-  return { lit: LIGHTS[PARTS[part - 1]!], guess: wide.mixture.clean([a], t)[0]!, g, next: a + (v + w * g) / T };
+function compute({ part, hop }: State<typeof params>) {
+  const done = Math.round(hop);
+  /** The pass that is under way, and how many of its lines have been run. */
+  const k = Math.floor(Math.max(done - 1, 0) / IN_LOOP.length);
+  const run = done - k * IN_LOOP.length;
+  const { a, t, g } = taken[k]!;
+  const next = (taken[k + 1]?.a ?? end)[0]!;
+  return {
+    lit: LIGHTS[PARTS[part - 1]!],
+    pass: k + 1,
+    t,
+    a: a[0]!,
+    guess: run >= 1 ? wide.mixture.clean(a, t)[0]! : undefined,
+    g: run >= 2 ? g[0]! : undefined,
+    next: run >= 3 ? next : undefined,
+  };
 }
+type Model = ReturnType<typeof compute>;
+const known = (key: 'guess' | 'g' | 'next') => (m: Model) => m[key] ?? '…';
 
 function formula(pieces: Formula): HTMLElement {
   const parts = pieces.map((piece) =>
@@ -162,7 +181,7 @@ function build(set: (patch: { part: number }) => void): HTMLElement {
       'div',
       { class: 'loop' },
       label(html('p', { class: 'phase' }), { en: 'Acting: *T* times for every action, *t* = 0, 1/*T*, …', zh: '行动：每个动作重复 *T* 次，*t* = 0, 1/*T*, …' }),
-      html('div', { class: 'lines' }, ...(['guess', 'ask', 'step'] as const).map(line), html('span', { class: 'again', 'data-part': 'again' }, again, tip)),
+      html('div', { class: 'lines' }, ...IN_LOOP.map(line), html('span', { class: 'again', 'data-part': 'again' }, again, tip), html('span', { class: 'runner', 'aria-hidden': 'true' })),
     ),
     html('div', { class: 'exit' }, down('out'), label(html('div', { class: 'pill' }), { en: 'action *a*_1', zh: '动作 *a*_1' })),
   );
@@ -173,19 +192,35 @@ export default defineDemo({
   title: { en: 'The pipeline', zh: '整条流水线' },
   params,
   compute,
+  film: {
+    seconds: 18,
+    steps: HOPS,
+    at: ({ hop }) => hop / HOPS,
+    to: (u) => {
+      const hop = Math.floor(u * HOPS + 1e-6);
+      return { hop, part: hop === 0 ? 3 : 3 + ((hop - 1) % IN_LOOP.length) };
+    },
+  },
   stages: {},
   body: build,
   readouts: [
-    { role: 'qgf', items: [{ key: 'guess', label: '*â*_1', value: (m) => m.guess }] },
-    { role: 'critic', items: [{ key: 'g', label: '*g*', value: (m) => m.g }] },
-    { role: 'ood', items: [{ key: 'next', label: { en: 'next *a*', zh: '下一个 *a*' }, value: (m) => m.next }] },
+    { items: [{ key: 'pass', label: { en: 'pass', zh: '第几遍' }, value: (m) => m.pass, format: (x) => `${x} / ${EXAMPLE.T}` }] },
+    { items: [{ key: 't', label: { en: 'time *t*', zh: '时间 *t*' }, value: (m) => m.t, format: fixed(1) }] },
+    { role: 'ood', items: [{ key: 'a', label: '*a*_t', value: (m) => m.a }] },
+    { role: 'qgf', items: [{ key: 'guess', label: '*â*_1', value: known('guess') }] },
+    { role: 'critic', items: [{ key: 'g', label: '*g*', value: known('g') }] },
+    { role: 'ood', items: [{ key: 'next', label: '*a*_{t+Δt}', value: known('next') }] },
   ],
   note: {
-    en: `The numbers are one pass of the loop from the point of “Where is Q asked?”, *a*_t = −0.60 at *t* = 0.25, with *w* = ${EXAMPLE.w} and *T* = ${EXAMPLE.T}.`,
-    zh: `数字：从「在哪里问 Q？」的起始点（*t* = 0.25 处 *a*_t = −0.60）出发，循环走一遍，取 *w* = ${EXAMPLE.w}，*T* = ${EXAMPLE.T}。`,
+    en: `The numbers are one action in the world of three wide peaks: noise *a*_0 = ${EXAMPLE.a0}, weight *w* = ${EXAMPLE.w}, *T* = ${EXAMPLE.T}, the critic with its bump.`,
+    zh: `数字是宽峰世界里的一个动作：噪声 *a*_0 = ${EXAMPLE.a0}，权重 *w* = ${EXAMPLE.w}，*T* = ${EXAMPLE.T}，评论家带着鼓包。`,
   },
   draw({ model, state, body }) {
     const chosen = PARTS[state.part - 1]!;
+    const line = body!.querySelector<HTMLElement>(`.lines [data-part=${chosen}]`);
+    const token = body!.querySelector<HTMLElement>('.runner')!;
+    token.hidden = !line || state.hop === 0;
+    if (line) token.style.top = `${line.offsetTop + line.offsetHeight / 2}px`;
     for (const element of body!.querySelectorAll<HTMLElement>('[data-part]')) {
       const part = element.dataset.part as Part | ArrowId;
       element.toggleAttribute('data-lit', model.lit.includes(part));

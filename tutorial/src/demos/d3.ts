@@ -4,7 +4,7 @@ import { memo } from '../core/memo';
 import { linspace, type Point } from '../core/vector';
 import { world } from '../core/world';
 import { zones, type Zone } from '../core/zones';
-import { defineDemo } from '../ui/demo';
+import { defineDemo, sweep } from '../ui/demo';
 import type { Text } from '../ui/i18n';
 import { number, percent, type State } from '../ui/params';
 
@@ -94,6 +94,7 @@ export default defineDemo({
   title: { en: 'Where is Q asked?', zh: '在哪里问 Q？' },
   params,
   compute,
+  film: sweep('t', [0, 1], 6),
   stages: {
     plane: {
       label: {

@@ -39,7 +39,7 @@ function asks(guide: Guide, a: number, t: number, T: number): number | undefined
   }
 }
 
-const climb = memo((guide: Guide, w: number, T: number, a0: number) => {
+const climbing = () => memo((guide: Guide, w: number, T: number, a0: number) => {
   const { steps, end } = walk(guide, w, [a0], T);
   const free = walk('none', 0, [a0], T);
   return {
@@ -57,15 +57,18 @@ const climb = memo((guide: Guide, w: number, T: number, a0: number) => {
   };
 });
 
+const [climb, climbed] = [climbing(), climbing()];
+
 const params = {
   guide: choice({ label: { en: 'Guidance', zh: '引导方式' }, value: 'qgf', options: GUIDE_NAMES }),
+  was: choice({ label: { en: 'Guidance before', zh: '之前的引导' }, value: 'none', options: GUIDE_NAMES, hidden: true }),
   w: number({ label: { en: 'Weight *w*', zh: '权重 *w*' }, value: 4, min: weightRange.min, max: weightRange.max, step: 0.1 }),
   T: number({ label: { en: 'Steps *T*', zh: '步数 *T*' }, value: landing.steps, min: 5, max: 100, step: 5 }),
   a0: number({ label: { en: 'Start *a*_0', zh: '起点 *a*_0' }, value: -1.2, min: -2.5, max: 2.5, step: 0.01, slider: false }),
   time: playhead({ value: 1, seconds: 8, steps: 'T' }),
 };
 
-function compute({ guide, w, T, a0, time }: State<typeof params>) {
+function compute({ guide, was, w, T, a0, time }: State<typeof params>) {
   const { steps, path, unguided, end } = climb(guide, w, T, a0);
   /** How many steps have been taken; the step shown is the next one, or the last. */
   const taken = Math.min(Math.floor(time * T + 1e-4), T);
@@ -81,6 +84,9 @@ function compute({ guide, w, T, a0, time }: State<typeof params>) {
     steps,
     path: path.slice(0, taken + 1),
     unguided,
+    /** The whole path under the guidance before, to compare with. */
+    ghost: was === 'none' || was === guide ? [] : climbed(was, w, T, a0).path,
+    was,
     ball: path[taken]!,
     arrived: taken === T,
     end,
@@ -101,6 +107,7 @@ export default defineDemo({
   title: { en: 'One action, step by step', zh: '一个动作，一步一步' },
   params,
   compute,
+  along: ({ guide }, before) => (guide !== undefined && guide !== before.guide ? { was: before.guide } : {}),
   stages: {
     plane: {
       label: {
@@ -123,8 +130,8 @@ export default defineDemo({
     { items: [{ key: 'end', label: { en: 'final *a*', zh: '最终 *a*' }, value: (m) => m.end }] },
   ],
   note: {
-    en: `The world of the race: the same start ends at the same place. Each step is *a* + (*v* + *w g*)/*T*; the numbers are those of the step about to be taken, at the end of the last one. The bold arrow is the push *w g* (direction exact, length compressed); the short one on *Q* is the slope where *Q* is asked. Dotted: the same start without guidance. Shaded: beyond ${FOOLED}.`,
-    zh: `赛跑的世界：起点相同，终点就相同。每一步都是 *a* + (*v* + *w g*)/*T*；数字属于即将走的一步，到终点后属于最后一步。粗箭头是推力 *w g*（方向精确，长度压缩过）；*Q* 上的短箭头是问 *Q* 处的斜率。点线：同一起点，不加引导。涂色：越过 ${FOOLED}。`,
+    en: `The world of the race: the same start ends at the same place. Each step is *a* + (*v* + *w g*)/*T*; the numbers are those of the step about to be taken, at the end of the last one. The bold arrow is the push *w g* (direction exact, length compressed); the short one on *Q* is the slope where *Q* is asked. Dotted: the same start without guidance; faint, with its name: under the guidance chosen before. Shaded: beyond ${FOOLED}.`,
+    zh: `赛跑的世界：起点相同，终点就相同。每一步都是 *a* + (*v* + *w g*)/*T*；数字属于即将走的一步，到终点后属于最后一步。粗箭头是推力 *w g*（方向精确，长度压缩过）；*Q* 上的短箭头是问 *Q* 处的斜率。点线：同一起点，不加引导；淡色带名字的：上一次选的引导。涂色：越过 ${FOOLED}。`,
   },
   draw({ model, pens: { plane } }) {
     const { guide, here, now, asked } = model;
@@ -137,6 +144,10 @@ export default defineDemo({
 
     plane.line(model.unguided, { role: 'none', alpha: 0.9 });
     plane.lines(model.past, { role: 'qgf', dash: [3, 4], width: 1, alpha: 0.35 });
+    if (model.ghost.length) {
+      plane.line(model.ghost, { role: model.was, alpha: 0.55, width: 1.5 });
+      plane.text(model.ghost.at(-1)!, GUIDE_NAMES[model.was], { role: model.was, align: 'center', dy: -6, size: 12 });
+    }
     plane.line(model.path, { role: 'ood', dash: [], width: 2.25 });
     plane.line(model.drop, { role: 'ood', width: 1.5 });
     if (guide === 'bptt') plane.line([...model.rollout, ...(asked ? [asked.on] : [])], { role: 'bptt' });

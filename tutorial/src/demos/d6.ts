@@ -3,7 +3,7 @@ import { jitterAt, worstJitter } from '../core/jitter';
 import { memo } from '../core/memo';
 import type { Point } from '../core/vector';
 import { world } from '../core/world';
-import { defineDemo } from '../ui/demo';
+import { defineDemo, sweep } from '../ui/demo';
 import { GUIDE_NAMES } from '../ui/guides';
 import { compact, number, type State } from '../ui/params';
 
@@ -50,6 +50,7 @@ export default defineDemo({
   title: { en: 'The guidance gradient, and how it jumps', zh: '引导梯度，以及它怎样跳' },
   params,
   compute,
+  film: sweep('a', [-2.5, 2.5], 10, 100),
   stages: {
     gradients: {
       label: {

@@ -6,6 +6,8 @@ import type { Pen } from '../ui/pen';
 
 const REACH = 2;
 const CIRCLE = 192;
+/** The film's way leads around the origin at this distance. */
+const ORBIT = 0.9;
 
 /** f(x, y) = (x + kappa sin 2y, y + kappa sin 2x) */
 export const warp = ([x, y]: Vec, kappa: number): Vec => [x! + kappa * Math.sin(2 * y!), y! + kappa * Math.sin(2 * x!)];
@@ -68,6 +70,14 @@ export default defineDemo({
   title: { en: 'What a Jacobian does to a small circle', zh: '雅可比怎样改变一个小圆' },
   params,
   compute,
+  /** Once around the origin. */
+  film: {
+    seconds: 12,
+    steps: 60,
+    loop: true,
+    at: ({ x, y }) => (Math.atan2(y, x) / (2 * Math.PI) + 1) % 1,
+    to: (u) => ({ x: ORBIT * Math.cos(2 * Math.PI * u), y: ORBIT * Math.sin(2 * Math.PI * u) }),
+  },
   stages: {
     before: {
       title: { en: 'Pushes *δ* around a point', zh: '一点周围的位移 *δ*' },

@@ -5,7 +5,7 @@ import { memo } from '../core/memo';
 import { linspace, type Point } from '../core/vector';
 import { world } from '../core/world';
 import { defineDemo } from '../ui/demo';
-import { choice, compact, fixed, number, type State } from '../ui/params';
+import { choice, compact, fixed, number, playhead, type State } from '../ui/params';
 
 const WORLDS = { wide: world('gradients'), narrow: world('landing') };
 type Width = keyof typeof WORLDS;
@@ -103,9 +103,18 @@ const params = {
   }),
   steps: choice({ label: { en: 'Steps *N*', zh: '步数 *N*' }, value: '50', options: { 10: '10', 20: '20', 50: '50', 100: '100', 200: '200', 400: '400' } }),
   a: number({ label: { en: 'Start *a*_0', zh: '起点 *a*_0' }, value: -0.442, min: -REACH, max: REACH, step: 0.002, slider: false }),
+  time: playhead({ value: 1, seconds: 5, steps: 50 }),
 };
 
-function compute({ width, steps, logEps, a, view }: State<typeof params>) {
+/** A path up to a time. */
+const risen = (path: readonly Point[], time: number): Point[] => {
+  const k = path.findIndex(([, t]) => t > time);
+  if (k < 1) return k < 0 ? [...path] : path.slice(0, 1);
+  const [[a0, t0], [a1, t1]] = [path[k - 1]!, path[k]!];
+  return [...path.slice(0, k), [a0 + ((time - t0) / (t1 - t0)) * (a1 - a0), time]];
+};
+
+function compute({ width, steps, logEps, a, view, time }: State<typeof params>) {
   const [chain, exact] = [chainOf(width, Number(steps)), exactOf(width)];
   const eps = 10 ** logEps;
   const near = chain.sheds.find(({ at }) => Math.abs(at - a) < MAGNET);
@@ -119,7 +128,7 @@ function compute({ width, steps, logEps, a, view }: State<typeof params>) {
     domain,
     start,
     handle: Math.min(Math.max(start, domain[0]), domain[1]),
-    paths: pair.map(chain.path),
+    paths: pair.map((one) => risen(chain.path(one), time)),
     borders: chain.sheds.map(({ at }) => chain.path(at)),
     ends,
     apart: ends[1] - ends[0],
@@ -214,7 +223,7 @@ export default defineDemo({
     paths.lines(model.chain.fan, { role: 'muted', alpha: 0.35, width: 0.75 });
     paths.lines(model.borders, { role: 'muted', dash: [2, 4], width: 1.5 });
     paths.lines(model.paths, { role: 'ood', dash: [], width: 2.25 });
-    paths.dots(model.ends.map((end): Point => [end, 1]), { role: 'jacobian', size: 60 });
+    paths.dots(model.paths.map((path) => path.at(-1)!), { role: 'ood', size: 60 });
 
     amplification.horizontal(1, { role: 'muted', width: 0.75, dash: [] });
     amplification.vertical(model.start, { role: 'ood', width: 1, dash: [2, 3], alpha: 0.8 });

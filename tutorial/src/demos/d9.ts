@@ -3,9 +3,9 @@ import { worstJitter } from '../core/jitter';
 import { memo } from '../core/memo';
 import type { Point } from '../core/vector';
 import { world } from '../core/world';
-import { defineDemo } from '../ui/demo';
+import { defineDemo, sweep } from '../ui/demo';
 import { GUIDE_NAMES } from '../ui/guides';
-import { choice, compact, number, type State } from '../ui/params';
+import { compact, number, type State } from '../ui/params';
 
 /** From the outside in. */
 const LAYERS = ['bptt', 'jacobian', 'qgf'] as const;
@@ -36,21 +36,40 @@ const curvesAt = memo((t: number) => {
   return { range, watersheds: watersheds(wide, t), factor, g, worst: each((layer) => worstJitter(g[layer], REACH)) };
 });
 
+/** Between two curves over the same range, as a compressed axis shows them; on the points of the first. */
+export function morph(from: readonly Point[], to: readonly Point[], share: number, constant: number): Point[] {
+  const press = (y: number) => Math.sign(y) * Math.log1p(Math.abs(y) / constant);
+  const free = (y: number) => Math.sign(y) * constant * Math.expm1(Math.abs(y));
+  let k = 1;
+  return from.map(([a, y]) => {
+    while (k < to.length - 1 && to[k]![0] < a) k++;
+    const [[a0, y0], [a1, y1]] = [to[k - 1]!, to[k]!];
+    const there = y0 + Math.min(Math.max((a - a0) / (a1 - a0), 0), 1) * (y1 - y0);
+    return [a, free((1 - share) * press(y) + share * press(there))];
+  });
+}
+
 const params = {
-  layer: choice({ label: { en: 'Peeled down to', zh: '剥到哪一层' }, value: 'qgf', options: { bptt: GUIDE_NAMES.bptt, jacobian: GUIDE_NAMES.jacobian, qgf: GUIDE_NAMES.qgf } }),
+  peel: number({ label: { en: 'Peeled down to', zh: '剥到哪一层' }, value: 0, min: 0, max: 2, step: 0.05, show: (peel) => GUIDE_NAMES[LAYERS[Math.ceil(peel - 1e-9)]!] }),
   t: number({ label: { en: 'Time *t*', zh: '时间 *t*' }, value: 0.75, min: 0, max: 1, step: 0.01 }),
   a: number({ label: { en: 'Probe *a*_t', zh: '探针 *a*_t' }, value: -0.6, min: -2.5, max: 2.5, step: 0.005, slider: false }),
 };
 
-function compute({ layer, t, a }: State<typeof params>) {
+function compute({ peel, t, a }: State<typeof params>) {
   const [end, guess] = [mixture.ode(a, t), mixture.clean([a], t)[0]!];
   const asked = { bptt: end, jacobian: guess, qgf: guess };
   const factor = { bptt: mixture.odeDerivative(a, t), jacobian: mixture.jacobian([a], t)[0]![0]!, qgf: 1 };
   const curves = curvesAt(t);
+  /** The layer that is there or on its way, and how far it has come from the one before. */
+  const last = Math.ceil(peel - 1e-9);
+  const come = peel - Math.max(last - 1, 0);
+  const [from, to] = [LAYERS[Math.max(last - 1, 0)]!, LAYERS[last]!];
   return {
     ...curves,
     peaks: { bptt: highest(curves.factor.bptt), jacobian: highest(curves.factor.jacobian) },
-    shown: LAYERS.slice(0, LAYERS.indexOf(layer) + 1),
+    shown: LAYERS.slice(0, last + (come > 0.5 || last === 0 ? 1 : 0)),
+    whole: LAYERS.slice(0, last + (come === 1 || last === 0 ? 1 : 0)),
+    turning: last > 0 && come < 1 ? { role: to, factor: morph(curves.factor[from], curves.factor[to], come, 0.5), g: morph(curves.g[from], curves.g[to], come, 1) } : undefined,
     a,
     probe: each((one) => ({ asked: asked[one], slope: slope(asked[one]), factor: factor[one], g: factor[one] * slope(asked[one]) })),
   };
@@ -65,6 +84,7 @@ export default defineDemo({
   title: { en: 'Peel the gradient: two cuts', zh: '剥开梯度：两刀' },
   params,
   compute,
+  film: sweep('peel', [0, 2], 6, 2),
   stages: {
     factors: {
       title: { en: 'The factor in front of ∇*Q*', zh: '∇*Q* 前面的因子' },
@@ -129,12 +149,16 @@ export default defineDemo({
       pen.vertical(model.a, { role: 'ood', width: 1, dash: [] });
     }
     gradients.horizontal(0, { role: 'muted', width: 1, dash: [] });
-    model.shown.forEach((layer, i) => {
-      const alpha = i === model.shown.length - 1 ? 1 : 0.6;
+    model.whole.forEach((layer, i) => {
+      const alpha = i === model.whole.length - 1 && !model.turning ? 1 : 0.45;
       factors.line(model.factor[layer], { role: layer, alpha });
       gradients.line(model.g[layer], { role: layer, alpha });
     });
-    for (const layer of model.shown) {
+    if (model.turning) {
+      factors.line(model.turning.factor, { role: model.turning.role });
+      gradients.line(model.turning.g, { role: model.turning.role });
+    }
+    for (const layer of model.whole) {
       factors.dots([[model.a, model.probe[layer].factor]], { role: layer, size: 60 });
       gradients.dots([[model.a, model.probe[layer].g]], { role: layer, size: 60 });
     }

@@ -68,6 +68,27 @@ export interface NoteSpec<S, M, Stage> extends Reading<S, M> {
   at: (model: M, state: S) => Point | undefined;
 }
 
+/** A film that moves parameters which have controls of their own. */
+export interface Film<S> {
+  seconds: number;
+  /** Presses of Step from beginning to end. */
+  steps: number;
+  loop?: boolean;
+  /** Where the film is in a state, 0 to 1, and the values that it gives the parameters there. */
+  at: (state: S) => number;
+  to: (u: number) => Partial<S>;
+}
+
+/** The film in which one number runs through its range, or a part of it. */
+export function sweep<K extends string>(key: K, [from, to]: Point, seconds: number, steps = 50): Film<Readonly<Record<K, number>>> {
+  return {
+    seconds,
+    steps,
+    at: (state) => Math.min(Math.max((state[key] - from) / (to - from), 0), 1),
+    to: (u) => ({ [key]: from + u * (to - from) }) as Readonly<Record<K, number>>,
+  };
+}
+
 export interface View<S, M, Stage extends string> {
   state: S;
   model: M;
@@ -92,6 +113,10 @@ export interface DemoSpec<P extends Params, M, Stage extends string, S = State<P
   notes?: readonly NoteSpec<S, NoInfer<M>, NoInfer<Stage>>[];
   /** Buttons; `restart` plays the film from its beginning. */
   actions?: readonly { label: Text; run: (state: S) => Partial<S>; restart?: boolean }[];
+  /** What Play moves, in a demo without a playhead. */
+  film?: Film<NoInfer<S>>;
+  /** What a change by hand brings with it, from the state before. */
+  along?: (patch: Partial<S>, before: S) => Partial<S>;
   /** A picture that is not a stage, built once; `set` changes the state. */
   body?: (set: (patch: Partial<S>) => void) => HTMLElement;
   draw: (view: View<S, NoInfer<M>, NoInfer<Stage>>) => void;

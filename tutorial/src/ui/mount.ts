@@ -1,14 +1,14 @@
 /** Puts a demo on the page: its figure, and the loop from a change of state to the picture. */
 
-import { invalidate } from './clock';
+import { invalidate, pause, play, reducedMotion } from './clock';
 import { button, controls } from './controls';
 import type { AnyDemo, DemoSpec, HandleSpec, NoteSpec, ReadoutSpec, StageSpec } from './demo';
 import { html } from './dom';
 import { handle, type Handle } from './handle';
 import { label, onLang, t, type Text } from './i18n';
-import { snap, type AnyState, type Params } from './params';
+import { snap, tidy, type AnyState, type NumberParam, type Params } from './params';
 import type { Pen } from './pen';
-import { playback } from './playback';
+import { playback, reelOf } from './playback';
 import { note, readouts } from './readouts';
 import { Stage } from './stage';
 import { colours, onTheme } from './theme';
@@ -19,6 +19,10 @@ export interface Mounted {
   /** Brings back the state of a link's query. */
   restore(query: string): void;
 }
+
+const ENOUGH = 0.6;
+/** A glide from state to state takes this long, in seconds. */
+const GLIDE = 0.4;
 
 const COPY = { en: 'Copy link', zh: '复制链接' };
 const COPIED = { en: 'Copied', zh: '已复制' };
@@ -34,15 +38,49 @@ export function mount(demo: AnyDemo, number: number): Mounted {
   let drawn = false;
 
   const change = (patch: AnyState) => {
-    const snapped = Object.entries(patch).map(([key, value]) => [key, snap(params[key]!, value)]);
-    state = { ...state, ...Object.fromEntries(snapped) };
+    state = { ...state, ...patch };
     if (onScreen) invalidate(redraw);
+  };
+  let gliding: ((seconds: number) => void) | undefined;
+  const land = () => {
+    if (gliding) pause(gliding);
+    gliding = undefined;
+  };
+  /** What cannot be passed through in between: the old picture fades instead. */
+  const leaps = (next: AnyState) => Object.keys(next).some((key) => next[key] !== state[key] && leap(key));
+  const leap = (key: string) => !['number', 'playhead'].includes(params[key]!.kind) || (params[key] as NumberParam).jumps === true;
+  const fade = (next: AnyState) => {
+    if (onScreen && drawn && !reducedMotion() && leaps(next)) stages.forEach(([, one]) => one.leave());
   };
   /** A change by the reader's hand. */
   const set = (patch: AnyState) => {
-    change(patch);
+    land();
+    const next = tidy(params, { ...state, ...patch, ...demo.along?.(patch, state) });
+    fade(next);
+    change(next);
     numbers.announce();
     remember(linkOf(demo, state));
+  };
+  /** To a whole new state, in a moment: numbers glide, the rest changes at once. */
+  const glide = (target: AnyState) => {
+    land();
+    if (!onScreen || !drawn || reducedMotion()) {
+      state = target;
+      redraw();
+      return;
+    }
+    fade(target);
+    const from = state;
+    let spent = 0;
+    gliding = (seconds) => {
+      spent += seconds;
+      const u = Math.min(spent / GLIDE, 1);
+      const share = u * u * (3 - 2 * u);
+      const between = (key: string) => (leap(key) ? target[key]! : snap(params[key]!, Number(from[key]) + share * (Number(target[key]) - Number(from[key]))));
+      if (u === 1) land();
+      change(Object.fromEntries(Object.keys(target).map((key) => [key, between(key)])));
+    };
+    play(gliding);
   };
 
   const stages = Object.entries<StageSpec<unknown>>(demo.stages).map(([name, spec]) => [name, new Stage(spec, () => onScreen && redraw())] as const);
@@ -61,8 +99,8 @@ export function mount(demo: AnyDemo, number: number): Mounted {
   const notes = ((demo.notes ?? []) as NoteSpec<AnyState, unknown, string>[]).map((spec) => note(spec, stage(spec.stage)));
   const numbers = readouts((demo.readouts ?? []) as ReadoutSpec<AnyState, unknown>[]);
   const panel = controls(demo.id, params, set);
-  const playhead = Object.keys(params).find((key) => params[key]!.kind === 'playhead');
-  const film = playhead && playback(playhead, params, () => state, set, change, () => linked);
+  const reel = reelOf(params, demo.film);
+  const film = reel && playback(reel, () => state, set, change, () => linked);
   const body: HTMLElement | undefined = demo.body?.(set);
 
   const actions = (demo.actions ?? []) as NonNullable<DemoSpec<Params, unknown, string, AnyState>['actions']>;
@@ -74,10 +112,11 @@ export function mount(demo: AnyDemo, number: number): Mounted {
   );
   const reset = button({ en: 'Reset', zh: '重置' }, () => {
     if (film) film.stop();
-    set(demo.defaults);
+    glide(demo.defaults);
+    remember(linkOf(demo, demo.defaults));
   });
   const copy = button(COPY, () => {
-    const link = new URL(linkOf(demo, state), location.href).href;
+    const link = new URL(linkOf(demo, tidy(params, state)), location.href).href;
     history.replaceState(null, '', link);
     const say = (text: Text) => {
       copied.textContent = t(text);
@@ -97,6 +136,7 @@ export function mount(demo: AnyDemo, number: number): Mounted {
     'figure',
     { class: 'demo', id: demo.id, tabindex: -1, 'aria-labelledby': `${demo.id}-title` },
     html('div', { class: 'head' }, heading, html('div', { class: 'tools' }, copied, copy, reset)),
+    html('div', { class: 'try' }),
     ...(body ? [body] : []),
     html('div', { class: 'stages', 'data-pin': stages.length === 1 || (demo.columns?.narrow ?? 1) > 1 ? 'all' : 'first', style: `--wide: ${demo.columns?.wide ?? 1}; --narrow: ${demo.columns?.narrow ?? 1}` }, ...stages.map(([, { element }]) => element)),
     ...(film ? [film.element] : []),
@@ -123,10 +163,19 @@ export function mount(demo: AnyDemo, number: number): Mounted {
     ([entry]) => {
       onScreen = entry!.isIntersecting;
       if (onScreen) invalidate(redraw);
-      if (film) film.visible(onScreen);
+      if (film) film.visible(onScreen, false);
     },
     { rootMargin: '100px' },
   ).observe(figure);
+  // A film begins when most of its picture is seen, or most of the window is filled by it.
+  const pictures = figure.querySelector('.stages')!;
+  new IntersectionObserver(
+    ([entry]) => {
+      const { intersectionRatio, intersectionRect, rootBounds } = entry!;
+      if (film && (intersectionRatio >= ENOUGH || intersectionRect.height >= ENOUGH * (rootBounds?.height ?? Infinity))) film.visible(true, true);
+    },
+    { threshold: [0.2, 0.4, ENOUGH, 0.8] },
+  ).observe(pictures);
   onLang(() => onScreen && invalidate(redraw));
   onTheme(() => onScreen && invalidate(redraw));
   // Draws at once, on screen or not: for paper, and for whoever measures.
@@ -143,9 +192,11 @@ export function mount(demo: AnyDemo, number: number): Mounted {
     figure,
     restore(query) {
       linked = true;
-      if (film) film.stop();
-      state = stateOf(demo, query);
-      redraw();
+      const target = stateOf(demo, query);
+      // A film that loops goes on, unless the link asks for a frame of it.
+      const loops = reel?.playhead && reel.loop && !Object.keys(reel.to(0)).some((key) => new URLSearchParams(query).has(key));
+      if (film && !loops) film.stop();
+      glide(loops ? { ...target, ...reel.to(reel.at(state)) } : target);
     },
   };
 }

@@ -23,6 +23,8 @@ export interface NumberParam extends Common {
   slider?: boolean;
   /** Shown only while other parameters have these values. */
   when?: When;
+  /** Values in between mean nothing: a seed. */
+  jumps?: boolean;
 }
 
 export interface ChoiceParam<K extends string = string> extends Common {
@@ -73,7 +75,7 @@ export const playhead = (spec: Omit<PlayheadParam, 'kind' | 'label'>): PlayheadP
 
 /** A seed; give the demo `newSeed` among its actions. */
 export const seed = (value = 1): NumberParam =>
-  number({ label: { en: 'Seed', zh: '随机种子' }, value, min: 1, max: 999, step: 1, slider: false });
+  number({ label: { en: 'Seed', zh: '随机种子' }, value, min: 1, max: 999, step: 1, slider: false, jumps: true });
 export const newSeed = {
   label: { en: 'New seed', zh: '换一个种子' },
   run: (state: { seed: number }) => ({ seed: (state.seed % 999) + 1 }),
@@ -98,6 +100,9 @@ export function snap(param: Param, value: Value): Value {
       return value;
   }
 }
+
+/** A state whose every value is one that its parameter can take. */
+export const tidy = (params: Params, state: AnyState): AnyState => Object.fromEntries(Object.entries(state).map(([key, value]) => [key, snap(params[key]!, value)]));
 
 /** The value that a link writes as `text`; undefined if it means nothing here. */
 export function parse(param: Param, text: string): Value | undefined {

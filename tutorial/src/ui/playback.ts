@@ -3,6 +3,7 @@
 import { pause, play, reducedMotion } from './clock';
 import { html, svg } from './dom';
 import { attribute, lang, onLang, t, type Text } from './i18n';
+import type { Film } from './demo';
 import type { AnyState, NumberParam, Params, PlayheadParam } from './params';
 import { passable } from './reach';
 
@@ -28,37 +29,61 @@ const icon = (name: keyof typeof ICONS) =>
 export interface Playback {
   element: HTMLElement;
   sync(state: AnyState): void;
-  /** Off screen nothing moves. */
-  visible(yes: boolean): void;
+  /** Off screen nothing moves; `enough` of it is seen to begin by itself. */
+  visible(yes: boolean, enough: boolean): void;
   /** The last frame, for paper; `false` goes back to where it was. */
   finish(yes: boolean): void;
   stop(): void;
   restart(): void;
 }
 
+/** What a film is to its buttons: that of a playhead ends in its last frame on paper, and may begin by itself. */
+interface Reel extends Omit<Film<AnyState>, 'steps' | 'to'> {
+  to: (u: number) => AnyState;
+  steps: (state: AnyState) => number;
+  playhead: boolean;
+  autoplay?: boolean;
+}
+
+export function reelOf(params: Params, film: Film<AnyState> | undefined): Reel | undefined {
+  if (film) return { ...film, to: film.to as Reel['to'], steps: () => film.steps, playhead: false };
+  const key = Object.keys(params).find((key) => params[key]!.kind === 'playhead');
+  if (!key) return undefined;
+  const param = params[key] as PlayheadParam;
+  return {
+    ...param,
+    playhead: true,
+    at: (state) => Number(state[key]),
+    to: (u) => ({ [key]: u }),
+    steps: (of) => (typeof param.steps === 'number' ? param.steps : Number(of[param.steps] ?? (params[param.steps] as NumberParam).value)),
+  };
+}
+
 export function playback(
-  key: string,
-  params: Params,
+  film: Reel,
   state: () => AnyState,
   /** A change by hand, and one by the clock. */
   set: (patch: AnyState) => void,
   drift: (patch: AnyState) => void,
   linked: () => boolean,
 ): Playback {
-  const param = params[key] as PlayheadParam;
-  const now = () => Number(state()[key]);
-  const steps = (of: AnyState) =>
-    typeof param.steps === 'number' ? param.steps : Number(of[param.steps] ?? (params[param.steps] as NumberParam).value);
+  const { steps } = film;
+  const now = () => film.at(state());
   let [running, seen, started] = [false, false, false];
   let kept = 1;
+  /** The film's own place: parameters that it moves may be too coarse, or too far off, to say it. */
+  let place = 0;
 
   const tick = (seconds: number) => {
-    const next = now() + seconds / param.seconds;
-    if (next >= 1 && !param.loop) run(false);
-    drift({ [key]: next >= 1 && param.loop ? next - 1 : next });
+    place += seconds / film.seconds;
+    if (place >= 1) {
+      if (film.loop) place %= 1;
+      else run(false);
+    }
+    drift(film.to(Math.min(place, 1)));
   };
   const run = (yes: boolean) => {
-    if (yes && !running && now() >= 1) drift({ [key]: 0 });
+    if (yes && !running) place = now() >= 1 ? 0 : now();
     running = yes;
     element.toggleAttribute('data-playing', running);
     if (running && seen) play(tick);
@@ -68,15 +93,17 @@ export function playback(
   };
   const seek = (value: number) => {
     run(false);
-    set({ [key]: value });
+    place = value;
+    set(film.to(Math.min(Math.max(value, 0), 1)));
   };
   const hop = (by: number) => {
     const n = steps(state());
-    const at = now() * n;
+    // Where the parameters are coarse, the film knows better than they do.
+    const at = (Math.abs(now() - place) < 0.5 / n ? place : now()) * n;
     seek((by > 0 ? Math.floor(at + 1e-4) + 1 : Math.ceil(at - 1e-4) - 1) / n);
   };
   const restart = () => {
-    set({ [key]: 0 });
+    set(film.to(0));
     run(!reducedMotion());
   };
   const press = (name: keyof typeof ICONS, click: () => void) => {
@@ -91,7 +118,7 @@ export function playback(
   });
   const nameToggle = () => toggle.setAttribute('aria-label', t(NAMES[running ? 'pause' : 'play']));
   onLang(nameToggle);
-  const scrub = attribute(html('input', { type: 'range', min: 0, max: 1, step: 'any', name: key }), 'aria-label', param.label);
+  const scrub = attribute(html('input', { type: 'range', min: 0, max: 1, step: 'any', name: 'film' }), 'aria-label', { en: 'Progress', zh: '进度' });
   scrub.addEventListener('input', () => seek(scrub.valueAsNumber));
   passable(scrub, seek);
   scrub.addEventListener('keydown', (event) => {
@@ -100,7 +127,7 @@ export function playback(
     for (let i = 0; i < (event.shiftKey ? 10 : 1); i++) hop(by);
     event.preventDefault();
   });
-  const output = html('output', { 'data-key': `${key}-control`, 'aria-live': 'off' });
+  const output = html('output', { 'data-key': 'film-control', 'aria-live': 'off' });
   const element = html(
     'div',
     { class: 'playback' },
@@ -115,7 +142,7 @@ export function playback(
   return {
     element,
     sync(state) {
-      const value = Number(state[key]);
+      const value = film.at(state);
       const [step, total] = [Math.floor(value * steps(state) + 1e-4), steps(state)];
       const said = lang() === 'zh' ? `第 ${step} 步，共 ${total} 步` : `step ${step} of ${total}`;
       scrub.value = String(value);
@@ -123,18 +150,19 @@ export function playback(
       scrub.style.setProperty('--fill', `${100 * value}%`);
       output.textContent = `${step} / ${total}`;
     },
-    visible(yes) {
+    visible(yes, enough) {
       seen = yes;
-      if (yes && !started) {
+      if (enough && !started) {
         started = true;
-        if (param.autoplay && !reducedMotion() && !linked()) return run(true);
+        if (film.autoplay && !reducedMotion() && !linked()) return run(true);
       }
       if (running && seen) play(tick);
       else pause(tick);
     },
     finish(yes) {
+      if (!film.playhead || film.loop) return;
       if (yes) kept = now();
-      drift({ [key]: yes ? 1 : kept });
+      drift(film.to(yes ? 1 : kept));
     },
     stop: () => run(false),
     restart,

@@ -37,7 +37,11 @@ function showText(demos: Map<string, Mounted>): void {
   shown = lang();
   for (const slot of page.querySelectorAll<HTMLElement>('.slot')) {
     const demo = demos.get(slot.dataset.demo!);
-    if (demo) slot.append(demo.figure);
+    if (!demo) continue;
+    slot.append(demo.figure);
+    // What to try stands above the picture, within the figure.
+    const before = slot.previousElementSibling;
+    if (before?.matches('.callout.try')) demo.figure.querySelector('.try')!.replaceChildren(before);
   }
   document.title = title;
   watchWidths(page);
@@ -94,7 +98,10 @@ function follow(demos: Map<string, Mounted>): void {
   const { id, query } = splitLink(location.hash);
   const demo = demos.get(id);
   if (demo && query !== undefined) demo.restore(query);
-  document.getElementById(id)?.scrollIntoView();
+  // A preset is clicked beside the picture: where most of it is in sight, the page stays.
+  const picture = demo?.figure.querySelector('.stages')?.getBoundingClientRect();
+  const sighted = picture && query !== undefined && picture.top > 0 && picture.top < innerHeight / 2;
+  if (!sighted) document.getElementById(id)?.scrollIntoView();
 }
 
 export function shell(demos: Map<string, Mounted>): void {

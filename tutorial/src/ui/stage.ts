@@ -95,6 +95,17 @@ export class Stage<M = unknown> {
     return new Pen(ctx, this.x, this.y, frame, colours);
   }
 
+  /** The picture that is there fades away over the one that comes. */
+  leave(): void {
+    const { canvas } = this;
+    canvas.parentElement!.querySelector('.ghost')?.remove();
+    if (canvas.width === 0 || this.frame.width === 0) return;
+    const ghost = html('canvas', { class: 'ghost', 'aria-hidden': 'true', width: canvas.width, height: canvas.height, style: canvas.style.cssText });
+    ghost.getContext('2d')!.drawImage(canvas, 0, 0);
+    canvas.after(ghost);
+    ghost.animate([{ opacity: 1 }, { opacity: 0 }], 350).onfinish = () => ghost.remove();
+  }
+
   /** Pixels of a point. */
   place([x, y]: readonly [number, number]): readonly [number, number] {
     return [this.x(x), this.y(y)];

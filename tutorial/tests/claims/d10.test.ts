@@ -5,7 +5,7 @@ import { world } from '../../src/core/world';
 import demo, { ARROWS, EXAMPLE, LIGHTS, LINES, PARTS } from '../../src/demos/d10';
 
 const wide = world('gradients');
-const at = (part: number) => demo.compute({ part });
+const at = (part: number) => demo.compute({ part, hop: 0 });
 const code = Object.values(LINES).map((line) => line.code);
 const v = (a: number, t: number) => wide.mixture.velocity([a], t)[0]!;
 const gradQ = (a: number) => wide.critic.gradient([a])[0]!;
@@ -55,13 +55,19 @@ describe('D10', () => {
     expect(Math.abs(a - end[0]!)).toBeLessThan(1e-10);
   });
 
-  test('the numbers below the picture are one pass of that code', () => {
-    const { a, t, w, T } = EXAMPLE;
-    const one = pass(a, t, w, T, v, gradQ);
-    const { guess, g, next } = at(3);
-    expect(guess).toBeCloseTo(one.a1_hat, 12);
-    expect(g).toBeCloseTo(one.g, 12);
-    expect(next).toBeCloseTo(one.a, 12);
+  test('the numbers that the token shows are that code, run line by line', () => {
+    const { a0, w, T } = EXAMPLE;
+    let a = a0;
+    for (let k = 0; k < T; k++) {
+      const one = pass(a, k / T, w, T, v, gradQ);
+      const [guessed, asked, stepped] = [1, 2, 3].map((line) => demo.compute({ part: 3, hop: 3 * k + line })) as [ReturnType<typeof at>, ReturnType<typeof at>, ReturnType<typeof at>];
+      expect([guessed.g, guessed.next, asked.next]).toEqual([undefined, undefined, undefined]);
+      expect(guessed.a).toBeCloseTo(a, 12);
+      expect(guessed.guess).toBeCloseTo(one.a1_hat, 12);
+      expect(asked.g).toBeCloseTo(one.g, 12);
+      expect(stepped.next).toBeCloseTo(one.a, 12);
+      a = one.a;
+    }
   });
 
   test('the three formulas are those of the text', () => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { gradient } from '../../src/core/curves';
 import { linspace } from '../../src/core/vector';
 import { world } from '../../src/core/world';
-import demo from '../../src/demos/d9';
+import demo, { morph } from '../../src/demos/d9';
 
 const at = (patch: Partial<typeof demo.defaults>) => demo.compute({ ...demo.defaults, ...patch });
 const wide = world('gradients');
@@ -72,9 +72,23 @@ describe('D9', () => {
   });
 
   test('peeling shows one layer after the other', () => {
-    expect(at({ layer: 'bptt' }).shown).toEqual(['bptt']);
-    expect(at({ layer: 'jacobian' }).shown).toEqual(['bptt', 'jacobian']);
-    expect(at({ layer: 'qgf' }).shown).toEqual(['bptt', 'jacobian', 'qgf']);
+    expect(at({ peel: 0 }).whole).toEqual(['bptt']);
+    expect(at({ peel: 1 }).whole).toEqual(['bptt', 'jacobian']);
+    expect(at({ peel: 2 }).whole).toEqual(['bptt', 'jacobian', 'qgf']);
+    for (const peel of [0, 1, 2]) expect(at({ peel }).turning).toBeUndefined();
+  });
+
+  test('on its way a layer lies between the one before and itself', () => {
+    const { turning, whole, g } = at({ peel: 1.5 });
+    expect(whole).toEqual(['bptt', 'jacobian']);
+    expect(turning!.role).toBe('qgf');
+    turning!.g.forEach(([a, value], i) => {
+      const [from, to] = [g.jacobian[i]![1], g.qgf[i]![1]];
+      expect(a).toBe(g.jacobian[i]![0]);
+      expect(value).toBeGreaterThanOrEqual(Math.min(from, to) - 1e-9);
+      expect(value).toBeLessThanOrEqual(Math.max(from, to) + 1e-9);
+    });
+    expect(morph(g.bptt, g.jacobian, 0, 1).every(([, y], i) => Math.abs(y - g.bptt[i]![1]) < 1e-6 * Math.max(1, Math.abs(y)))).toBe(true);
   });
 
   test('the page says that an exact flow says nothing about learned networks', () => {
