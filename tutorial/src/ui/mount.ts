@@ -83,7 +83,7 @@ export function mount(demo: AnyDemo, number: number): Mounted {
     play(gliding);
   };
 
-  const stages = Object.entries<StageSpec<unknown>>(demo.stages).map(([name, spec]) => [name, new Stage(spec, () => onScreen && redraw())] as const);
+  const stages = Object.entries<StageSpec<unknown>>(demo.stages).map(([name, spec]) => [name, new Stage(spec, () => onScreen && redraw(), demo.hero)] as const);
   const stage = (name: string) => stages.find(([known]) => known === name)![1];
   const handles = ((demo.handles ?? []) as HandleSpec<AnyState, unknown, string>[]).flatMap((spec) =>
     [spec.stage].flat().map((name, i, all) => handle(spec, params, stage(name), () => state, set, all.length > 1 ? i + 1 : undefined)),
@@ -132,15 +132,17 @@ export function mount(demo: AnyDemo, number: number): Mounted {
   const copied = html('span', { class: 'copied', role: 'status' });
 
   const heading = html('h3', { id: `${demo.id}-title` }, html('span', { class: 'tag' }, String(number)), label(html('span'), demo.title));
+  const head = html('div', { class: 'head' }, heading, html('div', { class: 'tools' }, copied, copy, reset));
+  const tries = html('div', { class: 'try' });
   const figure = html(
     'figure',
-    { class: 'demo', id: demo.id, tabindex: -1, 'aria-labelledby': `${demo.id}-title` },
-    html('div', { class: 'head' }, heading, html('div', { class: 'tools' }, copied, copy, reset)),
-    html('div', { class: 'try' }),
+    { class: demo.hero ? 'demo hero' : 'demo', id: demo.id, tabindex: -1, 'aria-labelledby': `${demo.id}-title` },
+    ...(demo.hero ? [] : [head, tries]),
     ...(body ? [body] : []),
-    html('div', { class: 'stages', 'data-pin': stages.length === 1 || (demo.columns?.narrow ?? 1) > 1 ? 'all' : 'first', style: `--wide: ${demo.columns?.wide ?? 1}; --narrow: ${demo.columns?.narrow ?? 1}` }, ...stages.map(([, { element }]) => element)),
+    html('div', { class: 'stages', 'data-pin': demo.hero ? 'no' : stages.length === 1 || (demo.columns?.narrow ?? 1) > 1 ? 'all' : 'first', style: `--wide: ${demo.columns?.wide ?? 1}; --narrow: ${demo.columns?.narrow ?? 1}` }, ...stages.map(([, { element }]) => element)),
     ...(film ? [film.element] : []),
     html('div', { class: 'controls' }, ...panel.elements, ...(buttons.length ? [html('div', { class: 'buttons' }, ...buttons)] : [])),
+    ...(demo.hero ? [tries, head] : []),
     numbers.element,
     ...(demo.note ? [label(html('figcaption'), demo.note)] : []),
   );

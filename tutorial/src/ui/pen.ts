@@ -61,6 +61,9 @@ function contourPaths({ nx, ny, values }: Grid, levels: number, lowest: number):
   return paths;
 }
 
+/** Lines that are the same in many frames (`kept`): traced once for a scale. */
+const keptLines = new WeakMap<readonly (readonly Point[])[], { scale: string; path: Path2D }>();
+
 export class Pen {
   private readonly texts: (() => void)[] = [];
 
@@ -93,8 +96,16 @@ export class Pen {
   }
 
   /** Many separate lines in one stroke. */
-  lines(many: readonly (readonly Point[])[], style: Style): void {
-    this.stroke(style, () => many.forEach((points) => this.path(points)));
+  lines(many: readonly (readonly Point[])[], style: Style & { kept?: boolean }): void {
+    if (!style.kept) return this.stroke(style, () => many.forEach((points) => this.path(points)));
+    const scale = [this.x(0), this.x(1), this.y(0), this.y(1)].join();
+    let known = keptLines.get(many);
+    if (known?.scale !== scale) {
+      const path = new Path2D();
+      many.forEach((points) => this.path(points, path));
+      keptLines.set(many, (known = { scale, path }));
+    }
+    this.stroke(style, () => undefined, known.path);
   }
 
   /** The surface between the points and a base line. */
@@ -211,13 +222,13 @@ export class Pen {
   }
 
   /** Points that fall into the pixel of the one before are left out: strokes are what costs most. */
-  private path(points: readonly Point[]): void {
+  private path(points: readonly Point[], onto: CanvasRenderingContext2D | Path2D = this.ctx): void {
     let [px, py] = [Infinity, Infinity];
     points.forEach(([x, y], i) => {
       const [nx, ny] = [this.x(x), this.y(y)];
       if (i > 0 && i < points.length - 1 && Math.abs(nx - px) < 0.7 && Math.abs(ny - py) < 0.7) return;
-      if (i === 0) this.ctx.moveTo(nx, ny);
-      else this.ctx.lineTo(nx, ny);
+      if (i === 0) onto.moveTo(nx, ny);
+      else onto.lineTo(nx, ny);
       [px, py] = [nx, ny];
     });
   }

@@ -1,7 +1,7 @@
 /** The page around the demos: title bar, contents, the text in one of two languages, links. */
 
 import { html } from './dom';
-import { attribute, chosenLang, label, LANGS, lang, onLang, setLang, type Lang, type Text } from './i18n';
+import { attribute, chosenLang, label, LANGS, lang, onLang, setLang, t, type Lang, type Text } from './i18n';
 import type { Mounted } from './mount';
 import { themeButton, wear } from './theme';
 import { watchWidths } from './reach';
@@ -61,14 +61,13 @@ function whereabouts(lists: readonly HTMLElement[]): HTMLElement[] {
   const popover = attribute(html('nav', { class: 'sections', id: 'sections', popover: true }, links), 'aria-label', CONTENTS);
   links.addEventListener('click', () => popover.hidePopover());
   const name = html('span');
-  const here = html('button', { type: 'button', class: 'here', popovertarget: 'sections', hidden: true }, name);
+  const here = html('button', { type: 'button', class: 'here', popovertarget: 'sections' }, name);
   const read = html('span', { class: 'read', 'aria-hidden': 'true' });
   const look = () => {
     const headings = [...page.querySelectorAll('h2')];
     const current = headings.findLastIndex((heading) => heading.getBoundingClientRect().top < innerHeight / 3);
-    const text = headings[current]?.textContent ?? '';
+    const text = headings[current]?.textContent ?? t(CONTENTS);
     if (name.textContent !== text) name.textContent = text;
-    here.hidden = current < 0;
     for (const list of [...lists, links]) mark([...list.children], current);
     const whole = document.documentElement.scrollHeight - innerHeight;
     read.style.scale = `${Math.min(scrollY / Math.max(whole, 1), 1)} 1`;
@@ -120,12 +119,10 @@ export function shell(demos: Map<string, Mounted>): void {
   const home = label(html('a', { href: '#page', class: 'home' }), { en: 'Q-Guided Flow', zh: 'Q 引导流' });
   const skip = label(html('a', { href: '#page', class: 'skip' }), { en: 'Skip to the text', zh: '跳到正文' });
   const list = html('ol');
-  const wide = matchMedia('(min-width: 1240px)');
-  const details = html('details', {}, label(html('summary'), CONTENTS), list);
-  const unfold = () => (details.open = wide.matches);
-  wide.addEventListener('change', unfold);
-  unfold();
-  attribute(document.querySelector('.contents')!, 'aria-label', CONTENTS).append(details);
+  attribute(document.querySelector('.contents')!, 'aria-label', CONTENTS).append(label(html('p'), CONTENTS), list);
+  // On a wide screen the contents stand beside the text, below the hero.
+  const hero = [...demos.values()].find(({ figure }) => figure.matches('.hero'))?.figure;
+  if (hero) new ResizeObserver(() => document.documentElement.style.setProperty('--hero', `${hero.offsetHeight}px`)).observe(hero);
 
   onLang(() => {
     showText(demos);

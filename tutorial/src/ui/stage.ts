@@ -10,6 +10,8 @@ import { Pen, type Frame } from './pen';
 import type { Palette } from './roles';
 
 const NARROW = 400;
+/** The share of the window's height that a hero takes: its slider is to be seen, too. */
+const TALL = { wide: 0.72, narrow: 0.62 };
 
 type Scale = ScaleContinuousNumeric<number, number>;
 
@@ -51,6 +53,8 @@ export class Stage<M = unknown> {
   constructor(
     private readonly spec: StageSpec<M>,
     resized: () => void,
+    /** As high as most of the window, in place of the ratio. */
+    private readonly tall = false,
   ) {
     attribute(this.canvas, 'aria-label', spec.label);
     const plot = html('div', { class: 'plot' }, this.axes, this.canvas, this.overlay, this.notes);
@@ -69,7 +73,7 @@ export class Stage<M = unknown> {
     const bottom = spec.x.hidden ? 1 : spec.x.label ? 44 : 26;
     const top = spec.y.hidden ? 1 : spec.y.label && small ? 26 : 8;
     const inner = width - left - (spec.x.hidden ? 1 : 12);
-    const height = Math.round(inner / ((small && spec.narrow) || spec.ratio)) + top + bottom;
+    const height = this.tall ? Math.max(Math.round((small ? TALL.narrow : TALL.wide) * document.documentElement.clientHeight), 300) : Math.round(inner / ((small && spec.narrow) || spec.ratio)) + top + bottom;
     this.small = small;
     this.frame = { left, top, width: inner, height: height - top - bottom };
     const [pixelWidth, pixelHeight] = [width, height].map((length) => Math.round(length * devicePixelRatio)) as [number, number];
@@ -117,12 +121,20 @@ export class Stage<M = unknown> {
     return [this.x.invert(event.clientX - box.left), this.y.invert(event.clientY - box.top)];
   }
 
+  /** Makes units equally long: x widens or narrows. A hero shows all of both, and leaves room for the title, beside or above. */
   private equalise(): void {
-    const { frame } = this;
+    const { frame, tall } = this;
     const [x0, x1] = this.x.domain() as [number, number];
     const [y0, y1] = this.y.domain() as [number, number];
     const half = (Math.abs(y1 - y0) * frame.width) / frame.height / 2;
-    this.x.domain([(x0 + x1) / 2 - half, (x0 + x1) / 2 + half]);
+    if (tall && half < (x1 - x0) / 2) {
+      const up = ((x1 - x0) * frame.height) / frame.width / 2;
+      const centre = (y0 + y1) / 2 + 0.14 * up;
+      this.y.domain([centre - up, centre + up]);
+    } else {
+      const centre = (x0 + x1) / 2 - (tall ? 0.45 * (half - (x1 - x0) / 2) : 0);
+      this.x.domain([centre - half, centre + half]);
+    }
   }
 
   private drawAxes(): void {
