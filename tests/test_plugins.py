@@ -74,9 +74,12 @@ def test_the_examples_train_together(tmp_path, capsys):
     main([*files, "evaluate", str(run.directory), *asked.split()])
     (row,) = csv.DictReader((run.directory / "evaluation.csv").open())
     assert (row["env"], row["guide"], row["schedule"], row["episodes"]) == ("hill-20-v0", "late", "cosine", "2")
-    main([*files, "names", "guide", "schedule", "method", "critic", "network", "reader", "family", "logger"])
+    kinds = "guide schedule method critic network encoder reader family logger"
+    main([*files, "names", *kinds.split()])
     told = capsys.readouterr().out
-    assert all(name in told for name in ("late", "cosine", "smooth", "returns", "waves", "csv", "hill", "lines"))
+    assert all(
+        name in told for name in ("late", "cosine", "smooth", "returns", "waves", "grid", "csv", "hill", "lines")
+    )
 
 
 PACKAGES = dict(module="shelf_module", function="shelf_function:register", broken="shelf_broken", clash="shelf_clash")

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
+import jax
+import numpy as np
 from jax import Array
+
+from qgf.words import STATE
 
 Velocity: TypeAlias = Callable[[Array, Array], Array]
 """v(a[d], t[]) -> [d]: the reference flow's velocity at one state (the state is already bound)."""
@@ -75,6 +79,17 @@ class Wrapping(Protocol):
     def around(self, f: Callable[..., Array]) -> Callable[..., Array]: ...
 
 
+@runtime_checkable
+class Seeing(Protocol):
+    """A velocity or critic that makes something of an observation before it is asked anything, f(obs, ...) =
+    f.told(k)(obs with (.., f.look(obs), ..) as "looks", ...), the k-th of those: see `observations.looked`.
+    """
+
+    def look(self, obs: Any) -> Array: ...
+
+    def told(self, k: int) -> Callable[..., Array]: ...
+
+
 def ability(f: Any, protocol: type) -> Callable[..., Array] | None:
     """What makes f a `Members`, `Noisy`, ...: f.members, f.noisy, ..., of f itself or of what it wraps; None if it is
     not one. An attribute will do: `critic.members = each` on a plain function.
@@ -119,22 +134,34 @@ class Calibration(NamedTuple):
 class Batch(NamedTuple):
     """Training samples; one row is a chunk of H actions that lies inside one episode. gamma is the discount."""
 
-    obs: Array  # [B, S] normalised observation at the chunk's start
+    obs: Any  # [B, S] normalised observation at the chunk's start; with pictures a dictionary, see `Spec.one`
     actions: Array  # [B, d] the chunk, flattened
     returns: Array  # [B] R = sum_i gamma^i r_i, up to and including the first terminal step
     bootstrap: Array  # [B] gamma^H times the product of the masks: 0 if the task ended inside the chunk
-    next_obs: Array  # [B, S] normalised observation H steps later
+    next_obs: Any  # the same H steps later
     long: Batch | None = None  # the same rows with more actions, for a critic of longer chunks (see methods.goals)
 
 
 class Spec(NamedTuple):
     """Sizes that the networks need to know."""
 
-    obs_dim: int  # of all that they see
+    obs_dim: int  # of all numbers that they see
     action_dim: int
     horizon: int
     goal_dim: int = 0  # how much of it, at its end, is the goal
+    images: tuple[tuple[str, tuple[int, int, int]], ...] = ()  # by camera, in the order of their names: [H, W, C]
 
     @property
     def d(self) -> int:
         return self.action_dim * self.horizon
+
+    @property
+    def one(self) -> Any:
+        """One observation, as shapes: [S], or with pictures {camera: uint8 [H, W, C], ..., "state": [S]}; without
+        "state" where they are all there is.
+        """
+        state = jax.ShapeDtypeStruct((self.obs_dim,), np.float32)
+        if not self.images:
+            return state
+        pictures = {name: jax.ShapeDtypeStruct(shape, np.uint8) for name, shape in self.images}
+        return pictures | ({STATE: state} if self.obs_dim else {})

@@ -15,6 +15,7 @@ import qgf.playing.ledger
 from qgf.errors import UserError
 from qgf.files import BOOKKEEPING, SUMS, write_csv
 from qgf.method.guided import guided_flow
+from qgf.method.observations import ObsSpec
 from qgf.playing.arm import Arm
 from qgf.playing.episodes import gflop_per_action
 from qgf.playing.ledger import Ledger, Player
@@ -337,11 +338,11 @@ def test_the_operations_of_the_cloned_policy_are_those_counted_by_hand(tiny_run)
 
     trained = load_trained(tiny_run.directory)
     spec, method = trained.spec, trained.method
-    shape = (spec.obs_dim,)
+    one = ObsSpec.of(spec.obs_dim)
     flow = by_hand(spec, method)
     critic = [spec.obs_dim + spec.d, *[method.width] * method.depth, 1]
     critic = method.critic.critics * sum(2 * m * n for m, n in itertools.pairwise(critic)) / 1e9
-    count = lambda arm: gflop_per_action(arm.of(trained.policy()), shape)
+    count = lambda arm: gflop_per_action(arm.of(trained.policy()), one)
     assert count(Arm("none")) == pytest.approx(flow, rel=1e-12)
     assert count(Arm("none", steps=5)) == pytest.approx(flow / 2, rel=1e-12)
     assert count(Arm("none", best_of=4)) == pytest.approx(4 * (flow + critic), rel=1e-12)

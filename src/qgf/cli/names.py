@@ -1,4 +1,4 @@
-"""`qgf names`: List guides, schedules, methods, critics, networks, readers, families and loggers, your own too."""
+"""`qgf names`: List guides, schedules, methods, critics, networks, encoders, readers, families, loggers; yours, too."""
 
 from importlib import import_module
 
@@ -13,6 +13,7 @@ KINDS = {
     "method": "qgf.training.methods:METHODS",
     "critic": "qgf.critics:CRITICS",
     "network": "qgf.networks:NETWORKS",
+    "encoder": "qgf.networks:ENCODERS",
     "reader": "qgf.data.readers:READERS",
     "family": "qgf.environments:FAMILIES",
     "controller": "qgf.environments:CONTROLLERS",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Optional
+from typing import Any, ClassVar, Optional
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from qgf.critics.regular import network_of
 from qgf.errors import UserError, at_least_one
 from qgf.files import Many
 from qgf.networks.critic import CategoricalEnsemble
+from qgf.networks.encoders import opened
 from qgf.types import Batch, Spec
 
 
@@ -29,10 +30,11 @@ def two_hot_gauss(x: Array, edges: Array, sigma: Array) -> Array:
     return jnp.diff(cumulative) / (cumulative[..., -1:] - cumulative[..., :1])
 
 
-def histogram_loss(critic: CategoricalEnsemble, target: Array, batch: Batch) -> tuple[Array, dict[str, Array]]:
+def histogram_loss(critic: Any, target: Array, batch: Batch) -> tuple[Array, dict[str, Array]]:
     """Mean cross-entropy of every member's histogram with the target's, HL-Gauss with sigma = 0.75 bins."""
+    critic, obs = opened(critic, batch.obs)
     mass = two_hot_gauss(target, critic.edges, 0.75 * (critic.edges[1] - critic.edges[0]))
-    logits = critic.logits(batch.obs, batch.actions)
+    logits = critic.logits(obs, batch.actions)
     loss = -jnp.mean(jnp.sum(mass[:, None] * jax.nn.log_softmax(logits), axis=-1))
     return loss, dict(q=jnp.mean(critic.expectation(logits)), target=jnp.mean(target))
 

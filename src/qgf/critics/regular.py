@@ -14,6 +14,7 @@ from jax import Array
 from qgf.errors import UserError
 from qgf.networks.blocks import MLP, Again, Network, Scaled
 from qgf.networks.critic import dropped
+from qgf.networks.encoders import Encoded
 from qgf.types import Batch, StateVelocity
 
 Loss = Callable[[Any, Batch], tuple[Array, dict[str, Array]]]
@@ -75,6 +76,9 @@ def decayed(part: Any, hidden: bool) -> Any:
     """
 
     def one(net: Any) -> Any:
+        if isinstance(net, Encoded):  # an encoder is all hidden, and the usual picture no weight
+            usual = jax.tree.map(lambda _: False, net.usual)
+            return Encoded(decayed(net.encoders, False), decayed(net.net, hidden), usual)
         if isinstance(net, MLP):
             last = len(net.weights) - 1
             of_weights = tuple(not (hidden and k == last) for k in range(last + 1))
@@ -85,4 +89,4 @@ def decayed(part: Any, hidden: bool) -> Any:
             raise UserError("--decay-hidden knows the layers of --network mlp, and this critic has other networks")
         return net.ndim >= 2
 
-    return jax.tree.map(one, part, is_leaf=lambda x: isinstance(x, MLP))
+    return jax.tree.map(one, part, is_leaf=lambda x: isinstance(x, (MLP, Encoded)))

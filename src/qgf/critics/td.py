@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from qgf.critics.base import Critic
 from qgf.errors import at_least_one
 from qgf.files import Many
+from qgf.method.observations import looked
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class TD(Critic):
 
     def next_value(self, m, nets, obs: Array, d: int, key: Array) -> Array:
         """Of the best action, [B]."""
-        many = jnp.repeat(obs, self.candidates, axis=0)
-        a = m.sample(m.reference(nets), many, d, key, m.reference_steps)
-        return jnp.max(self.asked(nets)(many, a).reshape(len(obs), self.candidates), axis=1)
+        (flow, q), obs = looked((m.reference(nets), self.asked(nets)), obs)
+        many = jax.tree.map(lambda x: jnp.repeat(x, self.candidates, axis=0), obs)
+        a = m.sample(flow, many, d, key, m.reference_steps)
+        return jnp.max(q(many, a).reshape(-1, self.candidates), axis=1)

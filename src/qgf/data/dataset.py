@@ -16,17 +16,23 @@ File format (OGBench's, any `.npz`), one row per step, N rows:
                                are -1 until then, and there the task ends
   ref_min_score, ref_max_score []  optional, the returns that a normalised score calls 0 and 100
   action_low, action_high [A]  optional, the range that the environment takes, if actions are in its units
+  images/CAMERA [N, H, W, C] uint8  optional, pictures before the step, with `observations` or without any; with
+                               `next_observations` there is `next_images/CAMERA`. One camera alone may be called
+                               `observations`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from qgf.data.actions import RANGE, UNIT, Range, declared, equal, extent, outside, same, scaled, shown, within
 from qgf.data.layout import RANKS, REFERENCES, SYNONYMS, Hazard, lay_out
+from qgf.data.pictures import IMAGES, seen
 from qgf.data.scaling import observed, reward_unit
 from qgf.errors import UserError
 
@@ -52,6 +58,12 @@ class Dataset:
     labels: Path | None = None  # the file that says which episodes succeed
     references: tuple[float, float] | None = None  # the returns that a normalised score calls 0 and 100
     action_range: Range | None = None  # what -1 and 1 mean to the networks, where these are not actions themselves
+    images: Mapping[str, np.ndarray] = field(default_factory=dict)  # by camera, [N, H, W, C] uint8
+
+    @property
+    def cameras(self) -> tuple[tuple[str, tuple[int, int, int]], ...]:
+        """Every camera's name and the shape [H, W, C] of its pictures, in the order of the names."""
+        return tuple((name, self.images[name].shape[1:]) for name in sorted(self.images))
 
     @property
     def obs_dim(self) -> int:
@@ -155,11 +167,14 @@ class Dataset:
         held_out = self.validation and replace(self.validation, action_range=self.action_range).scaled()
         return replace(self, actions=scaled(self.actions, self.action_range), validation=held_out, action_range=None)
 
-    def seen(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """What a policy sees at `rows`, [B, S + G]: the observation, with goals in the data also that of any state."""
-        if self.goals is None:
-            return self.observations[rows]
-        return np.concatenate([self.observations[rows], rng.choice(self.goals, len(rows))], axis=1)
+    def seen(self, rows: np.ndarray, rng: np.random.Generator) -> Any:
+        """What a policy sees at `rows`, [B, S + G]: the observation, with goals in the data also that of any state.
+        With pictures a dictionary, as in `types.Spec.one`.
+        """
+        state = self.observations[rows]
+        if self.goals is not None:
+            state = np.concatenate([state, rng.choice(self.goals, len(rows))], axis=1)
+        return seen(self.images, rows, state)
 
     @staticmethod
     def from_arrays(arrays: dict[str, np.ndarray], name: str, labels: np.ndarray | None = None) -> Dataset:
@@ -168,7 +183,8 @@ class Dataset:
         """
         rows, notes = lay_out(arrays, name, labels)
         fields = rows["observations"], rows["actions"], rows["ends"], rows.get("rewards"), rows.get("masks")
-        dataset = Dataset(name, *fields, notes=notes, references=references(arrays, name))
+        images = {key.removeprefix(IMAGES): x for key, x in rows.items() if key.startswith(IMAGES)}
+        dataset = Dataset(name, *fields, notes=notes, references=references(arrays, name), images=images)
         given = declared(arrays, dataset.action_dim, name)
         if given is None:
             return dataset if within(dataset.extent, UNIT) else replace(dataset, action_range=dataset.extent)

@@ -30,6 +30,8 @@ class Examination:
     rewards: tuple[np.ndarray, np.ndarray] | None  # the distinct values, at most 10, and how often each; or a histogram
     reward_range: tuple[float, float] | None
     horizon: int
+    cameras: tuple[tuple[str, tuple[int, int, int]], ...]  # as in `Dataset`
+    still: tuple[str, ...]  # those of them whose pictures are all the same
     chunks: int  # starts from which `horizon` actions lie in one episode
     largest: float  # of the actions as networks see them
     whole: bool  # every action is a whole number
@@ -95,6 +97,8 @@ def examine(dataset: Dataset, horizon: int = 5) -> Examination:
         rewards=None if rewards is None else _histogram(rewards),
         reward_range=None if rewards is None else (float(rewards.min()), float(rewards.max())),
         horizon=horizon,
+        cameras=dataset.cameras,
+        still=tuple(name for name, _ in dataset.cameras if (dataset.images[name] == dataset.images[name][0]).all()),
         chunks=int(np.maximum(lengths - horizon + 1, 0).sum()),
         largest=float(np.abs(dataset.scaled().actions[used]).max()),
         whole=bool((actions == np.round(actions)).all()),
@@ -150,6 +154,7 @@ def suspicions(found: Examination, sensors: bool = True) -> list[str]:
             notes.append(
                 f"observation {_numbers(which)} {verb}: leave it out, or make sure that it is the same at test time"
             )
+    notes += [f"every picture of {name} is the same: leave the camera out" for name in found.still]
     fixed = np.flatnonzero(found.action_low == found.action_high)
     if fixed.size:
         notes.append(f"action {_numbers(fixed)} never changes")
@@ -180,6 +185,13 @@ def _numbers(which: np.ndarray, most: int = 8) -> str:
     return shown if which.size <= most else f"{shown} and {which.size - most} others"
 
 
+def _seen(found: Examination) -> str:
+    """ "28 observations", "28 observations and pictures front 64 x 64 x 3"."""
+    numbers, cameras = len(found.obs_mean), (f"{name} {' x '.join(map(str, shape))}" for name, shape in found.cameras)
+    parts = [f"{numbers} observations"] if numbers or not found.cameras else []
+    return " and ".join([*parts, f"pictures {', '.join(cameras)}"] if found.cameras else parts)
+
+
 def summary(found: Examination) -> list[str]:
     """The dataset in three lines: episodes, rewards and ends, what is suspicious."""
     lengths, cut = found.lengths, len(found.lengths) - found.terminated
@@ -188,7 +200,7 @@ def summary(found: Examination) -> list[str]:
     spread += f" steps ({distinct} lengths)" if distinct > 2 else " steps"
     first = (
         f"{found.transitions:,} transitions in {len(lengths):,} episodes of {spread}, "
-        f"{len(found.obs_mean)} observations -> {len(found.action_low)} actions"
+        f"{_seen(found)} -> {len(found.action_low)} actions"
     )
     if found.reward_range is None:
         second = "no rewards"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from qgf.data.layout import Arrays
+from qgf.data.pictures import IMAGES, are_pictures
 from qgf.errors import UserError
 
 
@@ -20,6 +22,7 @@ class Episode(NamedTuple):
     rewards: np.ndarray | None  # [T]
     terminated: bool  # the last action ended the task; False: a time limit, the state after it has a value
     success: np.ndarray | None = None  # [T] steps that solve it, where there are no rewards
+    images: Mapping[str, np.ndarray] = MappingProxyType({})  # by camera, uint8, as many as there are states
 
 
 def arrays_of(episodes: Iterable[Episode], name: str) -> Arrays:
@@ -41,6 +44,11 @@ def arrays_of(episodes: Iterable[Episode], name: str) -> Arrays:
         observations=np.concatenate([e.observations[: len(e.actions) + compact] for e in whole]),
         actions=np.concatenate([padded(e.actions, 0) for e in whole]),
     )
+    for camera in whole[0].images:
+        pictures = [e.images[camera][: len(e.actions) + compact] for e in whole]
+        if len(shapes := {x.shape[1:] for x in pictures}) > 1:
+            raise UserError(f"{name}: episodes have pictures {camera!r} of different sizes ({sorted(shapes)})")
+        arrays[IMAGES + camera] = np.concatenate(pictures)
     if whole[0].rewards is not None:
         arrays["rewards"] = np.concatenate([padded(np.asarray(e.rewards), 0) for e in whole])
     elif all(e.success is not None for e in whole):
@@ -61,6 +69,16 @@ def beside(parts: Sequence[np.ndarray], where: str) -> np.ndarray:
     return np.concatenate([part.reshape(len(part), math.prod(part.shape[1:])) for part in parts], axis=1)
 
 
+def apart(parts: Mapping[str, np.ndarray], where: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Of arrays [T, *] by name those that are no pictures side by side, [T, S], and the pictures under their names.
+
+    Raises UserError if they are not of one length.
+    """
+    images = {name: x for name, x in parts.items() if are_pictures(x)}
+    nothing = [np.zeros((len(x), 0), np.float32) for x in images.values()]
+    return beside([x for name, x in parts.items() if name not in images] + nothing, where), images
+
+
 def _fits(episode: Episode, where: str) -> bool:
     """Whether the episode has a step. Raises UserError unless its parts are of one length."""
     if np.ndim(episode.actions) != 2 or np.ndim(episode.observations) != 2:
@@ -71,6 +89,8 @@ def _fits(episode: Episode, where: str) -> bool:
         raise UserError(
             f"{where} has {len(episode.observations)} states for {steps} actions, expected {steps} or {steps + 1}"
         )
+    if any(len(x) != len(episode.observations) for x in episode.images.values()):
+        raise UserError(f"{where} has {len(episode.observations)} states and another number of pictures")
     if episode.rewards is not None and np.shape(episode.rewards) != (steps,):
         raise UserError(f"{where} has rewards {list(np.shape(episode.rewards))} for {steps} actions")
     return steps > 0

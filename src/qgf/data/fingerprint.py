@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from qgf.data.pictures import IMAGES
+
 if TYPE_CHECKING:
     from qgf.data.dataset import Dataset
 
@@ -19,8 +21,10 @@ def fingerprint(dataset: Dataset) -> str:
     What is held out does not count. A million rows of 40 numbers take a fifth of a second.
     """
     digest = hashlib.sha256()
-    for name in ARRAYS:
-        if (x := getattr(dataset, name)) is not None:
+    arrays = {name: getattr(dataset, name) for name in ARRAYS}
+    arrays |= {IMAGES + name: dataset.images[name] for name in sorted(dataset.images)}
+    for name, x in arrays.items():
+        if x is not None:
             digest.update(f"{name} {x.dtype.str} {x.shape} ".encode())
             digest.update(np.ascontiguousarray(x).data)
     return digest.hexdigest()[:16]

@@ -9,13 +9,14 @@ state comes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from qgf.data.pictures import seen
 from qgf.errors import UserError, unknown
 from qgf.types import Batch
 
@@ -75,13 +76,14 @@ class GoalChunks(eqx.Module):
     discount: float = eqx.field(static=True)
     mix: Mix = eqx.field(static=True)
     long: int = eqx.field(static=True)  # steps of the batch's long chunks
+    images: dict[str, Array] | None = None  # by camera, [N, H, W, C] uint8
 
     def draw(self, rows: Array, key: Array) -> Array:
         """Rows of goals for the chunks number `rows`, [B]."""
         return draw_goals(key, self.starts[rows], self.ends[rows], len(self.obs), self.mix, self.discount)
 
-    def states(self, rows: Array, key: Array) -> Array:
-        """What the networks see where the chunks number `rows` begin, [B, S + G]."""
+    def states(self, rows: Array, key: Array) -> Any:
+        """What the networks see where the chunks number `rows` begin, [B, S + G], or with pictures as in `Spec.one`."""
         return self._seen(self.starts[rows], self.draw(rows, key))
 
     def batch(self, rows: Array, horizon: int, key: Array) -> Batch:
@@ -90,8 +92,8 @@ class GoalChunks(eqx.Module):
         short, long = (self._chunk(self.starts[rows], goal, steps) for steps in (horizon, self.long))
         return short._replace(long=long)
 
-    def _seen(self, rows: Array, goal: Array) -> Array:
-        return jnp.concatenate([self.obs[rows], self.goals[goal]], axis=-1)
+    def _seen(self, rows: Array, goal: Array) -> Any:
+        return seen(self.images, rows, jnp.concatenate([self.obs[rows], self.goals[goal]], axis=-1))
 
     def _chunk(self, first: Array, goal: Array, horizon: int) -> Batch:
         actions = self.actions[first[:, None] + jnp.arange(horizon)].reshape(len(first), -1)

@@ -8,6 +8,9 @@ A file has one row per step, N rows, in one of three layouts, told apart by its 
 
 In the last two `terminals` says that the task has ended: without `masks` a mask is 1 - terminal. A state that is not
 the `next_observations` of the row before begins another episode: there the data have a gap.
+
+Pictures are arrays `images/CAMERA` [N, H, W, C] of uint8 beside the observations or alone, after the step
+`next_images/CAMERA`; in the place of `observations` they are those of a camera called "image".
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from qgf.data.labels import of_episodes, per_episode, reached
+from qgf.data.pictures import IMAGES, after_the_step, checked, named
 from qgf.errors import UserError
 
 REQUIRED = ("observations", "actions", "terminals")
@@ -50,13 +54,14 @@ def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tupl
     and one that was cut off gives up its last step, whose end is not known. Raises UserError naming `name`, key, shape
     and row of the first fault.
     """
-    arrays = {SYNONYMS.get(key, key): x for key, x in arrays.items()}
+    arrays = named({SYNONYMS.get(key, key): x for key, x in arrays.items()})
     column = np.shape(arrays["terminals"]) if "terminals" in arrays else None
     if labels is None and "success" in arrays and np.shape(arrays["success"]) != column:
         labels = per_episode(arrays["success"], name)
     if labels is not None:
         arrays = {key: x for key, x in arrays.items() if key not in ("rewards", "masks", "success")}
     rows = {key: _typed(arrays, key, rank, name) for key, rank in RANKS.items() if key in arrays or key in REQUIRED}
+    pictures = checked(arrays, len(rows["observations"]), name)
     terminals, timeouts = rows.pop("terminals"), rows.pop("timeouts", None)
     following = rows.pop("next_observations", None)
     if not len(terminals):
@@ -64,11 +69,13 @@ def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tupl
     if following is not None and following.shape != rows["observations"].shape:
         shapes = list(following.shape), list(rows["observations"].shape)
         raise UserError(f"{name}: 'next_observations' has shape {shapes[0]}, expected {shapes[1]} like 'observations'")
+    rows |= {key: x for key, x in pictures.items() if key.startswith(IMAGES)}
+    then = None if following is None else dict(observations=following) | after_the_step(pictures, name)
     notes: list[str] = []
     compact = following is None and timeouts is None
     ends = terminals | (False if timeouts is None else timeouts)
-    if following is not None:
-        ends = ends | _gaps(rows["observations"], following, ends, notes)
+    if then is not None:
+        ends = ends | _gaps(rows, then, ends, notes)
         if not notes:
             notes.append("next_observations agree with the next rows")
     ends[-1] = True
@@ -87,7 +94,8 @@ def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tupl
     # Rows that only hold a final state, and rows after which one is to come.
     final = ends if compact else ends & ~terminals if following is None else np.zeros_like(ends)
     rows = {key: _blank(x, final, UNUSED[key]) if key in UNUSED else x for key, x in rows.items()}
-    _check_numbers(rows | ({} if following is None else dict(next_observations=following)), name)
+    numbers = {key: x for key, x in rows.items() if key not in pictures}
+    _check_numbers(numbers | ({} if following is None else dict(next_observations=following)), name)
     if "masks" in rows:
         notes += _odd_masks(rows["masks"], ~final, None if timeouts is None else terminals)
     if compact and "rewards" in rows and rows["rewards"][ends].any() and not rows["rewards"][~ends].any():
@@ -95,13 +103,11 @@ def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tupl
         notes.append(Hazard(lost))
     if not compact:  # whose rows are laid out so already
         last = np.flatnonzero(ends & ~final)
-        then = rows | dict(observations=rows["observations"] if following is None else following)
-        rows = {key: np.insert(x, last + 1, UNUSED.get(key, then[key][last]), axis=0) for key, x in rows.items()}
+        after = rows | (then or {})
+        rows = {key: np.insert(x, last + 1, UNUSED.get(key, after[key][last]), axis=0) for key, x in rows.items()}
         final = np.insert(final, last + 1, True)
-    kind = _kind(rows["observations"], notes)
-    kept: Arrays = {
-        key: np.ascontiguousarray(x, kind if key == "observations" else np.float32) for key, x in rows.items()
-    }
+    kinds: dict[str, type] = dict.fromkeys(pictures, np.uint8) | dict(observations=_kind(rows["observations"], notes))
+    kept: Arrays = {key: np.ascontiguousarray(x, kinds.get(key, np.float32)) for key, x in rows.items()}
     return kept | dict(ends=final), tuple(notes)
 
 
@@ -160,14 +166,19 @@ def _odd_masks(masks: np.ndarray, steps: np.ndarray, over: np.ndarray | None) ->
     return [Hazard(line) for line in said]
 
 
-def _gaps(observations: np.ndarray, following: np.ndarray, ends: np.ndarray, notes: list[str]) -> np.ndarray:
-    """Rows, not ends already, whose next observation is not the next row's state, [N]; both as float32, or as coarse as
-    the coarser of the two is kept.
-    """
-    half = np.float16 in (observations.dtype, following.dtype)
-    kept = lambda x: x.astype(np.float16 if half else np.float32, copy=False)
+def _differ(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Which rows of x and y [N, ...] are not the same, [N]; numbers as float32, or as coarse as the coarser is kept."""
+    kind = (
+        np.uint8 if x.dtype == y.dtype == np.uint8 else np.float16 if np.float16 in (x.dtype, y.dtype) else np.float32
+    )
     with np.errstate(over="ignore"):
-        gaps = np.append((kept(following[:-1]) != kept(observations[1:])).any(axis=1), False) & ~ends
+        return (x.astype(kind, copy=False) != y.astype(kind, copy=False)).any(axis=tuple(range(1, x.ndim)))
+
+
+def _gaps(rows: Arrays, following: Arrays, ends: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Rows, not ends already, whose next observation or picture is not the next row's, [N]."""
+    differ = [_differ(x[:-1], rows[key][1:]) for key, x in following.items()]
+    gaps = np.append(np.any(differ, axis=0), False) & ~ends
     if gaps.any():
         first = np.flatnonzero(gaps)[0]
         said = f"cut after {gaps.sum():,} rows whose next_observations are not the next state (first: row {first})"
@@ -191,7 +202,8 @@ def _typed(arrays: Arrays, key: str, rank: int, name: str) -> np.ndarray:
         raise UserError(f"{name}: missing key {key!r} (found: {', '.join(arrays) or 'nothing'})")
     n = len(arrays["observations"]) if np.ndim(arrays["observations"]) else 0
     x = np.asarray(arrays[key])
-    if x.ndim != rank or len(x) != n or 0 in x.shape[1:]:
+    empty = 0 in x.shape[1:] and not (key.endswith("observations") and any(k.startswith(IMAGES) for k in arrays))
+    if x.ndim != rank or len(x) != n or empty:
         wanted = f"[{n}]" if rank == 1 else f"[{n}, *]"
         raise UserError(f"{name}: {key!r} has shape {list(x.shape)}, expected {wanted}")
     if not (np.issubdtype(x.dtype, np.floating) or np.issubdtype(x.dtype, np.integer) or x.dtype == bool):

@@ -16,8 +16,9 @@ from numpy.lib import format as npy
 
 from qgf.data.actions import RANGE
 from qgf.data.dataset import KEYS, Dataset
-from qgf.data.episodes import beside
+from qgf.data.episodes import apart
 from qgf.data.layout import REFERENCES, REQUIRED, SYNONYMS
+from qgf.data.pictures import IMAGES, NEXT
 from qgf.errors import UserError
 from qgf.files import Room, check, real_size, sealed_path
 from qgf.files.sums import read_sums, sha256
@@ -55,7 +56,7 @@ def _members(path: Path, archive: zipfile.ZipFile, keys: tuple[str, ...] | None)
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
         key = member.filename.removesuffix(".npy")
-        if keys is not None and key not in keys:
+        if keys is not None and key not in keys and not (keys is KEYS and key.startswith((IMAGES, NEXT))):
             continue
         if key in found:
             raise UserError(f"{path}: cannot be read, {key!r} is there twice")
@@ -121,7 +122,9 @@ def read(path: Path, keys: Sequence[str] = ()) -> dict[str, np.ndarray]:
     named = read_npz(path, tuple(keys))
     if missing := [key for key in keys if key not in named]:
         raise UserError(f"{path}: missing key {missing[0]!r}")
-    return arrays | dict(observations=beside([named[key] for key in keys], str(path)))
+    states, images = apart({key.removeprefix(IMAGES): named[key] for key in keys}, str(path))
+    whole = {key: x for key, x in arrays.items() if not key.startswith((IMAGES, NEXT))}
+    return whole | dict(observations=states) | {IMAGES + name: x for name, x in images.items()}
 
 
 def _found(path: Path) -> str:
@@ -161,5 +164,6 @@ def _write(path: Path, dataset: Dataset) -> None:
         arrays |= dict(zip(RANGE, dataset.action_range, strict=True))
     if dataset.references is not None:
         arrays |= dict(zip(REFERENCES, map(np.array, dataset.references), strict=True))
+    arrays |= {IMAGES + name: x for name, x in dataset.images.items()}
     with open(path, "wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]

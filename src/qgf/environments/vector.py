@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -116,8 +118,34 @@ def _hint(error: Exception) -> str:
     return ""
 
 
+def _spaces(name: str, recipe: bytes, horizon: int, keys: Sequence[str]) -> tuple[Any, Any]:
+    """What an environment observes, and what it does."""
+    import cloudpickle
+
+    from qgf.environments.chunk import ChunkEnv
+
+    make, success, _ = cloudpickle.loads(recipe)
+    env = ChunkEnv(make(), horizon, success, keys, name)
+    try:
+        return env.observation_space, env.action_space
+    finally:
+        env.close()
+
+
+def _blank(observations: Any, actions: Any) -> Any:
+    """What is asked for its spaces alone."""
+    import gymnasium
+
+    env: Any = gymnasium.Env()
+    env.observation_space, env.action_space = observations, actions
+    return env
+
+
 def _make(name: str, recipe: bytes, horizon: int, lanes: int, keys: Sequence[str]):
-    """An environment in each of so many processes, made there, or once here where a forked one is as good."""
+    """An environment in each of so many processes, made there, or once here where a forked one is as good.
+
+    Where it is not, as of what draws, none is made here at all: its spaces are those of one in a process of its own.
+    """
     import cloudpickle
     import gymnasium
     from gymnasium.vector import AsyncVectorEnv, AutoresetMode
@@ -126,12 +154,19 @@ def _make(name: str, recipe: bytes, horizon: int, lanes: int, keys: Sequence[str
 
     gymnasium.logger.min_level = gymnasium.logger.ERROR  # this process is here for the environments alone
     make, success, forks = cloudpickle.loads(recipe)
-    new = lambda: ChunkEnv(make(), horizon, success, keys, name)
-    if forks and FORK == "fork":
+    new = here = lambda: ChunkEnv(make(), horizon, success, keys, name)
+    if not forks:
+        with ProcessPoolExecutor(1, get_context(FORK)) as other:
+            spaces = other.submit(_spaces, name, recipe, horizon, keys).result()
+        here = lambda: _blank(*spaces)
+    elif FORK == "fork":
         one = new()
-        new = lambda: one
+        new = here = lambda: one
+    own = os.getpid()
 
     def lane():
+        if os.getpid() == own:  # asked for its spaces
+            return here()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # how this process ends them
         return new()
 

@@ -20,6 +20,7 @@ from jax import Array
 from qgf.laboratory.intervals import mean_interval, named
 from qgf.method.flow import Flow, integrate
 from qgf.method.guides import find, need
+from qgf.method.observations import looked
 from qgf.method.policy import Policy
 from qgf.method.sampling import At
 from qgf.playing.arm import runnable
@@ -72,6 +73,7 @@ def reference_path(policy: Policy, observations, key: Array) -> tuple[Array, Arr
 @eqx.filter_jit
 def _cosines(policy, observations, key, guide, deviations, draws):
     """[T, E, B], the mean over `draws` of cos(g(a_t), g(a_t + eps))."""
+    policy, observations = looked(policy, observations)
     ask, (path, noise) = direction(policy, guide), jax.random.split(key)
     t, a = reference_path(policy, observations, path)
     z = jax.random.normal(noise, (*a.shape[:2], draws, a.shape[2]))  # the same noise for every guide and deviation
@@ -122,6 +124,7 @@ def noise_sensitivity(
 @eqx.filter_jit
 def jacobian_matrices(policy: Policy, observations, key: Array) -> tuple[Array, Array, Array]:
     """Times [T], d a1_hat / d a and d ODE_t(a) / d a [T, B, d, d], both unclipped, a_t on the unguided path."""
+    policy, observations = looked(policy, observations)
     t, a = reference_path(policy, observations, key)
 
     def at(step):

@@ -19,11 +19,13 @@ from jax import Array
 from qgf.data import Dataset
 from qgf.laboratory.intervals import named
 from qgf.method.flow import log_likelihood
+from qgf.method.observations import looked
 from qgf.method.policy import Policy, act_jit
 from qgf.method.sampling import At
 from qgf.playing.arm import Arm, arms
 from qgf.playing.rows import Measured
 from qgf.types import StateValue
+from qgf.words import STATE
 
 SWEPT = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Strengths."""
@@ -135,12 +137,25 @@ def neighbours(dataset: Dataset, observations, horizon: int, k: int = 64) -> np.
     from scipy.spatial import cKDTree
 
     size = dataset.obs_dim  # the goal, where there is one, has no part in it
-    observations = np.asarray(observations)[:, :size]
     starts, (mean, std) = dataset.starts(horizon), (x[:size] for x in dataset.normaliser())
-    tree = cKDTree((dataset.observations[starts] - mean) / std)
-    nearest = tree.query((observations - mean) / std, min(k, len(starts)))[1].reshape(len(observations), -1)
+
+    def place(obs: Any) -> np.ndarray:
+        pictures = [_coarse(np.asarray(obs[name])) for name in dataset.images]
+        state = obs.get(STATE, np.zeros((len(pictures[0]), 0))) if pictures else obs
+        return np.hstack([(np.asarray(state)[:, :size] - mean) / std, *pictures])
+
+    tree, asked = cKDTree(place(dataset.seen(starts, np.random.default_rng(0)))), place(observations)
+    nearest = tree.query(asked, min(k, len(starts)))[1].reshape(len(asked), -1)
     rows = starts[nearest][..., None] + np.arange(horizon)
     return dataset.scaled().actions[rows].reshape(*nearest.shape, -1)
+
+
+def _coarse(pictures: np.ndarray, cells: int = 8) -> np.ndarray:
+    """Pictures [N, H, W, C] as the means of 8 x 8 parts of them, in [0, 1], [N, <= 64 C]."""
+    rows, columns = (np.linspace(0, n, min(n, cells) + 1).astype(int)[:-1] for n in pictures.shape[1:3])
+    sums = np.add.reduceat(np.add.reduceat(pictures, rows, axis=1, dtype=np.float32), columns, axis=2)
+    area = np.multiply.outer(np.diff(rows, append=pictures.shape[1]), np.diff(columns, append=pictures.shape[2]))
+    return (sums / (255 * area[..., None])).reshape(len(pictures), -1)
 
 
 def nearest_chunk(a, chunks: np.ndarray) -> np.ndarray:
@@ -151,7 +166,8 @@ def nearest_chunk(a, chunks: np.ndarray) -> np.ndarray:
 @eqx.filter_jit
 def log_likelihoods(policy: Policy, observations, a: Array, tolerance: float = 1e-4) -> Array:
     """log p_1(a) of actions a[B, d] under the reference flow, [B]; clipped actions count as the points they became."""
-    return jax.vmap(lambda o, a: log_likelihood(At(policy.velocity, o), a, tolerance, tolerance))(observations, a)
+    velocity, observations = looked(policy.velocity, observations)
+    return jax.vmap(lambda o, a: log_likelihood(At(velocity, o), a, tolerance, tolerance))(observations, a)
 
 
 def distance_from_data(

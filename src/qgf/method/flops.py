@@ -43,8 +43,9 @@ def flops(f, *args) -> int:
 
 
 def work(f, weights, *args) -> Work:
-    """The matrix products of f(weights, *args) that its result depends on: their FLOP, and the bytes of `weights` (any
-    pytree), and of constants, that they read. A product reads its weights once, however large the batch.
+    """The matrix products and convolutions of f(weights, *args) that its result depends on: their FLOP, and the bytes
+    of `weights` (any pytree), and of constants, that they read. A product reads its weights once, however large the
+    batch.
 
     Follows the program step by step: a scan runs its length, a cond takes the one branch that is executed (both, where
     the choice depends on the arguments' values). Raises Uncountable for a while loop, whose length cannot be known.
@@ -87,16 +88,29 @@ def _step(eqn, inputs: list[Any]) -> list[Any]:
     if not any(isinstance(x, _Op) for x in inputs):
         results = eqn.primitive.bind(*inputs, **params)
         return list(results) if eqn.primitive.multiple_results else [results]
-    op = _Op(_product(eqn, inputs) if name == "dot_general" else Work(0, 0), inputs)
+    op = _Op(Work(COUNTED[name](eqn), _weights(eqn, inputs)) if name in COUNTED else Work(0, 0), inputs)
     return [op for _ in eqn.outvars]
 
 
-def _product(eqn, inputs: list[Any]) -> Work:
-    """2 M N K of a matrix product, batched or not, and the bytes of those of its two operands that are weights."""
+def _weights(eqn, inputs: list[Any]) -> int:
+    """The bytes of those of a product's two operands that are weights."""
+    known = (x.aval for x, found in zip(eqn.invars, inputs, strict=True) if not isinstance(found, _Op) or found.fixed)
+    return sum(x.size * x.dtype.itemsize for x in known)
+
+
+def _product(eqn) -> int:
+    """2 M N K of a matrix product, batched or not."""
     contracted = eqn.params["dimension_numbers"][0][0]
-    flop = 2 * eqn.outvars[0].aval.size * prod(eqn.invars[0].aval.shape[i] for i in contracted)
-    weights = (x.aval for x, known in zip(eqn.invars, inputs, strict=True) if not isinstance(known, _Op) or known.fixed)
-    return Work(flop, sum(x.size * x.dtype.itemsize for x in weights))
+    return 2 * eqn.outvars[0].aval.size * prod(eqn.invars[0].aval.shape[i] for i in contracted)
+
+
+def _convolution(eqn) -> int:
+    """2 k k C for every number of the result, padding counted as if it were picture."""
+    kernel, numbers = eqn.invars[1].aval.shape, eqn.params["dimension_numbers"]
+    return 2 * eqn.outvars[0].aval.size * prod(kernel[i] for i in numbers.rhs_spec[1:])
+
+
+COUNTED = dict(dot_general=_product, conv_general_dilated=_convolution)
 
 
 def _scan(eqn, inputs: list[Any]) -> list[Any]:

@@ -16,7 +16,7 @@ from qgf.method.checks import check_functions
 from qgf.method.choosing import best
 from qgf.method.flow import STEPS
 from qgf.method.members import gradients, robust_mean
-from qgf.method.observations import ObsSpec, one_of, read
+from qgf.method.observations import ObsSpec, looked, one_of, read
 from qgf.method.policy import Policy, with_fields
 from qgf.method.sampling import climb
 from qgf.method.schedules import Schedule
@@ -77,6 +77,7 @@ def guided_flow(
 @eqx.filter_jit
 def _scales(policy: Policy, observations, key: Array, actions: int) -> tuple[Array, Array]:
     states = len(jax.tree.leaves(observations)[0])
+    policy, observations = looked(policy, observations)
     many = jax.tree.map(lambda x: jnp.repeat(x, actions, axis=0), observations)
     a = policy._denoise(many, key)[0].reshape(states * actions, -1)
     g = jax.vmap(jax.grad(policy.critic, argnums=1))(many, a)
@@ -86,6 +87,7 @@ def _scales(policy: Policy, observations, key: Array, actions: int) -> tuple[Arr
 @eqx.filter_jit
 def _ways(policy: Policy, observations, key: Array) -> dict[str, Array]:
     """E|g| and the robust E|g| of every way to ask the critic, at a few of the same kind of actions, name -> [2]."""
+    policy, observations = looked(policy, observations)
     many = jax.tree.map(lambda x: jnp.repeat(x, FEW, axis=0), observations)
     a = policy._denoise(many, key)[0].reshape(len(jax.tree.leaves(many)[0]), -1)
     members = ability(policy.critic, Members)

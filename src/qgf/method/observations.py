@@ -12,6 +12,8 @@ import numpy as np
 from jax import Array
 
 from qgf.errors import UserError
+from qgf.types import Seeing
+from qgf.words import LOOKS, STATE
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,14 @@ class ObsSpec:
     def one(self):
         """One observation, as shapes."""
         return jax.tree.unflatten(self.structure, self.leaves)
+
+    def batch(self, size: int):
+        """So many, as shapes."""
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), self.one)
+
+    def __str__(self) -> str:
+        """[28], or {'image': [64, 64, 3], 'state': [7]}."""
+        return str(jax.tree.map(lambda x: list(x.shape), self.one))
 
 
 def _is_shape(x) -> bool:
@@ -65,6 +75,8 @@ def read(obs, spec: ObsSpec | None) -> tuple[Any, int | None]:
     for i, (path, x) in enumerate(leaves):
         name, found = "obs" + jax.tree_util.keystr(path), tuple(np.shape(x))
         sizes[name] = _size(name, found, None if spec is None else spec.leaves[i].shape)
+        if spec is not None and spec.leaves[i].dtype == np.uint8 and jnp.result_type(x) != np.uint8:
+            raise UserError(f"{name} is a picture of type {jnp.result_type(x)}, expected uint8, from 0 to 255")
     if len(set(sizes.values())) > 1:
         each = ", ".join(f"{name} {'one' if n is None else n}" for name, n in sizes.items())
         raise UserError(f"obs: not the same number of observations in every part: {each}")
@@ -95,6 +107,29 @@ def _size(name: str, found: tuple[int, ...], one: tuple[int, ...] | None) -> int
 
 def _shape(*sizes) -> str:
     return f"[{', '.join(map(str, sizes))}]"
+
+
+def on_state(f: Callable[[Any], Any], obs):
+    """f of an observation's numbers: of the vector, or of what a dictionary with pictures has as "state", if it has."""
+    if not isinstance(obs, dict):
+        return f(obs)
+    return obs | {STATE: f(obs[STATE])} if STATE in obs else obs
+
+
+def looked(f, obs):
+    """(g, seen) with g(seen, ...) = f(obs, ...), for any pytree of velocities, critics and policies, and observations
+    of one or many: what its encoders make of the pictures is computed here, once, however often g is asked.
+
+    Of what sees no pictures (`types.Seeing`) nothing changes.
+    """
+    sees = lambda x: isinstance(x, Seeing)
+    leaves, structure = jax.tree.flatten(f, is_leaf=sees)
+    seeing = [x for x in leaves if sees(x)]
+    if not seeing:
+        return f, obs
+    number = iter(range(len(seeing)))
+    told = jax.tree.unflatten(structure, [x.told(next(number)) if sees(x) else x for x in leaves])
+    return told, {k: x for k, x in obs.items() if k == STATE} | {LOOKS: tuple(x.look(obs) for x in seeing)}
 
 
 def one_of(obs):

@@ -20,7 +20,7 @@ from qgf.method.choosing import FALLBACKS, best, fall_back
 from qgf.method.flow import STEPS
 from qgf.method.guides import find
 from qgf.method.members import asked, members_of, way
-from qgf.method.observations import ObsSpec, as_key, chunks, one_of, padded, per_sample, read
+from qgf.method.observations import ObsSpec, as_key, chunks, looked, one_of, padded, per_sample, read
 from qgf.method.sampling import At, Grid, denoise, finish, grid
 from qgf.method.schedules import Schedule
 from qgf.method.schedules import schedule as find_schedule
@@ -161,13 +161,14 @@ class Policy(eqx.Module):
         """
         check_functions(self.velocity, self.critic, one_of(obs), self.horizon, self.action_dim)
         keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
-        actions, info = self._sampled(obs, keys, a0, path)
+        acting, obs = looked(self, obs)
+        actions, info = acting._sampled(obs, keys, a0, path)
         if self.fallback is None:
             return self.outward(actions), info
-        plain = with_fields(self, guide="none", weight=0.0, fallback=None)
+        plain = with_fields(acting, guide="none", weight=0.0, fallback=None)
         last = self.inward(jnp.zeros(actions.shape) if last is None else jnp.nan_to_num(last, nan=0.0))
         last = jnp.clip(last.reshape(len(actions), -1), self.low, self.high).reshape(actions.shape)
-        found = fall_back(actions, info, lambda: plain._sampled(obs, keys, a0, path), self.critic, obs, last)
+        found = fall_back(actions, info, lambda: plain._sampled(obs, keys, a0, path), acting.critic, obs, last)
         return self.outward(found[0]), found[1]
 
     def outward(self, a: Array) -> Array:
@@ -204,7 +205,8 @@ class Policy(eqx.Module):
 
     def trace(self, obs, a0: Array, t0: float = 0.0) -> Trace:
         """The denoising path of one observation obs[S] from the noise a0[d], or from the point a0 at time t0."""
-        return self._path(obs, a0, grid(self.steps, t0))
+        acting, obs = looked(self, obs)
+        return acting._path(obs, a0, grid(self.steps, t0))
 
     def _path(self, obs, a0: Array, path: Grid | None) -> Trace:
         v, q = At(self.velocity, obs), At(self.guiding, obs)

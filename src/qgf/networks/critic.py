@@ -12,8 +12,9 @@ from jax import Array
 
 from qgf.errors import UserError
 from qgf.networks.blocks import MLP, Dropped, Network, Scaled
+from qgf.networks.encoders import Encoded
 
-Ensemble = TypeVar("Ensemble", "CriticEnsemble", "CategoricalEnsemble")
+Ensemble = TypeVar("Ensemble", "CriticEnsemble", "CategoricalEnsemble", Encoded)
 
 
 class Fused(eqx.Module):
@@ -70,6 +71,8 @@ def dropped(ensemble: Ensemble, rate: float, key: Array) -> Ensemble:
             raise UserError("dropout acts in the hidden layers of --network mlp, and this critic's networks are others")
         return Dropped(net, key, rate)
 
+    if isinstance(ensemble, Encoded):  # encoders have no hidden layers to be asked for
+        return ensemble.around(dropped(ensemble.net, rate, key))
     keys = jax.random.split(key, len(ensemble.nets))
     nets = tuple(one(net, k) for net, k in zip(ensemble.nets, keys, strict=True))
     return eqx.tree_at(lambda e: e.nets, ensemble, nets)

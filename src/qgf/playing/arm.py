@@ -128,5 +128,5 @@ def check(policy: Policy, observations=None) -> None:
     """Trace the policy without running it, so that what it lacks is known before anything is played: UserError."""
     if observations is None:
         assert policy.obs_spec is not None, "trained policies know their observation"
-        observations = jax.tree.map(lambda x: jax.ShapeDtypeStruct((1, *x.shape), x.dtype), policy.obs_spec.one)
+        observations = policy.obs_spec.batch(1)
     jax.eval_shape(policy.act, observations, jax.random.key(0))

@@ -17,15 +17,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from qgf.environments import family_of, vector
+from qgf.environments.pictures import zeros
 from qgf.environments.spaces import LIMIT
 from qgf.errors import Caution, UserError
 from qgf.method.checks import check_functions
 from qgf.method.guides import agreements, need
+from qgf.method.observations import ObsSpec, looked
 from qgf.method.policy import Policy, act_jit
 from qgf.playing.rows import OWN, SHARED
 from qgf.playing.scores import Score
 from qgf.playing.units import to_environment
 from qgf.types import Members, ability
+from qgf.words import STATE
 
 ASKED = 256
 """Decisions at which the members of a critic are compared."""
@@ -148,17 +151,17 @@ def _check_fit(policy: Policy, envs, env_name: str) -> float:
         raise UserError(
             f"{env_name} takes actions {list(envs.single_action_space.shape)}, the policy gives {list(wanted)}"
         )
-    obs_shape = envs.single_observation_space.shape
-    if policy.obs_spec is not None and [x.shape for x in policy.obs_spec.leaves] != [obs_shape]:
-        raise UserError(f"{env_name} has observations {list(obs_shape)}, the policy was made for others")
+    one = ObsSpec.of(zeros(envs.single_observation_space))
+    made = f"{env_name} has observations {one}, the policy was made for "
+    if policy.obs_spec is not None and policy.obs_spec != one:
+        raise UserError(f"{made}{policy.obs_spec}")
     try:
-        return gflop_per_action(policy, obs_shape)
+        return gflop_per_action(policy, one)
     except UserError:
         try:
-            obs = jax.ShapeDtypeStruct(obs_shape, np.float32)
-            check_functions(policy.velocity, policy.critic, obs, policy.horizon, policy.action_dim)
+            check_functions(policy.velocity, policy.critic, one.one, policy.horizon, policy.action_dim)
         except UserError as error:
-            made = f"{env_name} has observations {list(obs_shape)}, the policy was made for others"
+            made = f"{made}others"
             raise UserError(f"{made}: {error}") from error
         raise
 
@@ -175,14 +178,12 @@ def _play(
     success, told = np.zeros(episodes, bool), _Told(env_name, episodes, rule)
     returns, lengths, decisions, value, ratio, skipped = (np.zeros(episodes) for _ in range(6))
     paths: list[list[np.ndarray]] = [[] for _ in range(episodes)]
-    asked: list[tuple[np.ndarray, np.ndarray]] = []  # the first observations and what was done at them
+    asked: list[tuple[Any, np.ndarray]] = []  # the first observations and what was done at them
     playing = np.full(lanes, -1)  # the episode in each lane, -1: none
     upcoming = iter(range(episodes))
     free = np.ones(lanes, bool)
     began, thinking, calls, done = perf_counter(), 0.0, 0, 0
-    act_jit(
-        policy, np.zeros(envs.observation_space.shape, np.float32), decision_keys(base, np.zeros((2, lanes), int))
-    )  # compile
+    act_jit(policy, zeros(envs.observation_space), decision_keys(base, np.zeros((2, lanes), int)))  # compile
 
     while True:
         starting = np.zeros(lanes, bool)
@@ -201,9 +202,9 @@ def _play(
         actions, info = jax.tree.map(np.asarray, act_jit(policy, obs, keys))
         thinking, calls = thinking + perf_counter() - clock, calls + 1
         for lane in active:
-            paths[playing[lane]].append(obs[lane].copy())
+            paths[playing[lane]].append(_numbers(obs, lane))
             if len(asked) < ASKED:
-                asked.append((obs[lane].copy(), actions[lane].copy()))
+                asked.append((_row(obs, lane), actions[lane].copy()))
         obs, rewards, terminated, truncated, infos = envs.step(played(actions)[:, :execute])
         k = playing[active]
         returns[k] += rewards[active]
@@ -215,7 +216,7 @@ def _play(
         skipped[k] += info.skipped[active]
         free = (terminated | truncated) & (playing >= 0) | (playing < 0)
         for lane in active[free[active]]:
-            paths[playing[lane]].append(obs[lane].copy())
+            paths[playing[lane]].append(_numbers(obs, lane))
         told.ended(playing, active[free[active]], infos)
         done += int(free[active].sum())
         progress(done, int(success.sum()) if told.any else None, episodes)
@@ -224,8 +225,18 @@ def _play(
         lengths=lengths, value=value / decisions, ratio=ratio / decisions, skipped=skipped,
         seconds=perf_counter() - began, decision_ms=1e3 * thinking / calls, paths=[np.stack(p) for p in paths],
         weight=0.0 if policy.guide == "none" else np.asarray(policy.weight).item(),
-        agreement=agreement_at(policy, *map(np.stack, zip(*asked, strict=True))),
+        agreement=agreement_at(policy, *jax.tree.map(lambda *x: np.stack(x), *asked)),
     )  # fmt: skip
+
+
+def _row(obs: Any, lane: Any) -> Any:
+    return jax.tree.map(lambda x: x[lane].copy(), obs)
+
+
+def _numbers(obs: Any, lane: Any) -> np.ndarray:
+    """What is kept of an observation: its numbers, and of pictures none."""
+    state = obs.get(STATE) if isinstance(obs, dict) else obs
+    return np.zeros(0, np.float32) if state is None else state[lane].copy()
 
 
 class _Told:
@@ -268,33 +279,34 @@ class _Told:
         return None
 
 
-def agreement_at(policy: Policy, obs: np.ndarray, actions: np.ndarray) -> float:
+def agreement_at(policy: Policy, obs: Any, actions: np.ndarray) -> float:
     """Mean cosine of the gradients that the members of the critic have at actions[n, H, A] (`guides.agreement`): near 0
     they know nothing of the direction that guidance takes. nan for a critic that is no ensemble.
     """
     if ability(policy.critic, Members) is None:
         return float("nan")
-    rows = np.arange(ASKED) % len(obs)  # one program, however many there are
+    rows = np.arange(ASKED) % len(actions)  # one program, however many there are
     known = np.asarray(policy.inward(jnp.asarray(actions[rows]))).reshape(ASKED, -1)
-    found = np.asarray(_agreement(policy.critic, obs[rows], known))
-    return float(found[: len(obs)].mean())
+    found = np.asarray(_agreement(policy.critic, jax.tree.map(lambda x: x[rows], obs), known))
+    return float(found[: len(actions)].mean())
 
 
 @eqx.filter_jit
 def _agreement(critic, obs, actions):
+    critic, obs = looked(critic, obs)
     return agreements(need(critic, Members), obs, actions)
 
 
-def gflop_per_action(policy: Policy, obs_shape: tuple[int, ...]) -> float:
+def gflop_per_action(policy: Policy, one: ObsSpec) -> float:
     """Counted on the policy's program for one observation; nan where it has a loop of unknown length."""
     arrays, fixed = eqx.partition(policy, eqx.is_array)
     (given, structure), (rest, whole) = jax.tree.flatten(arrays), jax.tree.flatten(fixed)
     shapes = tuple(jax.ShapeDtypeStruct(x.shape, x.dtype) for x in given)
-    return _gflop(structure, shapes, whole, tuple(rest), tuple(obs_shape))
+    return _gflop(structure, shapes, whole, tuple(rest), one)
 
 
 @lru_cache(maxsize=256)
-def _gflop(structure, shapes, whole, rest, obs_shape) -> float:
+def _gflop(structure, shapes, whole, rest, one: ObsSpec) -> float:
     """Of a policy given by its arrays' structure and shapes and by all that is not an array: counted once for all
     weights, strengths and parameters.
     """
@@ -303,7 +315,7 @@ def _gflop(structure, shapes, whole, rest, obs_shape) -> float:
     fixed, arrays = jax.tree.unflatten(whole, rest), jax.tree.unflatten(structure, shapes)
     act = lambda arrays, obs, key: eqx.combine(arrays, fixed).act(obs, key)[0]
     try:
-        return flops(act, arrays, jax.ShapeDtypeStruct((1, *obs_shape), np.float32), jax.random.key(0)) / 1e9
+        return flops(act, arrays, one.batch(1), jax.random.key(0)) / 1e9
     except Uncountable:
         return float("nan")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +11,7 @@ from jax import Array
 
 from qgf.data import Dataset
 from qgf.data.hindsight import GoalChunks, Mix
+from qgf.data.pictures import seen
 from qgf.errors import Caution
 from qgf.types import Batch
 
@@ -22,8 +23,8 @@ class Data(Protocol):
     def starts(self) -> Array:
         """[M] rows of the dataset at which a chunk starts."""
 
-    def states(self, rows: Array, key: Array) -> Array:
-        """What the networks see where the chunks number `rows` begin, [B, S]."""
+    def states(self, rows: Array, key: Array) -> Any:
+        """What the networks see where the chunks number `rows` begin, [B, S], or with pictures as in `Spec.one`."""
 
     def batch(self, rows: Array, horizon: int, key: Array) -> Batch:
         """The batch of the chunks number `rows` [B]."""
@@ -37,10 +38,15 @@ class Chunks(NamedTuple):
     starts: Array  # [M] rows at which a chunk of H actions lies inside one episode
     returns: Array  # [M] discounted reward inside the chunk
     bootstrap: Array  # [M] gamma^H times the product of the masks
+    images: dict[str, Array] | None = None  # by camera, [N, H, W, C] uint8
 
-    def states(self, rows: Array, key: Array) -> Array:
-        """What the networks see where the chunks number `rows` begin, [B, S]."""
-        return self.obs[self.starts[rows]]
+    def states(self, rows: Array, key: Array) -> Any:
+        """What the networks see where the chunks number `rows` begin, [B, S], or with pictures as in `Spec.one`."""
+        return self.seen(self.starts[rows])
+
+    def seen(self, rows: Array) -> Any:
+        """What the networks see of the dataset's `rows` [B]."""
+        return seen(self.images, rows, self.obs[rows])
 
     def batch(self, rows: Array, horizon: int, key: Array) -> Batch:
         """The batch of the chunks number `rows` [B]; nothing is left to draw."""
@@ -52,11 +58,11 @@ def batch_at(chunks: Chunks, rows: Array, horizon: int) -> Batch:
     first = chunks.starts[rows]
     actions = chunks.actions[first[:, None] + jnp.arange(horizon)]
     return Batch(
-        obs=chunks.obs[first],
+        obs=chunks.seen(first),
         actions=actions.reshape(len(rows), -1),
         returns=chunks.returns[rows],
         bootstrap=chunks.bootstrap[rows],
-        next_obs=chunks.obs[first + horizon],
+        next_obs=chunks.seen(first + horizon),
     )
 
 
@@ -64,8 +70,19 @@ def chunks(dataset: Dataset, horizon: int, discount: float, mean: np.ndarray, st
     """The dataset with its observations normalised and every chunk's return computed once."""
     starts = _starts(dataset, horizon, "--horizon")
     returns, bootstrap = dataset.chunk_returns(starts, horizon, discount)
-    obs = (dataset.observations - mean) / std
-    return Chunks(*map(jnp.asarray, (obs, dataset.actions, starts.astype(np.int32), returns, bootstrap)))
+    return Chunks(
+        obs=jnp.asarray((dataset.observations - mean) / std),
+        actions=jnp.asarray(dataset.actions),
+        starts=jnp.asarray(starts.astype(np.int32)),
+        returns=jnp.asarray(returns),
+        bootstrap=jnp.asarray(bootstrap),
+        **_images(dataset),
+    )
+
+
+def _images(dataset: Dataset) -> dict[str, Any]:
+    """The pictures of a dataset, if it has any."""
+    return dict(images={name: jnp.asarray(x) for name, x in dataset.images.items()}) if dataset.images else {}
 
 
 def goal_chunks(
@@ -87,6 +104,7 @@ def goal_chunks(
         discount=discount,
         mix=mix,
         long=long,
+        **_images(dataset),
     )
 
 

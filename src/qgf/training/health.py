@@ -12,6 +12,7 @@ from jax import Array
 from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.method.guides import agreements
+from qgf.method.observations import looked
 from qgf.training.device import Data
 from qgf.training.learner import Program, State
 from qgf.types import Batch, Members, ability
@@ -52,7 +53,8 @@ def _critic(program: Program, nets, batch: Batch, key: Array, bounds: Array) -> 
     members = ability(critic, Members)
     if members:
         q = members(batch.obs, batch.actions)  # networks take whole batches
-        found["critic/agreement"] = jnp.mean(agreements(members, batch.obs, batch.actions))
+        told, seen = looked(members, batch.obs)
+        found["critic/agreement"] = jnp.mean(agreements(told, seen, batch.actions))
     else:
         q = critic(batch.obs, batch.actions)[:, None]
     try:
@@ -69,7 +71,7 @@ def _critic(program: Program, nets, batch: Batch, key: Array, bounds: Array) -> 
 
 
 def _flow(program: Program, nets, batch: Batch, key: Array) -> dict[str, Array]:
-    velocity, steps = program.method.velocity(nets), program.method.steps
-    step = lambda a, k: (a + velocity(batch.obs, a, jnp.full(len(a), k / steps)) / steps, None)
+    (velocity, obs), steps = looked(program.method.velocity(nets), batch.obs), program.method.steps
+    step = lambda a, k: (a + velocity(obs, a, jnp.full(len(a), k / steps)) / steps, None)
     a = jax.lax.scan(step, jax.random.normal(key, batch.actions.shape), jnp.arange(steps))[0]
     return {"flow/outside": jnp.mean(jnp.abs(a) > WIDE)}

@@ -117,6 +117,8 @@ class Program:
         draw, noise = jax.random.split(jax.random.fold_in(state.key, state.step))
         rows = jax.random.randint(draw, (self.batch_size,), 0, len(chunks.starts))
         batch = chunks.batch(rows, self.spec.horizon, jax.random.fold_in(draw, 1))
+        if self.spec.images:
+            batch = self.method.augmented(batch, jax.random.fold_in(draw, 2))
         trained = self.trained(state.nets)
         grads, logs = jax.grad(self.loss, has_aux=True)(trained, state.nets, batch, noise)
         steps, optimiser = self.adam.update(grads, state.optimiser, trained)

@@ -18,7 +18,8 @@ from qgf.types import Spec
 
 def spec_of(dataset: Dataset, config: TrainConfig) -> Spec:
     """The sizes of the networks for a dataset."""
-    return Spec(dataset.obs_dim + dataset.goal_dim, dataset.action_dim, config.horizon, dataset.goal_dim)
+    numbers = dataset.obs_dim + dataset.goal_dim
+    return Spec(numbers, dataset.action_dim, config.horizon, dataset.goal_dim, dataset.cameras)
 
 
 def unit_for(dataset: Dataset, critic_from: str | Path | None) -> float:
@@ -79,4 +80,6 @@ def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:
             f"{flow}: its networks ({network}) have width {width} and depth {depth}; "
             f"pass --width {width} --depth {depth}{kind}"
         )
+    if wanted.images and (encoder := donor.method.encoder) != config.method.encoder:
+        raise UserError(f"{flow}: its networks see with {encoder}; pass --encoder {encoder}")
     return donor

@@ -132,7 +132,7 @@ def _trained(policy: Policy) -> dict[str, Any] | None:
     if shapes(_structure(method, spec, **scales)) != shapes(policy):
         return None
     known = {name: x for name, x in (scales | dict(extent=extent)).items() if x}
-    return dict(method=method_to_json(method), spec=spec._asdict()) | known
+    return dict(method=method_to_json(method), spec=Sizes.of(spec)) | known
 
 
 def _structure(method, spec: Spec, limits: bool, reward_unit: bool, extent: Ends | None = None) -> Policy:
@@ -174,7 +174,7 @@ def _made(directory: Path, record: Record) -> Policy:
     with trained_with(record.use):
         method = method_from_json(record.trained.method, directory / "config.json")
     made = record.trained
-    return _structure(method, Spec(**msgspec.structs.asdict(made.spec)), made.limits, made.reward_unit, made.extent)
+    return _structure(method, made.spec.spec, made.limits, made.reward_unit, made.extent)
 
 
 Policy.save = save_policy

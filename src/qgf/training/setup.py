@@ -12,12 +12,15 @@ from jax import Array
 
 from qgf.data import Dataset
 from qgf.data.actions import Range
+from qgf.data.pictures import usual
 from qgf.errors import UserError
 from qgf.method.guided import calibrate
+from qgf.method.observations import on_state
+from qgf.networks.encoders import accustomed
 from qgf.training.config import TrainConfig
 from qgf.training.device import Data
 from qgf.training.health import bounds
-from qgf.training.learner import Learner, State
+from qgf.training.learner import Learner, State, with_parts
 from qgf.training.lending import _donated, spec_of, unit_for
 from qgf.training.scales import Scales
 from qgf.training.trained import Trained, ends
@@ -43,6 +46,7 @@ class Setup:
     actions: Range | None  # low and high that actions were scaled by, [A] each
     extent: Range  # of the actions in the data
     bounds: np.ndarray  # [2] what Q cannot be below and above, in that unit
+    usual: dict[str, tuple[np.ndarray, np.ndarray]]  # of the pictures by camera (`data.pictures.usual`)
 
     @property
     def scales(self) -> Scales:
@@ -56,14 +60,18 @@ class Setup:
 
     def start(self) -> State:
         """The first state."""
-        return initial_state(self.learner, self.config)
+        state = initial_state(self.learner, self.config)
+        if not self.usual:
+            return state
+        own = {n: accustomed(x, self.usual) for n, x in vars(state.nets).items() if n not in self.learner.frozen}
+        return state._replace(nets=with_parts(state.nets, own))
 
     def trained(self, state: State) -> list[Trained]:
         """The policy of every seed, with its strength scale measured. They stay as they are when `state` goes on."""
         config = self.config
         rows = jnp.asarray(np.random.default_rng(config.seed).choice(len(self.chunks.starts), CALIBRATION_STATES))
         key = jax.random.key(config.seed)
-        observations = np.asarray(self.chunks.states(rows, key)) * self.std + self.mean
+        observations = on_state(lambda x: np.asarray(x) * self.std + self.mean, self.chunks.states(rows, key))
         policies = []
         for seed in range(config.seeds):
             nets = jax.tree.map(jnp.copy if config.seeds == 1 else lambda x, seed=seed: x[seed], state.nets)
@@ -99,8 +107,9 @@ def prepare(dataset: Dataset, config: TrainConfig, flow=None, critic_from=None, 
     if foreign := [part for part in frozen if not hasattr(nets, part)]:
         raise UserError(f"{flow or critic_from}: method {method.name} has no {foreign[0]} that could be lent to it")
     return Setup(
-        config, dataset.name, learner, chunks, held_out, *scales, actions, extent, bounds(dataset, config.discount)
-    )
+        config, dataset.name, learner, chunks, held_out, *scales, actions, extent, bounds(dataset, config.discount),
+        {name: usual(x) for name, x in dataset.images.items()},
+    )  # fmt: skip
 
 
 def initial_state(learner: Learner, config: TrainConfig) -> State:

@@ -15,7 +15,7 @@ import numpy as np
 from qgf.errors import UserError
 from qgf.files import FINITE, Finite, Number, convert, placed, read_json, write_json
 from qgf.method.actions import ActionRange
-from qgf.method.observations import ObsSpec
+from qgf.method.observations import ObsSpec, on_state
 from qgf.method.policy import Origin, Policy
 from qgf.plugins import USED, trained_with
 from qgf.training.options import method_from_json, method_to_json
@@ -39,11 +39,14 @@ class Normalised(eqx.Module):
     unit: jax.Array | None = None
 
     def __call__(self, obs, *rest):
-        z = (obs - self.mean) / self.std
-        if self.limits is not None:  # what is no number stays none, and is told of
-            z = jnp.where(jnp.isfinite(z), jnp.clip(z, -self.limits, self.limits), z)
-        y = self.f(z, *rest)
+        y = self.f(on_state(self._scaled, obs), *rest)
         return y if self.unit is None else self.unit * y
+
+    def _scaled(self, obs: jax.Array) -> jax.Array:
+        z = (obs - self.mean) / self.std
+        if self.limits is None:
+            return z
+        return jnp.where(jnp.isfinite(z), jnp.clip(z, -self.limits, self.limits), z)  # what is no number stays none
 
     @property
     def inner(self) -> Any:
@@ -62,10 +65,27 @@ Scale = Annotated[float, msgspec.Meta(ge=0, le=FINITE)]
 class Sizes(msgspec.Struct, forbid_unknown_fields=True):
     """`Spec` as a policy's config.json has it."""
 
-    obs_dim: Size
+    obs_dim: Annotated[int, msgspec.Meta(ge=0, le=10**6)]
     action_dim: Size
     horizon: Size
     goal_dim: Annotated[int, msgspec.Meta(ge=0, le=10**6)] = 0
+    images: dict[str, tuple[Size, Size, Size]] = {}
+
+    def __post_init__(self):
+        if not self.obs_dim and not self.images:
+            raise ValueError("obs_dim must be at least 1 where there are no images")
+
+    @staticmethod
+    def of(spec: Spec) -> dict[str, Any]:
+        """Without images as before there were any."""
+        fields = spec._asdict()
+        images = fields.pop("images")
+        return fields | (dict(images=dict(images)) if images else {})
+
+    @property
+    def spec(self) -> Spec:
+        images = tuple(sorted(self.images.items()))
+        return Spec(self.obs_dim, self.action_dim, self.horizon, self.goal_dim, images)
 
 
 class Scales(msgspec.Struct, forbid_unknown_fields=True):
@@ -162,7 +182,7 @@ class Trained(eqx.Module):
             steps=self.method.steps,
             samples=self.method.best_of,
             calibration=self.calibration,
-            obs_spec=ObsSpec.of(self.spec.obs_dim),
+            obs_spec=ObsSpec.of(self.spec.one),
             origin=Origin(self.method, self.spec, self.extent),
             actions=self.actions and ActionRange.of(self.actions, self.spec.action_dim),
         )
@@ -174,7 +194,7 @@ def save_trained(trained: Trained, directory: Path) -> None:
     config = dict(
         format=FORMAT,
         method=method_to_json(trained.method),
-        spec=trained.spec._asdict(),
+        spec=Sizes.of(trained.spec),
         updates=trained.updates,
         dataset=trained.dataset,
         calibration=calibration_record(trained.calibration),
@@ -210,7 +230,7 @@ def load_trained(directory: str | Path) -> Trained:
     record = convert(path, content, Record)
     with trained_with(record.use):
         method = method_from_json(record.method, path)
-    spec = Spec(**msgspec.structs.asdict(record.spec))
+    spec = record.spec.spec
     calibration = record.calibration and Calibration(**msgspec.structs.asdict(record.calibration))
     if record.limits is not None and len(record.limits) != spec.obs_dim:
         raise UserError(f"{path}: at limits: must have {spec.obs_dim} numbers, has {len(record.limits)}")
@@ -222,6 +242,6 @@ def load_trained(directory: str | Path) -> Trained:
     with placed(path, ""):
         skeleton = replace(skeleton_of(method, spec), calibration=calibration, **own)
     trained = read_weights(skeleton, directory / WEIGHTS)
-    if (least := float(np.min(trained.std))) <= 0:
+    if (least := float(np.asarray(trained.std).min(initial=1))) <= 0:
         raise UserError(f"{directory / WEIGHTS}: std holds {least:g}, which is no deviation")
     return trained

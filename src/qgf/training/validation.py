@@ -18,6 +18,7 @@ from scipy.stats import rankdata
 from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.method.guides import agreements
+from qgf.method.observations import looked
 from qgf.method.policy import Policy, with_fields
 from qgf.training.config import TrainConfig
 from qgf.training.watch import Evaluate
@@ -45,12 +46,13 @@ def held_out(dataset: Dataset, config: TrainConfig) -> Evaluate:
     if data.goals is not None:
         raise UserError(f"{dataset.name} has goals, and held-out data judge critics of one task: play episodes instead")
     starts = data.starts(config.horizon)
-    starts = np.sort(np.random.default_rng(0).choice(starts, min(STATES, len(starts)), replace=False))
+    rng = np.random.default_rng(0)
+    starts = np.sort(rng.choice(starts, min(STATES, len(starts)), replace=False))
     returns, bootstrap = data.chunk_returns(starts, config.horizon, config.discount)
     actions = data.actions[starts[:, None] + np.arange(config.horizon)].reshape(len(starts), -1)
-    obs, after = data.observations[starts], data.observations[starts + config.horizon]
-    cast = lambda x: jnp.asarray(x, jnp.float32)
-    batch = Batch(cast(obs), cast(actions), cast(returns), cast(bootstrap), cast(after))
+    cast = lambda x: jnp.asarray(x, x.dtype if x.dtype == np.uint8 else jnp.float32)
+    obs, after = (jax.tree.map(cast, data.seen(rows, rng)) for rows in (starts, starts + config.horizon))
+    batch = Batch(obs, cast(actions), cast(returns), cast(bootstrap), after)
     solved = succeeds_later(data)[starts]
 
     def evaluate(policy: Policy) -> dict[str, float]:
@@ -69,7 +71,7 @@ def succeeds_later(data: Dataset) -> np.ndarray:
 
 
 def measured(policy: Policy, batch: Batch, solved: np.ndarray) -> dict[str, float]:
-    """What can be told of a critic Q and its reference flow on a batch of raw observations [n, S] that were not trained
+    """What can be told of a critic Q and its reference flow on a batch of raw observations that were not trained
     on; the first decides which policy is best.
 
     explained: 1 - E (Q - y)^2 / Var y, y = R + gamma^H M Q(s', a'), a' an action of the reference flow: 1 where Q is
@@ -95,12 +97,14 @@ def measured(policy: Policy, batch: Batch, solved: np.ndarray) -> dict[str, floa
 
 @eqx.filter_jit
 def _measured(policy: Policy, batch: Batch, key: Array) -> dict[str, Array]:
-    n, here, there = len(batch.obs), *jax.random.split(key)
+    n, here, there = len(batch.actions), *jax.random.split(key)
+    (_, obs), (policy, then) = looked(policy, batch.obs), looked(policy, batch.next_obs)
+    batch = batch._replace(obs=obs, next_obs=then)
     after = policy._denoise(batch.next_obs, there)[0].reshape(n, -1)
     each = jax.vmap(policy.critic)
     q, target = each(batch.obs, batch.actions), batch.returns + batch.bootstrap * each(batch.next_obs, after)
-    many = jnp.repeat(batch.obs, ACTIONS, axis=0)
-    a = policy._denoise(many, here)[0].reshape(len(many), -1)
+    many = jax.tree.map(lambda x: jnp.repeat(x, ACTIONS, axis=0), batch.obs)
+    a = policy._denoise(many, here)[0].reshape(n * ACTIONS, -1)
     sigma = jnp.mean(jnp.std(a.reshape(n, ACTIONS, -1), axis=1))
     slopes = jax.vmap(jax.grad(policy.critic, argnums=1))(batch.obs, a.reshape(n, ACTIONS, -1)[:, 0])
     found = dict(q=q, explained=1 - jnp.mean((q - target) ** 2) / jnp.maximum(jnp.var(target), 1e-12))

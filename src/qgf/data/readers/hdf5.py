@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from qgf.data.episodes import Episode, arrays_of, beside
+from qgf.data.episodes import Episode, apart, arrays_of
 from qgf.data.layout import RANKS, Arrays
+from qgf.data.pictures import IMAGES
 from qgf.errors import UserError
 from qgf.files import Room, chunk_fits
 
@@ -140,18 +141,18 @@ def _last(group, key: str, room: Room) -> bool:
     return key in group and bool(_array(group, key, room).ravel()[-1:].any())
 
 
-def _states(group, key: str, room: Room, keys: Sequence[str]) -> np.ndarray:
+def _states(group, key: str, room: Room, keys: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """The observations [T, S] of an array, or of a group of named ones side by side: `keys`, by default all vectors in
-    the order of their names.
+    the order of their names. The pictures among them by name.
     """
     found = _item(group, key, room)
     if hasattr(found, "shape"):
-        return _read(found, f"{group.name}: {key!r}", room)
+        return _read(found, f"{group.name}: {key!r}", room), {}
     vector = lambda x: hasattr(x, "shape") and len(x.shape or ()) <= 2
     names = keys or sorted(name for name in found if vector(_item(found, name, room)))
     if not names:
         raise UserError(f"{room}: {found.name}: no observations that are vectors (found: {', '.join(found)})")
-    return beside([_array(found, name, room) for name in names], f"{room}: {found.name}")
+    return apart({name: _array(found, name, room) for name in names}, f"{room}: {found.name}")
 
 
 def _followed(states: np.ndarray, following: np.ndarray, where: str) -> np.ndarray:
@@ -164,7 +165,8 @@ def _followed(states: np.ndarray, following: np.ndarray, where: str) -> np.ndarr
 def d4rl(file, room: Room, keys: Sequence[str]) -> Arrays:
     """Flat rows; `terminals` end the task, `timeouts` cut it off, `next_observations` only in some sets."""
     rows = {key: _array(file, key, room) for key in RANKS if key in file and key != "observations"}
-    return dict(observations=_states(file, "observations", room, keys)) | rows
+    states, images = _states(file, "observations", room, keys)
+    return dict(observations=states) | {IMAGES + name: x for name, x in images.items()} | rows
 
 
 def robomimic(file, room: Room, keys: Sequence[str]) -> Iterator[Episode]:
@@ -174,11 +176,13 @@ def robomimic(file, room: Room, keys: Sequence[str]) -> Iterator[Episode]:
         rewards = _array(demo, "rewards", room) if "rewards" in demo else None
         if "obs" not in demo:
             raise UserError(f"{room}: {demo.name}: missing key 'obs'; make it with robomimic's dataset_states_to_obs")
-        observations = _states(demo, "obs", room, keys)
+        observations, images = _states(demo, "obs", room, keys)
         if "next_obs" in demo:
-            observations = _followed(observations, _states(demo, "next_obs", room, keys), f"{room}: {demo.name}")
+            final, last = _states(demo, "next_obs", room, keys)
+            observations = _followed(observations, final, f"{room}: {demo.name}")
+            images = {name: _followed(x, last[name], f"{room}: {demo.name}") for name, x in images.items()}
         ended = _last(demo, "dones", room)
-        yield Episode(observations, actions, rewards, ended)
+        yield Episode(observations, actions, rewards, ended, images=images)
 
 
 def maniskill(file, room: Room, keys: Sequence[str]) -> Iterator[Episode]:
@@ -188,8 +192,8 @@ def maniskill(file, room: Room, keys: Sequence[str]) -> Iterator[Episode]:
             raise UserError(f"{room}: {trajectory.name}: missing key 'obs'; replay the trajectories with an obs_mode")
         ended = _last(trajectory, "terminated", room)
         rewards, success = (_array(trajectory, x, room) if x in trajectory else None for x in ("rewards", "success"))
-        states, actions = _states(trajectory, "obs", room, keys), _array(trajectory, "actions", room)
-        yield Episode(states, actions, rewards, ended, success)
+        (states, images), actions = _states(trajectory, "obs", room, keys), _array(trajectory, "actions", room)
+        yield Episode(states, actions, rewards, ended, success, images)
 
 
 def _of_episodes(dialect: Callable[[Any, Room, Sequence[str]], Iterator[Episode]]):

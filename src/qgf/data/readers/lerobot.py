@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from qgf.data.episodes import Episode, arrays_of, beside
+from qgf.data.episodes import Episode, apart, arrays_of
 from qgf.data.layout import Arrays
 from qgf.errors import UserError
 from qgf.files import Room, read_json, real_size
@@ -39,8 +40,14 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     for name in (*names, "action", "episode_index"):
         if name not in features:
             raise UserError(f"{path}: no feature {name!r} (found: {', '.join(features)})")
-        if features[name].get("dtype") in ("image", "video", "string"):
-            raise UserError(f"{path}: feature {name!r} is {features[name]['dtype']}, expected numbers")
+        kind = features[name].get("dtype")
+        if kind == "video":
+            raise UserError(
+                f"{path}: feature {name!r} is encoded video, which is not decoded here; write it as images, or as "
+                "uint8 arrays [N, H, W, C] into an .npz (images/CAMERA)"
+            )
+        if kind == "string" or (kind == "image" and name not in names):
+            raise UserError(f"{path}: feature {name!r} is {kind}, expected numbers")
     optional = [name for name in ("next.reward", "next.success") if name in features]
     table = _table(path, [*names, "action", "episode_index", "frame_index", *optional])
     return arrays_of(_episodes(table, names, path), str(path))
@@ -85,7 +92,7 @@ def _table(path: Path, columns: list[str]) -> dict[str, np.ndarray]:
                 part = pyarrow.Table.from_batches(batches) if batches else opened.schema_arrow.empty_table()
         except (pyarrow.ArrowException, OSError, ValueError) as error:  # UnicodeDecodeError: of a column's name
             raise UserError(f"{file}: cannot be read, it is truncated or no parquet ({_first(error)})") from error
-        parts.append({name: _column(part[name], f"{file}: column {name!r}") for name in columns})
+        parts.append({name: _column(part[name], f"{file}: column {name!r}", room) for name in columns})
     joined = {name: _joined([part[name] for part in parts], f"{path}: column {name!r}") for name in columns}
     for name in ("frame_index", "episode_index"):
         if joined[name].ndim > 1:
@@ -115,8 +122,10 @@ def _first(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _column(column: Any, where: str) -> np.ndarray:
+def _column(column: Any, where: str, room: Room) -> np.ndarray:
     rows = column.to_numpy()
+    if rows.dtype == object and len(rows) and isinstance(rows[0], dict):
+        return _pictures(rows, where, room)
     if rows.dtype == object:
         lengths = {np.size(row) for row in rows}
         if len(lengths) > 1 or None in lengths:
@@ -127,12 +136,32 @@ def _column(column: Any, where: str) -> np.ndarray:
     return rows
 
 
+def _pictures(rows: np.ndarray, where: str, room: Room) -> np.ndarray:
+    """[N, H, W, C] of images as LeRobot stores them in its tables, {"bytes": an encoded file, "path": ...} each."""
+    from PIL import Image, UnidentifiedImageError
+
+    decoded = []
+    for row in rows:
+        if not isinstance(row, dict) or not row.get("bytes"):
+            raise UserError(f"{where}: an image without bytes: only images that are in the table are read")
+        try:
+            with Image.open(BytesIO(row["bytes"])) as image:
+                room.take(image.width * image.height * 3, where)
+                decoded.append(np.atleast_3d(np.asarray(image if image.mode == "L" else image.convert("RGB"))))
+        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+            raise UserError(f"{where}: an image that cannot be decoded ({_first(error)})") from error
+    if len(shapes := {x.shape for x in decoded}) > 1:
+        raise UserError(f"{where}: images of different sizes ({', '.join(map(str, sorted(shapes)))})")
+    return np.stack(decoded)
+
+
 def _episodes(table: dict[str, np.ndarray], names: list[str], path: Path) -> Iterator[Episode]:
     vectors = lambda x: x.reshape(len(x), -1)
-    states = beside([table[name] for name in names], str(path))
+    states, images = apart({name: table[name] for name in names}, str(path))
     first = np.flatnonzero(np.diff(table["episode_index"], prepend=-1))
     for rows in map(slice, first, [*first[1:], len(states)]):
         success = table["next.success"][rows].astype(bool).ravel() if "next.success" in table else None
         rewards = table["next.reward"][rows].ravel() if "next.reward" in table else None
         ended = success is not None and bool(success[-1])
-        yield Episode(states[rows], vectors(table["action"][rows]), rewards, ended, success)
+        seen = {name: x[rows] for name, x in images.items()}
+        yield Episode(states[rows], vectors(table["action"][rows]), rewards, ended, success, seen)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from qgf.data.episodes import Episode, arrays_of, beside
+from qgf.data.episodes import Episode, apart, arrays_of, beside
 from qgf.data.layout import MADE_OF, REFERENCES, Arrays
+from qgf.data.pictures import ONLY, are_pictures
 from qgf.data.readers.hdf5 import survey
 from qgf.errors import UserError
 from qgf.files import Room, small
@@ -67,8 +68,23 @@ def _references(dataset: Any) -> Arrays:
 def _episode(episode: Any, path: Path, keys: Sequence[str]) -> Episode:
     where = f"{path}: episode {episode.id}"
     actions = _vectors(episode.actions, where, "actions", ())
-    states = _vectors(episode.observations, where, "observations", keys)
-    return Episode(states, actions, np.asarray(episode.rewards), bool(episode.terminations[-1]))
+    states, images = _states(episode.observations, where, keys)
+    return Episode(states, actions, np.asarray(episode.rewards), bool(episode.terminations[-1]), images=images)
+
+
+def _states(x: Any, where: str, keys: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """[T, S] of all that is no picture, and the pictures by name."""
+    if are_pictures(x):
+        return np.zeros((len(x), 0), np.float32), {ONLY: x}
+    if not isinstance(x, dict) or not any(map(are_pictures, x.values())):
+        return _vectors(x, where, "observations", keys), {}
+    if missing := [key for key in keys if key not in x]:
+        raise UserError(f"{where}: observations have no key {missing[0]!r} (found: {', '.join(x)})")
+    parts = {key: x[key] for key in keys or sorted(x)}
+    return apart(
+        {k: part if are_pictures(part) else _vectors(part, where, "observations", ()) for k, part in parts.items()},
+        where,
+    )
 
 
 def _vectors(x: Any, where: str, what: str, keys: Sequence[str]) -> np.ndarray:

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from qgf.data.episodes import Episode, arrays_of, beside
+from qgf.data.episodes import Episode, apart, arrays_of
 from qgf.data.layout import Arrays
+from qgf.data.pictures import are_pictures
 from qgf.errors import UserError
 from qgf.files import Room, chunk_fits, real_size, small
 
@@ -57,14 +58,15 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     ) as error:  # fmt: skip; zarr and its codecs raise these
         first = (str(error).splitlines() or [""])[0]
         raise UserError(f"{path}: not a replay buffer ({type(error).__name__}: {first})") from error
-    data = {name: x for name, x in data.items() if 1 <= x.ndim <= 2}
+    data = {name: x for name, x in data.items() if 1 <= x.ndim <= 2 or (name in keys and are_pictures(x))}
     names = list(keys) or [name for name in STATES if name in data][:1]
     for name in (*names, "action"):
         if name not in data:
-            raise UserError(f"{path}: no array data/{name} of vectors (found: {', '.join(data) or 'nothing'})")
+            what = "vectors, or of pictures (uint8)" if name in keys else "vectors"
+            raise UserError(f"{path}: no array data/{name} of {what} (found: {', '.join(data) or 'nothing'})")
     if not names:
         raise UserError(f"{path}: none of {', '.join(STATES)} in data/; name others (found: {', '.join(data)})")
-    states = beside([data[name] for name in names], f"{path}: data")
+    states, images = apart({name: data[name] for name in names}, f"{path}: data")
     rewards = next((data[name].ravel() for name in ("reward", "rewards") if name in data), None)
     success = data["success"].ravel() if "success" in data else None
     if ends.ndim != 1 or not len(ends) or (np.diff(ends, prepend=0) <= 0).any() or ends[-1] != len(data["action"]):
@@ -73,7 +75,14 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
         raise UserError(f"{path}: data/{names[0]} has {len(states)} rows, data/action {ends[-1]}")
     part = lambda x, rows: None if x is None else x[rows]
     episodes = [
-        Episode(states[rows], data["action"][rows], part(rewards, rows), False, part(success, rows))
+        Episode(
+            states[rows],
+            data["action"][rows],
+            part(rewards, rows),
+            False,
+            part(success, rows),
+            {name: x[rows] for name, x in images.items()},
+        )
         for rows in map(slice, [0, *ends[:-1]], ends)
     ]
     return arrays_of(episodes, str(path))

@@ -22,7 +22,8 @@ from qgf.data.folder import data_dir
 from qgf.data.npz import read_npz
 from qgf.environments.family import Counted
 from qgf.environments.ogbench.making import made
-from qgf.environments.ogbench.names import KINDS, EnvName, parse_name
+from qgf.environments.ogbench.names import KINDS, EnvName, parse_name, split_name
+from qgf.environments.ogbench.pictures import drawn_always
 from qgf.errors import UserError, unknown
 from qgf.files import locked, read_json, sealed_path, write_json
 from qgf.processes import FORK, cores, end_with_parent, start
@@ -141,7 +142,8 @@ def _collected(dataset: str, seed: int, todo: list[Job], partial: Path, workers:
 def work(connection: Connection) -> None:
     """What the process that collects does: fork into as many as asked for, and say when an episode is written."""
     dataset, seed, todo, partial, workers = connection.recv()
-    _env(dataset).reset(seed=0)  # compiled before they fork, it is there for all of them
+    if not split_name(dataset).visual:  # each process draws by itself
+        _env(dataset).reset(seed=0)  # compiled before they fork, it is there for all of them
     with ProcessPoolExecutor(workers, get_context(FORK), initializer=end_with_parent) as pool:
         pending: Any = {pool.submit(_collect_one, dataset, seed, split, k, partial) for split, k in todo}
         while pending:
@@ -173,6 +175,7 @@ def _collect_one(dataset: str, seed: int, split: str, k: int, partial: str) -> N
 
 def _stack(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     types: dict[str, type] = dict(terminals=bool, button_states=np.int64)
+    types |= {key: np.uint8 for key, x in rows[0].items() if getattr(x, "dtype", None) == np.uint8}  # pictures
     return {key: np.array([row[key] for row in rows], types.get(key, np.float32)) for key in rows[0]}
 
 
@@ -180,4 +183,5 @@ def _stack(rows: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
 def _env(dataset: str):
     parsed = parse_name(dataset)
     options: dict[str, Any] = {} if parsed.group == "pointmaze" else dict(mode="data_collection")
-    return made(parsed, terminate_at_goal=False, max_episode_steps=episode_length(parsed), **options)
+    make = drawn_always if parsed.visual else made
+    return make(parsed, terminate_at_goal=False, max_episode_steps=episode_length(parsed), **options)

@@ -43,21 +43,22 @@ class OGBench(Family):
         return [*known_names(), *known_names("singletask"), *known_names("oraclerep")]
 
     def make(self, name: str, size: int | None = None) -> gymnasium.Env:
-        return self._make(name, **(dict(width=size, height=size) if size else {}))
+        return self._make(name, **(dict(width=size, height=size) if size and not split_name(name).visual else {}))
 
     def maker(self, name: str) -> Callable[[], gymnasium.Env]:
         return partial(self._make, name, described=False)
 
     def forks(self, name: str) -> bool:
-        return True
+        """Not with what draws: each process needs its own."""
+        return not split_name(name).visual
 
     def _make(self, name: str, **options: Any) -> gymnasium.Env:
         parsed = parse_name(name)
+        env = made(parsed, **options, **(dict(use_oracle_rep=True) if parsed.goals else {}))
         if not parsed.goals:
-            return made(parsed, **options)
+            return env
         from qgf.environments.ogbench.goals import GoalEnv  # a wrapper needs gymnasium
 
-        env = made(parsed, use_oracle_rep=True, **options)
         with quiet():
             return GoalEnv(env, parsed.task)
 
@@ -65,10 +66,11 @@ class OGBench(Family):
         return UNIT
 
     def lanes(self, name: str) -> int:
-        return LIGHT_LANES if split_name(name).group == "pointmaze" else LANES
+        parsed = split_name(name)
+        return LIGHT_LANES if parsed.group == "pointmaze" and not parsed.visual else LANES
 
     def maze(self, name: str) -> Maze | None:
-        if split_name(name).group != "pointmaze":
+        if split_name(name).group != "pointmaze" or split_name(name).visual:
             return None
         env = _started(self.make(name)).unwrapped
         offset = -np.array(env.ij_to_xy((0, 0)), float)
@@ -102,7 +104,7 @@ class OGBench(Family):
         """Rewards and masks of a single task, or the goal that each state is, from OGBench's own functions."""
         parsed, relabel = parse_name(name), simulator("ogbench.relabel_utils")
         labelled = parsed.single_task or parsed.goals
-        env = _started(self.make(name)) if labelled else None
+        env = _started(self.make(parsed.with_states)) if labelled else None
 
         def label(arrays: dict[str, Any], path: Path) -> dict[str, Any]:
             if labelled and "qpos" not in arrays:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from qgf.environments.ogbench.names import EnvName
+from qgf.environments.ogbench.pictures import drawn
 from qgf.environments.simulators import loaded, quiet, simulator
 
 if TYPE_CHECKING:
@@ -17,8 +18,10 @@ MANIPULATION = ("cube", "scene", "puzzle")
 
 def made(name: EnvName, described: bool = True, **options: Any) -> gymnasium.Env:
     """A new environment, which does what OGBench's does, to the last bit. An arm's that is not `described` says in a
-    step's info `success` alone, which is cheaper.
+    step's info `success` alone, which is cheaper. Observations are vectors [S], or {"image": picture} (`visual`).
     """
+    if name.visual:
+        return drawn(name, **options)
     gym = simulator("gymnasium")
     with quiet():
         spec = gym.spec(name.env)

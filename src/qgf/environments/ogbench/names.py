@@ -22,7 +22,9 @@ KINDS = {
 }
 """The kinds of published data of each group of environments."""
 FORMS = ("singletask", "oraclerep")
-LOOKS = re.compile(rf"(visual-)?({'|'.join(KINDS)}|powderworld)-")
+VISUAL = "visual-"
+"""What names begin with whose observations are pictures."""
+LOOKS = re.compile(rf"({VISUAL})?({'|'.join(KINDS)}|powderworld)-")
 PARTS = re.compile(
     rf"(?P<base>.+?)-(?P<kind>[^-]+)(-(?P<form>{'|'.join(FORMS)})(-task(?P<task>\d+))?)?-(?P<version>v\d+)"
 )
@@ -37,12 +39,18 @@ class EnvName(NamedTuple):
 
     full: str
     group: str  # cube
-    env: str  # gymnasium id, cube-single-singletask-task2-v0; of an oraclerep name cube-single-v0
+    env: str  # OGBench's id without pictures, cube-single-singletask-task2-v0; of an oraclerep name cube-single-v0
     dataset: str  # file name, cube-single-play-v0
     kind: str  # of the data, play
     single_task: bool = False
     goals: bool = False
     task: int | None = None  # which goal it is, if it is one
+    visual: bool = False  # visual-cube-single-...: observations are pictures
+
+    @property
+    def with_states(self) -> str:
+        """The same name without pictures."""
+        return self.full.removeprefix(VISUAL)
 
     def with_task(self, task: int | None) -> str:
         """The same name for another goal, or for all."""
@@ -61,8 +69,8 @@ def split_name(name: str) -> EnvName:
     of a sort that cannot be trained on.
     """
     full = name if re.search(r"-v\d+$", name) else f"{name}-v0"
-    if full.startswith(("visual-", "powderworld-")):
-        raise UserError(f"{name}: its observations are pictures, and policies here see vectors; there is no way yet")
+    if full.startswith("powderworld-"):
+        raise UserError(f"{name}: its actions are discrete, and a flow gives numbers; there is no way")
     if "-100m-" in full:
         raise UserError(
             f"{name}: data of 100 million transitions come in many files and do not fit in memory, there is no way "
@@ -74,15 +82,18 @@ def split_name(name: str) -> EnvName:
     base, kind, form, version = parts["base"], parts["kind"], parts["form"], parts["version"]
     env = full.replace(f"{base}-{kind}", base, 1) if form == "singletask" else f"{base}-{version}"
     task = int(parts["task"]) if parts["task"] else None
-    dataset = f"{base}-{kind}-{version}"
-    return EnvName(full, base.split("-")[0], env, dataset, kind, form == "singletask", form == "oraclerep", task)
+    dataset, group = f"{base}-{kind}-{version}", base.removeprefix(VISUAL).split("-")[0]
+    single, goals, visual = form == "singletask", form == "oraclerep", full.startswith(VISUAL)
+    return EnvName(full, group, env.removeprefix(VISUAL), dataset, kind, single, goals, task, visual)
 
 
 def parse_name(name: str) -> EnvName:
     """Take a name apart. Raises UserError with the nearest known name if there is no such environment."""
     parsed = split_name(name)
     simulator("ogbench")  # which adds its environments to gymnasium's registry
-    if parsed.env not in simulator("gymnasium").registry or (parsed.goals and parsed.task not in (None, *GOALS)):
+    known = simulator("gymnasium").registry
+    drawn = not parsed.visual or parsed.group == "pointmaze" or f"{VISUAL}{parsed.env}" in known
+    if parsed.env not in known or not drawn or (parsed.goals and parsed.task not in (None, *GOALS)):
         raise unknown("environment", name, known_names(_meant(parsed.full)))
     return parsed
 
@@ -101,6 +112,7 @@ def _names(form: str | None) -> Iterator[str]:
     tasks = [""] if form is None else [f"-{form}", *(f"-{form}-task{k}" for k in GOALS)]
     for env in simulator("gymnasium").registry:
         base, _, version = env.rpartition("-")
-        group = base.split("-")[0]
+        group = base.removeprefix(VISUAL).split("-")[0]
         if looks_like(env) and group in KINDS and "singletask" not in base:
-            yield from (f"{base}-{kind}{task}-{version}" for kind in KINDS[group] for task in tasks)
+            for start in (base, f"{VISUAL}{base}") if group == "pointmaze" else (base,):
+                yield from (f"{start}-{kind}{task}-{version}" for kind in KINDS[group] for task in tasks)

@@ -14,12 +14,15 @@ from jax import Array
 from qgf.critics import critic_of
 from qgf.critics.regular import decayed
 from qgf.data import Dataset
-from qgf.errors import at_least_one
+from qgf.errors import UserError, at_least_one
 from qgf.files import Few, Many
 from qgf.method.flow import STEPS, Flow, bc_loss, integrate
-from qgf.networks import NETWORKS, Network
+from qgf.method.observations import looked
+from qgf.networks import ENCODERS, NETWORKS, Network
 from qgf.networks.blocks import Nets
+from qgf.networks.encoders import Encoded, encoders_of, of_vectors, unknown_pictures
 from qgf.networks.velocity import VelocityField
+from qgf.training.augment import shifted
 from qgf.training.device import Data, chunks
 from qgf.types import Batch, Spec, StateVelocity
 
@@ -39,11 +42,15 @@ class BC:
     depth: Few = 3  # hidden layers (paper: 4)
     critic: Any = "iql"  # how Q is learned: a kind of qgf.critics with its own options, or the name of one
     network: str = "mlp"  # kind of network, a name of qgf.networks.NETWORKS
+    encoder: str = "impala"  # what sees pictures, one for every network, a name of qgf.networks.ENCODERS (FQL: impala)
+    augment: float = 0.5  # share of a batch whose pictures are shifted by up to 3 pixels (FQL: 0.5)
 
     def __post_init__(self):
         object.__setattr__(self, "critic", critic_of(self.critic))
         at_least_one(self, "width", "depth")
-        _ = self.kind  # raises UserError if there is none of that name
+        _ = self.kind, ENCODERS.find(self.encoder)  # raises UserError if there is none of that name
+        if not 0 <= self.augment <= 1:
+            raise UserError(f"augment is a share and must lie between 0 and 1, got {self.augment}")
 
     @property
     def kind(self) -> Network:
@@ -76,10 +83,16 @@ class BC:
         return chunks(dataset, horizon, discount, mean, std)
 
     def init(self, spec: Spec, key: Array) -> Nets:
-        return Nets(**self.parts(spec, key))
+        """The networks; those that see pictures begin with the same encoders, and train their own."""
+        if not spec.images:
+            return Nets(**self.parts(spec, key))
+        encoders = encoders_of(ENCODERS.find(self.encoder), spec, jax.random.fold_in(key, 7))
+        own = lambda: jax.tree.map(jnp.copy, encoders)  # the learner donates each
+        parts = self.parts(of_vectors(spec, encoders), key)
+        return Nets(**{name: Encoded(own(), net, unknown_pictures(spec)) for name, net in parts.items()})
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
-        """The networks by name, freshly drawn."""
+        """The networks by name, freshly drawn, of vectors: `init` gives them what sees pictures."""
         flow, critic, value = jax.random.split(key, 3)
         return dict(flow=self.field(spec, flow), **self.critic.init(self, spec, critic, value))
 
@@ -98,6 +111,10 @@ class BC:
         """What follows every update: the critic's targets move."""
         return self.critic.after(nets)
 
+    def augmented(self, batch: Batch, key: Array) -> Batch:
+        """What an update sees of a batch: pictures shifted at random."""
+        return shifted(batch, self.augment, key)
+
     def velocity(self, nets: Nets) -> StateVelocity:
         """Of the policy that acts."""
         return nets.flow
@@ -115,21 +132,22 @@ class BC:
         """Q for guidance."""
         return self.critic.asked(nets)
 
-    def q(self, nets: Nets, obs: Array, a: Array) -> Array:
+    def q(self, nets: Nets, obs: Any, a: Array) -> Array:
         """Q for training a policy: the mean of the critics at the clipped action, [B]."""
         return jnp.mean(nets.critic(obs, jnp.clip(a, -1, 1)), axis=-1)
 
     def _flow(self, flow, nets: Nets, batch: Batch, key: Array):
         return cloning(flow, batch, key), {}
 
-    def denoise(self, velocity: StateVelocity, obs: Array, a0: Array, steps: int | None = None) -> Array:
+    def denoise(self, velocity: StateVelocity, obs: Any, a0: Array, steps: int | None = None) -> Array:
         """ODE(a_0) of a flow for each of obs[B, S] and a0[B, d] in Euler steps (default the policy's), clipped."""
+        velocity, obs = looked(velocity, obs)
         v = lambda a, t: velocity(obs, a, jnp.full(len(a), t))
         return integrate(Flow(v, steps or self.steps, -1.0, 1.0), a0, jnp.zeros(()))
 
-    def sample(self, velocity: StateVelocity, obs: Array, d: int, key: Array, steps: int | None = None) -> Array:
+    def sample(self, velocity: StateVelocity, obs: Any, d: int, key: Array, steps: int | None = None) -> Array:
         """An action of a flow for each of obs[B, S], [B, d]."""
-        return self.denoise(velocity, obs, jax.random.normal(key, (len(obs), d)), steps)
+        return self.denoise(velocity, obs, jax.random.normal(key, (len(jax.tree.leaves(obs)[0]), d)), steps)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from qgf.critics.losses import lowest
 from qgf.errors import UserError
 from qgf.method.flow import bc_loss
 from qgf.networks.blocks import Nets
+from qgf.networks.encoders import opened
 from qgf.networks.velocity import VelocityField
 from qgf.training.methods.bc import BC, noise_and_time
 from qgf.types import Batch, Better, Labelled, Spec
@@ -79,5 +80,6 @@ class CFGRL(BC):
         known = ~jax.random.bernoulli(keep, self.unlabelled, better.shape)
         label = jnp.stack([known, known & better], axis=-1).astype(batch.actions.dtype)
         a0, t = noise_and_time(noise, batch)
-        v = lambda a, t: labelled.given(batch.obs, a, t, label)
+        net, obs = opened(labelled, batch.obs)
+        v = lambda a, t: net.given(obs, a, t, label)
         return bc_loss(v, a0, batch.actions, t), dict(better=jnp.mean(better))

@@ -13,6 +13,7 @@ from jax import Array
 
 from qgf.files import Few
 from qgf.networks.blocks import Nets
+from qgf.networks.encoders import opened
 from qgf.training.methods.bc import BC
 from qgf.types import Batch, Spec
 
@@ -61,7 +62,8 @@ class FQL(BC):
 
     def _student(self, student, nets: Nets, batch: Batch, key: Array):
         z = jax.random.normal(key, batch.actions.shape)
-        a = student.action(batch.obs, z)
+        net, obs = opened(student, batch.obs)
+        a = net.action(obs, z)
         q = jnp.mean(self.q(nets, batch.obs, a))
         teacher = self.denoise(nets.flow, batch.obs, z, self.flow_steps)
         distance = jnp.mean((a - teacher) ** 2)

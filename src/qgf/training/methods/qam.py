@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from qgf.files import Few
+from qgf.method.observations import looked
 from qgf.networks.blocks import Nets
 from qgf.training.methods.bc import BC
 from qgf.types import Batch, Spec, Velocity
@@ -108,8 +109,9 @@ class QAM(BC):
     def _actor(self, actor, nets: Nets, batch: Batch, key: Array):
         shape = (self.chain + 1, *batch.actions.shape)
         a0, *noise = jax.random.normal(key, shape)
-        at = lambda f: lambda a, t: f(batch.obs, a, jnp.full(len(a), t))
-        q = lambda a: self.inverse_temperature * jnp.sum(self.q(nets, batch.obs, a))
+        (nets, actor), obs = looked((nets, actor), batch.obs)
+        at = lambda f: lambda a, t: f(obs, a, jnp.full(len(a), t))
+        q = lambda a: self.inverse_temperature * jnp.sum(self.q(nets, obs, a))
         steps, points, adjoint, target = lean_adjoint(at(nets.actor), q, a0, jnp.stack(noise), at(nets.flow))
         t, h = steps.t, 1 / self.chain
         error = jnp.mean((jax.vmap(at(actor))(points, t) - jax.lax.stop_gradient(target)) ** 2, axis=(1, 2))
