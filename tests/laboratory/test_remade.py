@@ -9,7 +9,7 @@ from qgf.files import write_csv
 from qgf.laboratory.compare import compare
 from qgf.laboratory.study import read_study
 from qgf.playing.ledger import Cost, Ledger
-from qgf.playing.rows import KEY, VALUES
+from qgf.playing.rows import columns
 
 DOCS = Path(__file__).parents[2] / "docs"
 UNPLAYED = {"regular-cube-single"}  # written down before they are played, as they should be
@@ -21,7 +21,7 @@ SMALL = [name for name in STUDIES if (DOCS / "results" / name / "results.csv").s
 def test_a_ledger_that_is_read_and_written_is_the_same(tmp_path, name):
     there, again = DOCS / "results" / name, tmp_path / "episodes.csv"
     ledger = Ledger(there / "episodes.csv")
-    write_csv(again, ledger.rows.values(), KEY + VALUES)
+    write_csv(again, ledger.rows.values(), columns(ledger.rows.values()))
     assert again.read_bytes() == (there / "episodes.csv").read_bytes()
     write_csv(again, ledger.costs, Cost.__struct_fields__)
     assert again.read_bytes() == (there / "costs.csv").read_bytes()
