@@ -1,4 +1,4 @@
-"""Put the studies' tables into docs/results.md, between `<!-- table FILE -->` and `<!-- end -->`.
+"""Put the studies' tables into docs/results.md and docs/claims.md, between `<!-- table FILE -->` and `<!-- end -->`.
 
     python benchmarks/results_page.py
 
@@ -56,6 +56,6 @@ def cell(row: Aggregate | None) -> str:
 
 
 if __name__ == "__main__":
-    path = DOCS / "results.md"
-    write_text(path, filled(path.read_text(encoding="utf-8")))
-    print(f"wrote {path.relative_to(DOCS.parent)}")
+    for path in (DOCS / "results.md", DOCS / "claims.md"):
+        write_text(path, filled(path.read_text(encoding="utf-8")))
+        print(f"wrote {path.relative_to(DOCS.parent)}")
