@@ -1,4 +1,5 @@
-/** Writes what takes minutes: src/assets/race.json (D4: 2,000 particles at every weight and push) and survey.json (D12: 1,000 states). */
+/** Writes what takes minutes: src/assets/race.json (D4: 2,000 particles at every weight and push) , survey.json (D12: 1,000 states)
+ * and swarm.json (D11: 80 walks). */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'vite';
@@ -15,6 +16,11 @@ await write('survey', async () => {
   const [{ Policy }, { survey }] = [await load('policy'), await load('learned')];
   const policy = new Policy(JSON.parse(readFileSync(asset('policy'), 'utf8')));
   return Array.from({ length: 10 }, (_, k) => survey(policy, k));
+});
+await write('swarm', async () => {
+  const [{ Policy }, { swarmTable }] = [await load('policy'), await load('swarm')];
+  const file = JSON.parse(readFileSync(asset('policy'), 'utf8'));
+  return swarmTable(new Policy(file), file.flow.data);
 });
 await write('race', async () => (await load('race')).raceTable());
 await server.close();

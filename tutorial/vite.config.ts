@@ -9,7 +9,7 @@ const LANGS: Lang[] = ['en', 'zh'];
 const TAGS: Record<Lang, string> = { en: 'en', zh: 'zh-Hans' };
 const text = (lang: Lang) => new URL(`content/${lang}.md`, import.meta.url);
 
-const page = (lang: Lang) => render(readFileSync(text(lang), 'utf8'), resultsHtml(lang));
+const page = (lang: Lang) => render(readFileSync(text(lang), 'utf8'), resultsHtml(lang), lang);
 
 /** Where the page will be; without it, its links to itself are relative, and those who show previews find no picture. */
 const PLACE = process.env.TUTORIAL_URL ?? '';

@@ -19,7 +19,7 @@ test('an episode starts where the state is, and plays', async ({ open }) => {
 test('the page runs the policy that stands in its one slot', async ({ open }, info) => {
   const page = await open('#d11');
   const difference = async () => Number((await page.locator('#d11 [data-key=difference]').textContent())!.replace('−', '-'));
-  await expect.poll(difference).toBeLessThan(1e-5);
+  await expect.poll(difference, { timeout: 20_000 }).toBeLessThan(1e-5);
   const [before, policy, after, ...more] = readFileSync(new URL('../dist/index.html', import.meta.url), 'utf8').split(
     /(?<=<script type="application\/json" id="policy">)([^<]*)(?=<\/script>)/,
   ) as [string, string, string];
@@ -29,5 +29,5 @@ test('the page runs the policy that stands in its one slot', async ({ open }, in
   const path = info.outputPath('page.html');
   writeFileSync(path, before + JSON.stringify(other) + after);
   await page.goto(`file://${path}#d11`);
-  await expect.poll(difference).toBeGreaterThan(1e-3);
+  await expect.poll(difference, { timeout: 20_000 }).toBeGreaterThan(1e-3);
 });

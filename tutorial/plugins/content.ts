@@ -3,6 +3,7 @@
 import katex from 'katex';
 import createMarkdown, { type MarkdownIt, type Token } from 'markdown-it';
 import cjkFriendly from 'markdown-it-cjk-friendly';
+import { glossary, glossaryHtml } from './glossary.ts';
 
 export type Lang = 'en' | 'zh';
 
@@ -15,7 +16,7 @@ export interface Page {
   formulas: { tex: string; display: boolean }[];
 }
 
-const SLOT = /^::(demo|results)\{(\w*)\}$/;
+const SLOT = /^::(demo|results|glossary|fold|end)\{([^}]*)\}$/;
 const CALLOUTS = { try: /^(Try\.|动手试。)$/, notice: /^(Notice\.|留意。)$/ };
 
 /** A formula of few symbols is not broken between lines. */
@@ -72,7 +73,7 @@ function displayMath(md: MarkdownIt): void {
     `<div class="formula">${pieces(tokens[i]!.content).map((tex) => formula(tex, true)).join('')}</div>\n`;
 }
 
-/** `::demo{d4}` on its own line becomes the place where the demo is mounted, `::results{}` that of the results. */
+/** `::demo{d4}` on its own line becomes the place where the demo is mounted; what is between `::fold{Title}` and `::end{}` is folded. */
 function slots(md: MarkdownIt): void {
   md.block.ruler.before(
     'paragraph',
@@ -87,6 +88,8 @@ function slots(md: MarkdownIt): void {
     { alt: ['paragraph'] },
   );
   md.renderer.rules.demo = (tokens, i) => `<div class="slot" data-demo="${tokens[i]!.content}"></div>\n`;
+  md.renderer.rules.fold = (tokens, i) => `<details class="fold"><summary>${escapeHtml(tokens[i]!.content)}</summary>\n`;
+  md.renderer.rules.end = () => '</details>\n';
 }
 
 /** A blockquote that opens with a bold "Try." or "Notice." gets that class. */
@@ -146,10 +149,12 @@ function minutes(markdown: string): number {
 }
 
 /** `{minutes}` becomes the time that the text takes, `::results{}` on its own line becomes `results`, the project's own measurements. */
-export function render(source: string, results = ''): Page {
+export function render(source: string, results = '', lang?: Lang): Page {
   const markdown = source.replace('{minutes}', String(minutes(source)));
   const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(slots).use(callouts).use(punctuation);
+  if (lang) glossary(md, lang);
   md.renderer.rules.results = () => results;
+  md.renderer.rules.glossary = () => (lang ? glossaryHtml(lang) : '');
   md.renderer.rules.table_open = () => '<div class="table"><table>\n';
   md.renderer.rules.table_close = () => '</table></div>\n';
   const tokens = md.parse(markdown.replace(BROKEN_LINE, '$1'), {});

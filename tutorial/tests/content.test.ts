@@ -9,7 +9,7 @@ const [en, zh] = [page('en'), page('zh')];
 
 /** A formula without the words in it. */
 const symbols = (tex: string) => tex.replace(/\\(text|mathrm|textbf)\{[^}]*\}/g, '').replace(/\s+/g, '');
-const blocks = (html: string) => [...html.matchAll(/^<(h\d|p|ul|ol|blockquote|pre|div class="\w+")/gm)].map(([, tag]) => tag);
+const blocks = (html: string) => [...html.matchAll(/^<(h\d|p|ul|ol|blockquote|pre|details|\/details|div class="\w+")/gm)].map(([, tag]) => tag);
 
 describe('English and Chinese', () => {
   test('have the same headings', () => {

@@ -22,7 +22,7 @@ const clamp = (x: number, low: number, high: number): number => Math.min(Math.ma
 
 export class Maze {
   readonly walls: Point[];
-  private readonly free: Point[];
+  readonly free: Point[];
   readonly goal: Point;
   readonly radius: number;
   /** Half a cell. */

@@ -53,6 +53,11 @@ function decode({ sizes, data }: Net): MLP {
 export class Policy {
   readonly maze: Maze;
   readonly horizon: number;
+  /** What it was trained on, and for how many updates. */
+  readonly dataset: string;
+  readonly updates: number;
+  /** The flow's weights as they were written: the policy's name, as it were. */
+  readonly weights: string;
   /** Numbers in an action chunk. */
   readonly d: number;
   private readonly flow: MLP;
@@ -61,6 +66,9 @@ export class Policy {
   constructor(private readonly file: PolicyFile) {
     this.maze = new Maze(file.maze);
     this.horizon = file.horizon;
+    this.dataset = file.dataset;
+    this.updates = file.updates;
+    this.weights = file.flow.data;
     this.d = file.horizon * ACTION_DIM;
     this.flow = decode(file.flow);
     this.critics = file.critics.map(decode);

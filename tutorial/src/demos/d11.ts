@@ -1,3 +1,4 @@
+import swarmFile from '../assets/swarm.json';
 import { chebyshevGrid } from '../core/chebyshev';
 import type { Guide } from '../core/guidance';
 import { memo } from '../core/memo';
@@ -5,6 +6,7 @@ import type { Numbers } from '../core/network';
 import { loadPolicy, STEPS } from '../core/policy';
 import { noise } from '../core/rng';
 import { addScaled, mean, point, type Point } from '../core/vector';
+import { CROWD, DECISIONS, nameOf, placesOf, STARTS, type Start, type SwarmTable } from '../core/swarm';
 import { Walk } from '../core/walk';
 import { defineDemo } from '../ui/demo';
 import { GUIDE_NAMES } from '../ui/guides';
@@ -13,8 +15,11 @@ import type { Role } from '../ui/roles';
 
 const policy = await loadPolicy();
 const { maze } = policy;
-/** An episode ends after this many chunks, reached or not. */
-const DECISIONS = 160;
+const table = swarmFile as SwarmTable;
+/** The swarms belong to the policy that the page ships with. */
+const shipped = nameOf(policy.weights) === table.policy;
+/** Chunks that a walker's tail is long. */
+const TAIL = 8;
 /** Guides that follow the flow to its end at every step cost four times as much: a quarter of the particles. */
 const DEAR: readonly Guide[] = ['bptt', 'chain'];
 const OPTIONS = { none: GUIDE_NAMES.none, ood: GUIDE_NAMES.ood, bptt: GUIDE_NAMES.bptt, chain: 'QGF-chain', jacobian: GUIDE_NAMES.jacobian, qgf: GUIDE_NAMES.qgf };
@@ -54,6 +59,55 @@ const walks = memo((x: number, y: number, guide: Guide, strength: number, seed: 
   guided: new Walk(policy, [x, y], guide, policy.weight(strength), seed + 1000),
 }));
 
+/** A group of walkers as it is drawn. */
+interface Walkers {
+  paths: readonly (readonly Point[])[];
+  heads: Point[];
+  arrived: number;
+  of: number;
+  steps: number;
+}
+type Which = 'cloned' | 'guided';
+
+const crowds = memo((start: Start) => {
+  const of = (which: Which) => table.swarms[start][which].map((one) => ({ places: placesOf(one), arrived: one.arrived ?? Infinity }));
+  return { cloned: of('cloned'), guided: of('guided') };
+});
+
+/** A swarm when so many chunks have been chosen, which may be a fraction. */
+function swarm(start: Start, which: Which, decisions: number): Walkers {
+  const all = crowds(start)[which];
+  const k = Math.floor(decisions);
+  const heads = all.map(({ places }): Point => {
+    const [from, to] = [places[Math.min(k, places.length - 1)]!, places[Math.min(k + 1, places.length - 1)]!];
+    return [from[0] + (decisions - k) * (to[0] - from[0]), from[1] + (decisions - k) * (to[1] - from[1])];
+  });
+  return {
+    paths: all.map(({ places }, i) => [...places.slice(Math.max(0, Math.min(k, places.length - 1) - TAIL), k + 1), heads[i]!]),
+    heads,
+    arrived: all.filter(({ arrived }) => arrived <= decisions * policy.horizon).length,
+    of: CROWD,
+    steps: Math.round(decisions * policy.horizon),
+  };
+}
+
+/** What the critic says of the cloned action that comes of zero noise: one number at four places of every free cell. */
+const worth = memo(() => {
+  const { half } = maze;
+  const tiles = maze.free.flatMap(([cx, cy]) =>
+    [-1, 1].flatMap((dx) =>
+      [-1, 1].map((dy) => {
+        const at: Point = [cx + (dx * half) / 2, cy + (dy * half) / 2];
+        const here = policy.at(maze.settle(at));
+        return { at, value: here.value(here.denoise(new Float64Array(policy.d), 'none', 0).action) };
+      }),
+    ),
+  );
+  const values = tiles.map(({ value }) => value);
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  return tiles.map(({ at, value }) => ({ at, share: (value - low) / Math.max(high - low, 1e-9) }));
+});
+
 /** The largest difference between the page's answers and Python's, for every guide. */
 const difference = memo(() => policy.difference());
 
@@ -71,7 +125,12 @@ const params = {
   t: number({ label: { en: 'Flow time *t*', zh: '流的时间 *t*' }, value: 0.4, min: 0, max: 1, step: 1 / STEPS }),
   n: choice({ label: { en: 'Particles', zh: '粒子数' }, value: '4', options: { 4: '4', 20: '20' } }),
   seed: seed(),
-  time: playhead({ value: 1, seconds: 16, steps: DECISIONS }),
+  crowd: choice({
+    label: { en: 'Who walks', zh: '谁在走' },
+    value: 'start',
+    options: { start: { en: '20 + 20 from the start', zh: '20 + 20，从起点' }, middle: { en: '20 + 20 from the middle', zh: '20 + 20，从中间' }, own: { en: 'one of each from my place', zh: '各一个，从我选的地方' } },
+  }),
+  time: playhead({ value: 1, seconds: 20, steps: DECISIONS, autoplay: true }),
   // Where, how and with which noise the episode was started.
   startX: number({ label: across, value: 0, min: left, max: right, step: 0.2, ...hidden }),
   startY: number({ label: up, value: 0, min: bottom, max: top, step: 0.2, ...hidden }),
@@ -80,12 +139,18 @@ const params = {
   episode: seed(),
 };
 
-function compute({ x, y, guide, strength, t, n, seed, time, startX, startY, walker, push, episode }: State<typeof params>) {
+function compute({ x, y, guide, strength, t, n, seed, crowd, time, startX, startY, walker, push, episode }: State<typeof params>) {
   const here = maze.settle([x, y]);
   const particles = denoised(...here, guide, strength, Number(n), seed);
   const k = Math.round(t * STEPS);
-  const { cloned, guided } = walks(startX, startY, walker, push, episode);
-  const decisions = Math.round(time * DECISIONS);
+  const decisions = time * DECISIONS;
+  const whole = Math.round(decisions);
+  const group = (which: Which): Walkers => {
+    if (crowd !== 'own' && shipped) return swarm(crowd, which, decisions);
+    const { path, arrived } = walks(startX, startY, walker, push, episode)[which].upTo(whole);
+    return { paths: [path], heads: [path.at(-1)!], arrived: arrived ? 1 : 0, of: 1, steps: path.length - 1 };
+  };
+  const single = crowd === 'own' || !shipped;
   return {
     here,
     landscape: landscape(...here),
@@ -96,19 +161,20 @@ function compute({ x, y, guide, strength, t, n, seed, time, startX, startY, walk
     cleans: particles.map(({ cleans }) => cleans[k]!),
     pushes: particles.map(({ path, pushes }) => ({ from: path[k]!, to: point(addScaled(path[k]!, ARROW, pushes[k]!)) })),
     value: mean(particles.map(({ value }) => value)),
-    cloned: cloned.upTo(decisions),
-    guided: guided.upTo(decisions),
-    walker,
+    cloned: group('cloned'),
+    guided: group('guided'),
+    single,
+    from: single ? undefined : STARTS[crowd],
+    walker: single ? walker : ('qgf' as const),
+    worth: worth(),
     difference: difference(),
   };
 }
 type Model = ReturnType<typeof compute>;
 
-const YES = { en: 'yes', zh: '是' };
-const NO = { en: 'no', zh: '没走到' };
-const walking = (which: 'cloned' | 'guided') => [
-  { key: `${which}-steps`, label: { en: 'steps', zh: '步数' }, value: (m: Model) => m[which].path.length - 1, format: fixed(0) },
-  { key: `${which}-arrived`, label: { en: 'at the goal', zh: '走到目标' }, value: (m: Model) => (m[which].arrived ? YES : NO) },
+const walking = (which: Which) => [
+  { key: `${which}-arrived`, label: { en: 'at the goal', zh: '走到目标' }, value: (m: Model) => `${m[which].arrived} / ${m[which].of}` },
+  { key: `${which}-steps`, label: { en: 'steps', zh: '步数' }, value: (m: Model) => m[which].steps, format: fixed(0) },
 ];
 
 /** The outline of a disc. */
@@ -151,38 +217,49 @@ export default defineDemo({
   columns: { wide: 2, narrow: 1 },
   handles: [{ stage: 'maze', role: 'ink', label: { en: 'State', zh: '状态' }, x: 'x', y: 'y', at: ({ here }) => here }],
   readouts: [
-    { role: 'none', label: { en: 'Cloned walk', zh: '克隆策略的路线' }, items: walking('cloned') },
-    { label: { en: 'Guided walk', zh: '受引导的路线' }, items: walking('guided') },
+    { role: 'none', label: { en: 'Cloned', zh: '克隆策略' }, items: walking('cloned') },
+    { role: 'qgf', label: { en: 'Guided', zh: '受引导' }, items: walking('guided') },
     { role: 'critic', label: { en: 'Critic', zh: '评论家' }, items: [{ key: 'value', label: { en: 'mean *Q* of the actions', zh: '动作的 *Q* 均值' }, value: (m) => m.value }] },
     {
-      label: 'Python',
-      items: [{ key: 'difference', label: { en: 'largest difference', zh: '最大差异' }, value: (m) => m.difference, format: (x) => x.toExponential(0).replace('-', '−') }],
+      label: { en: 'Network', zh: '网络' },
+      items: [
+        { key: 'dataset', label: { en: 'trained on', zh: '训练数据' }, value: () => policy.dataset },
+        { key: 'updates', label: { en: 'updates', zh: '更新次数' }, value: () => policy.updates, format: (x) => x.toLocaleString('en') },
+        { key: 'difference', label: { en: 'off the Python package by', zh: '与 Python 版相差' }, value: (m: Model) => m.difference, format: (x: number) => x.toExponential(0).replace('-', '−') },
+      ],
     },
   ],
   actions: [
     {
       label: { en: 'Start an episode here', zh: '从这里开始一个回合' },
-      run: ({ x, y, guide, strength, seed }) => ({ startX: x, startY: y, walker: guide, push: strength, episode: seed }),
+      run: ({ x, y, guide, strength, seed }) => ({ crowd: 'own' as const, startX: x, startY: y, walker: guide, push: strength, episode: seed }),
       restart: true,
     },
     newSeed,
   ],
   note: {
-    en: 'Trained on *pointmaze*; five actions are chosen at a time, and a point stands for the mean of the five. Blue bands: the critic at chunks that repeat one action, interpolated between 25 of them. Thin lines: from noise to action in ten steps; circles: the noisy actions at *t*; diamonds: their one-step estimates; arrows: the push *w g*, a third as long; small dots: the actions. The square holds all actions from −1 to 1. BPTT and QGF-chain show a quarter of the particles. Walks: the ball moves by a fifth of each action and slides along the walls; the simulator’s contacts are softer, so this is close to it, not equal. “Largest difference” compares this page’s actions with those of the Python library, for every guidance.',
-    zh: '在 *pointmaze* 上训练；一次选定五个动作，图中一点代表这五个的平均。蓝色带：评论家对「同一动作重复五次」的评价，由其中 25 处插值而成。细线：从噪声到动作的十步；圆：*t* 时刻的带噪动作；菱形：它们的一步估计；箭头：推力 *w g*，画成三分之一长；小点：最终动作。正方形是从 −1 到 1 的全部动作。BPTT 与 QGF-chain 只画四分之一的粒子。路线：小球每步移动动作的五分之一，沿墙滑动；仿真器里的接触要软一些，所以这里只是接近，并不相等。「最大差异」把本页算出的动作与 Python 库的动作逐一比较，每种引导都算在内。',
+    en: 'Maze: grey balls follow the cloned policy, cyan ones (diamonds) QGF at strength 1; the two swarms were computed beforehand by the code of this page and are drawn every five steps, your own pair is computed as it walks, with the guidance and strength chosen. Darker blue: where the critic expects more. The ball moves by a fifth of each action and slides along the walls; the simulator’s contacts are softer, so this is close to it, not equal. Actions: five are chosen at a time, and a point stands for the mean of the five. Blue bands: the critic at chunks that repeat one action, interpolated between 25 of them. Thin lines: from noise to action in ten steps; circles: the noisy actions at *t*; diamonds: their one-step estimates; arrows: the push *w g*, a third as long; small dots: the actions. BPTT and QGF-chain show a quarter of the particles. “Off the Python package”: the largest difference of this page’s actions from its, for every guidance.',
+    zh: '迷宫：灰球跟着克隆策略走，青色菱形跟着强度 1 的 QGF 走；两群都由本页的代码事先算好，每五步画一次；你自己放的那一对边走边算，用你选的引导方式和强度。蓝色越深，评论家的期望越高。小球每步移动动作的五分之一，沿墙滑动；仿真器里的接触要软一些，所以这里只是接近，并不相等。动作：一次选定五个，图中一点代表这五个的平均。蓝色带：评论家对「同一动作重复五次」的评价，由其中 25 处插值而成。细线：从噪声到动作的十步；圆：*t* 时刻的带噪动作；菱形：它们的一步估计；箭头：推力 *w g*，画成三分之一长；小点：最终动作。BPTT 与 QGF-chain 只画四分之一的粒子。「与 Python 版相差」：本页算出的动作与 Python 库的最大差异，每种引导都算在内。',
   },
   draw({ model, pens: { maze: ground, actions } }) {
     const { half } = maze;
     for (const [x, y] of maze.walls) ground.rect([x - half, y - half], [x + half, y + half], { role: 'data', alpha: 0.5 });
+    for (const { at: [x, y], share } of model.worth) ground.rect([x - half / 2, y - half / 2], [x + half / 2, y + half / 2], { role: 'critic', alpha: 0.02 + 0.3 * share });
     ground.line(goal, { role: 'truth', dash: [], width: 2 });
     ground.dots([maze.goal], { role: 'truth', size: 90 });
-    ground.line(model.cloned.path, { role: 'none', dash: [], width: 1.5, alpha: 0.8 });
-    ground.line(model.guided.path, { role: roleOf(model.walker), dash: [], width: 2 });
-    ground.dots([model.cloned.path.at(-1)!], { role: 'none', size: 110 });
-    ground.dots([model.guided.path.at(-1)!], { role: roleOf(model.walker), size: 110 });
+    for (const [which, role] of [['cloned', 'none'], ['guided', roleOf(model.walker)]] as const) {
+      ground.lines(model[which].paths, { role, dash: [], width: model.single ? 1.75 : 1.25, alpha: 0.6 });
+      ground.dots(model[which].heads, { role, size: model.single ? 110 : 60, alpha: 0.95 });
+    }
 
     actions.field(model.landscape, { role: 'critic', levels: 9, alpha: 0.055 });
     actions.line(SQUARE, { role: 'muted', dash: [], width: 1 });
+    for (const side of [-1, 1]) {
+      actions.text([side, -1], side < 0 ? '−1' : '1', { role: 'muted', align: 'center', dy: 16, size: 12 });
+      actions.text([-1, side], side < 0 ? '−1' : '1', { role: 'muted', align: 'right', dx: -6, dy: 4, size: 12 });
+    }
+    actions.text([0, -1], { en: 'across →', zh: '向右 →' }, { role: 'muted', align: 'center', dy: 16, size: 12 });
+    actions.text([-1, 0], { en: 'up ↑', zh: '向上 ↑' }, { role: 'muted', align: 'right', dx: -6, dy: 4, size: 12 });
     actions.lines(model.paths, { role: 'ood', dash: [], width: 1, alpha: 0.5 });
     actions.lines(model.noisy.map((from, i) => [from, model.cleans[i]!]), { role: 'qgf', dash: [3, 3], width: 1 });
     for (const { from, to } of model.pushes) actions.arrow(from, to, { role: roleOf(model.guide), width: 2 });

@@ -108,6 +108,8 @@ export interface DemoSpec<P extends Params, M, Stage extends string, S = State<P
   stages: Readonly<Record<Stage, StageSpec<NoInfer<M>>>>;
   /** The page's first screen: as wide as the window, the title laid upon it. */
   hero?: boolean;
+  /** The body stands beside the picture where there is room. */
+  beside?: boolean;
   /** Panels side by side on a wide screen, and on a narrow one; default 1. */
   columns?: { wide: number; narrow: number };
   handles?: readonly HandleSpec<S, NoInfer<M>, NoInfer<Stage>>[];

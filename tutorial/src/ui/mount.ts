@@ -136,7 +136,7 @@ export function mount(demo: AnyDemo, number: number): Mounted {
   const tries = html('div', { class: 'try' });
   const figure = html(
     'figure',
-    { class: demo.hero ? 'demo hero' : 'demo', id: demo.id, tabindex: -1, 'aria-labelledby': `${demo.id}-title` },
+    { class: ['demo', ...(demo.hero ? ['hero'] : []), ...(demo.beside ? ['beside'] : [])].join(' '), id: demo.id, tabindex: -1, 'aria-labelledby': `${demo.id}-title` },
     ...(demo.hero ? [] : [head, tries]),
     ...(body ? [body] : []),
     html('div', { class: 'stages', 'data-pin': demo.hero ? 'no' : stages.length === 1 || (demo.columns?.narrow ?? 1) > 1 ? 'all' : 'first', style: `--wide: ${demo.columns?.wide ?? 1}; --narrow: ${demo.columns?.narrow ?? 1}` }, ...stages.map(([, { element }]) => element)),

@@ -5,6 +5,7 @@ import { attribute, chosenLang, label, LANGS, lang, onLang, setLang, t, type Lan
 import type { Mounted } from './mount';
 import { themeButton, wear } from './theme';
 import { watchWidths } from './reach';
+import { explainTerms } from './terms';
 import { setSearch, splitLink } from './urlState';
 
 const CONTENTS: Text = { en: 'Contents', zh: '目录' };
@@ -39,6 +40,10 @@ function showText(demos: Map<string, Mounted>): void {
     const demo = demos.get(slot.dataset.demo!);
     if (!demo) continue;
     slot.append(demo.figure);
+    // Classes, not :has(), which would be asked anew at every frame.
+    const first = demo.figure.matches('.hero');
+    slot.classList.toggle('first', first);
+    if (first) page.classList.add('opens');
     // What to try stands above the picture, within the figure.
     const before = slot.previousElementSibling;
     if (before?.matches('.callout.try')) demo.figure.querySelector('.try')!.replaceChildren(before);
@@ -100,7 +105,10 @@ function follow(demos: Map<string, Mounted>): void {
   // A preset is clicked beside the picture: where most of it is in sight, the page stays.
   const picture = demo?.figure.querySelector('.stages')?.getBoundingClientRect();
   const sighted = picture && query !== undefined && picture.top > 0 && picture.top < innerHeight / 2;
-  if (!sighted) document.getElementById(id)?.scrollIntoView();
+  const place = document.getElementById(id);
+  const fold = place?.closest('details');
+  if (fold) fold.open = true;
+  if (!sighted) place?.scrollIntoView();
 }
 
 export function shell(demos: Map<string, Mounted>): void {
@@ -130,18 +138,23 @@ export function shell(demos: Map<string, Mounted>): void {
   });
   const [here, sections, read] = whereabouts([list]) as [HTMLElement, HTMLElement, HTMLElement];
   document.querySelector('.bar')!.append(skip, home, here, languages, themeButton(), sections, read);
+  explainTerms(page);
   setLang(chosenLang(location.search, written === 'zh' ? ['zh'] : navigator.languages));
   follow(demos);
   addEventListener('hashchange', () => follow(demos));
 
   let worn: ReturnType<typeof wear>;
+  let folds: HTMLDetailsElement[] = [];
   addEventListener('beforeprint', () => {
     worn = wear('light');
     document.documentElement.dataset.paper = '';
+    folds = [...page.querySelectorAll<HTMLDetailsElement>('details:not([open])')];
+    for (const fold of folds) fold.open = true;
     demos.forEach(({ figure }) => figure.dispatchEvent(new Event('beforeprint')));
   });
   addEventListener('afterprint', () => {
     delete document.documentElement.dataset.paper;
+    for (const fold of folds) fold.open = false;
     wear(worn);
     demos.forEach(({ figure }) => figure.dispatchEvent(new Event('afterprint')));
   });

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { norm, sub } from '../../src/core/vector';
 import file from '../../src/assets/policy.json';
+import { Policy } from '../../src/core/policy';
+import { DECISIONS, STARTS, walkOf } from '../../src/core/swarm';
 import demo from '../../src/demos/d11';
 
 const at = (patch: Partial<typeof demo.defaults>) => demo.compute({ ...demo.defaults, time: 0, ...patch });
@@ -30,33 +32,54 @@ describe('D11', () => {
     expect(noisy).toEqual(ends);
   });
 
-  test('the film shows more and more of the same two walks, from one start', () => {
-    const [half, whole] = [at({ time: 0.5 }), at({ time: 1 })];
-    for (const which of ['cloned', 'guided'] as const) {
-      expect(whole[which].path.slice(0, half[which].path.length)).toEqual(half[which].path);
-    }
-    expect(whole.cloned.path[0]).toEqual(whole.guided.path[0]);
+  test('of twenty cloned walkers none arrives; of twenty guided ones 15 from the start and all from the middle', () => {
+    const counts = (crowd: 'start' | 'middle') => {
+      const { cloned, guided } = at({ crowd, time: 1 });
+      expect([cloned.of, guided.of]).toEqual([20, 20]);
+      return [cloned.arrived, guided.arrived];
+    };
+    expect(counts('start')).toEqual([0, 15]);
+    expect(counts('middle')).toEqual([0, 20]);
+    expect(at({ crowd: 'middle', time: 0.16 }).guided.arrived).toBe(20);
+    expect(at({ crowd: 'middle', time: 0.1 }).guided.arrived).toBe(0);
   });
 
-  test('the guided walk comes nearer to the goal than the cloned one', () => {
-    const { cloned, guided } = at({ time: 1 });
-    const toGoal = ({ path }: typeof cloned) => Math.min(...path.map((p) => norm(sub(p, GOAL))));
-    expect(toGoal(guided)).toBeLessThan(toGoal(cloned));
+  test('the swarms are walks of this policy, as the page would compute them', async () => {
+    const policy = new Policy(file);
+    for (const which of ['cloned', 'guided'] as const) {
+      const walk = walkOf(policy, which, STARTS.middle, 3);
+      const { path } = walk.upTo(12);
+      const head = at({ crowd: 'middle', time: 12 / DECISIONS })[which].heads[3]!;
+      expect(norm(sub(head, path.at(-1)!))).toBeLessThan(0.06);
+    }
+  });
+
+  test('one pair of walks starts from one place and goes on as the film does', () => {
+    const pair = (time: number) => at({ crowd: 'own', time });
+    const [half, whole] = [pair(0.1), pair(0.2)];
+    for (const which of ['cloned', 'guided'] as const) expect(whole[which].paths[0]!.slice(0, half[which].paths[0]!.length)).toEqual(half[which].paths[0]);
+    expect(whole.cloned.paths[0]![0]).toEqual(whole.guided.paths[0]![0]);
   });
 
   test('an episode starts where the state is, as it is guided; a later change does not touch it', () => {
-    const state = { ...demo.defaults, x: 12, y: 8, guide: 'ood', strength: 0.5 } as const;
+    const state = { ...demo.defaults, time: 0.1, x: 12, y: 8, guide: 'ood', strength: 0.5 } as const;
     const started = { ...state, ...demo.actions![0]!.run(state) };
     const walked = demo.compute(started);
-    expect(walked.guided.path[0]).toEqual(walked.here);
+    expect(walked.guided.paths[0]![0]).toEqual(walked.here);
     expect(walked.walker).toBe('ood');
     const { cloned, guided } = demo.compute({ ...started, x: 0, guide: 'qgf', strength: 2, seed: 9 });
     expect([cloned, guided]).toEqual([walked.cloned, walked.guided]);
   });
 
+  test('the critic expects most near the goal', () => {
+    const { worth } = at({});
+    const best = worth.reduce((top, tile) => (tile.share > top.share ? tile : top));
+    expect(norm(sub(best.at, GOAL))).toBeLessThan(5);
+  });
+
   test('the page says what is approximate', () => {
     const { en, zh } = demo.note as { en: string; zh: string };
-    expect(en).toMatch(/repeat one action.*close to it, not equal/s);
-    expect(zh).toMatch(/重复五次.*只是接近/s);
+    expect(en).toMatch(/close to it, not equal.*repeat one action/s);
+    expect(zh).toMatch(/只是接近.*重复五次/s);
   });
 });
