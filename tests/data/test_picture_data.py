@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 
+from qgf.cli.data import _print_dimensions
 from qgf.data import Dataset
 from qgf.data.doctor import examine, summary, suspicions
 from qgf.data.npz import write_npz
@@ -164,6 +165,14 @@ def test_wrong_pictures_are_one_line(change, said):
     with pytest.raises(UserError, match=said) as caught:
         Dataset.from_arrays(change(compact()), "x")
     assert "\n" not in str(caught.value)
+
+
+def test_pictures_alone_have_no_table_of_numbers(capsys):
+    arrays = compact()
+    del arrays["observations"]
+    _print_dimensions(examine(Dataset.from_arrays(arrays, "x"), 2))
+    told = capsys.readouterr().out
+    assert "action" in told and "observation" not in told
 
 
 def test_the_doctor_sees_cameras():

@@ -81,6 +81,8 @@ def _print_dimensions(found: Examination) -> None:
         ("action", ("least", "most"), (found.action_low, found.action_high)),
     ):
         shown = list(zip(*columns, strict=True))[:MOST]
+        if not shown:  # pictures alone
+            continue
         print_table((what, *head), [[str(i), *(f"{x:.4g}" for x in row)] for i, row in enumerate(shown)], words=0)
         if len(columns[0]) > MOST:
             console.print(f"and {len(columns[0]) - MOST} more")
