@@ -151,7 +151,7 @@ test.describe('by finger', () => {
   });
 });
 
-test('the bar names the section that is read, opens the contents and shows how far one is', async ({ open }) => {
+test('the bar names the section that is read, opens the contents and shows how far one is; terms have cards, words point', async ({ open }) => {
   const page = await open('#s4');
   await page.setViewportSize({ width: 375, height: 740 });
   await page.evaluate(() => document.querySelector('#s4')!.scrollIntoView({ behavior: 'instant' }));
@@ -162,6 +162,14 @@ test('the bar names the section that is read, opens the contents and shows how f
   await expect(page.locator('#sections')).toBeHidden();
   await expect(here).toContainText('7. Three rings');
   await expect(page.locator('.contents a[aria-current]')).toHaveText(/^7/);
+
+  // Words of the text have cards, or point at things in pictures.
+  await page.locator('a.term[href="#term-jacobian"]').nth(1).focus();
+  await expect(page.locator('.meaning')).toContainText('partial derivatives');
+  await page.locator('#d3').dispatchEvent('redraw');
+  await page.locator('a[href="#d3:clean"]').focus();
+  await expect(page.locator('.meaning')).toBeHidden();
+  await expect(page.locator('#d3 .mark[visibility=visible]')).toHaveCount(1);
 });
 
 test.describe('without JavaScript', () => {

@@ -1,6 +1,8 @@
 /** Links that somebody cut, or made up, still lead to a page. */
 
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
+import { demos } from '../src/demos';
 import d4 from '../src/demos/d4';
 import { chosenLang } from '../src/ui/i18n';
 import { splitLink, stateOf } from '../src/ui/urlState';
@@ -18,6 +20,19 @@ describe('a link', () => {
 
   test('an encoded link is decoded', () => {
     expect(splitLink('#d4%3Fw=4')).toEqual({ id: 'd4', query: 'w=4' });
+  });
+});
+
+describe('a word that points at a thing in a picture', () => {
+  test.each(['en', 'zh'])('%s: is a mark of its demo, and every mark has a word', (lang) => {
+    const text = readFileSync(new URL(`../content/${lang}.md`, import.meta.url), 'utf8');
+    const used = [...text.matchAll(/\]\(#(d\d+):(\w+)\)/g)].map(([, id, mark]) => `${id}:${mark}`);
+    const marks = demos.flatMap(({ id, marks, compute, defaults }) => {
+      const model = compute(defaults);
+      for (const [name, { at }] of Object.entries(marks ?? {}) as [string, { at: (m: unknown, s: unknown) => unknown }][]) expect(at(model, defaults), `${id}:${name}`).toBeDefined();
+      return Object.keys(marks ?? {}).map((mark) => `${id}:${mark}`);
+    });
+    expect([...new Set(used)].sort()).toEqual(marks.sort());
   });
 });
 

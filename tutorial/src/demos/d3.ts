@@ -107,6 +107,10 @@ export default defineDemo({
       narrow: 0.85,
     },
   },
+  marks: {
+    clean: { stage: 'plane', at: ({ clean }) => clean.on },
+    end: { stage: 'plane', at: ({ end }) => end.on },
+  },
   handles: [
     { stage: 'plane', label: { en: 'Noisy action', zh: '带噪动作' }, role: 'ood', x: 'a', at: ({ here }) => here },
     { stage: 'plane', label: { en: 'Time', zh: '时间' }, role: 'muted', y: 't', at: ({ here }) => [DOMAIN[1] - 0.2, here[1]] },

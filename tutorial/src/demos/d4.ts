@@ -151,6 +151,9 @@ export default defineDemo({
       narrow: 1.9,
     },
   },
+  marks: {
+    bump: { stage: 'race', at: ({ scores }) => scores.find(([a]) => a > 3.05) },
+  },
   handles: [
     { stage: 'curve', label: { en: 'Weight', zh: '权重' }, role: 'ink', x: 'w', at: ({ at }) => [at, -4.1], when: { equal: 'weight' } },
     { stage: 'curve', label: { en: 'Push', zh: '推力' }, role: 'ink', x: 'push', at: ({ at }) => [at, -4.1], when: { equal: 'push' } },

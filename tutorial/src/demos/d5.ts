@@ -120,6 +120,9 @@ export default defineDemo({
       narrow: 0.8,
     },
   },
+  marks: {
+    clean: { stage: 'plane', at: ({ now }) => raised(now.clean) },
+  },
   handles: [{ stage: 'plane', label: { en: 'Start: the noise', zh: '起点：噪声' }, role: 'ood', x: 'a0', at: (_, { a0 }) => [a0, 0] }],
   readouts: [
     { role: 'ood', items: [{ key: 'a', label: '*a*_t', value: (m) => m.now.a }] },

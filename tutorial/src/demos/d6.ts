@@ -68,6 +68,10 @@ export default defineDemo({
       narrow: 1.05,
     },
   },
+  marks: {
+    left: { stage: 'gradients', at: ({ spikes }) => spikes[0] },
+    right: { stage: 'gradients', at: ({ spikes }) => spikes[1] },
+  },
   handles: [
     { stage: 'gradients', label: { en: 'Probe: the noisy action', zh: '探针：带噪动作' }, role: 'ood', x: 'a', at: ({ probes }) => [probes.ood[0], -12] },
   ],

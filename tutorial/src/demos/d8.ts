@@ -174,6 +174,9 @@ export default defineDemo({
       narrow: 1.15,
     },
   },
+  marks: {
+    left: { stage: 'amplification', at: ({ chain }) => [chain.sheds[0]!.at, Math.min(chain.sheds[0]!.amplification, TOP)] },
+  },
   handles: [
     { stage: 'paths', label: { en: 'Start of the two paths', zh: '两条路径的起点' }, role: 'ood', x: 'a', at: ({ start }) => [start, 0] },
     { stage: 'amplification', label: { en: 'Start of the two paths', zh: '两条路径的起点' }, role: 'ood', x: 'a', at: ({ handle }) => [handle, 0.03] },

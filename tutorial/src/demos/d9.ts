@@ -109,6 +109,10 @@ export default defineDemo({
       narrow: 1.1,
     },
   },
+  marks: {
+    spike: { stage: 'factors', at: ({ peaks }) => peaks.bptt },
+    hump: { stage: 'factors', at: ({ peaks }) => peaks.jacobian },
+  },
   handles: [
     { stage: 'gradients', label: { en: 'Probe: the noisy action', zh: '探针：带噪动作' }, role: 'ood', x: 'a', at: ({ a }) => [a, -22] },
   ],

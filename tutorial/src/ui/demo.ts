@@ -68,6 +68,12 @@ export interface NoteSpec<S, M, Stage> extends Reading<S, M> {
   at: (model: M, state: S) => Point | undefined;
 }
 
+/** A place in a picture; none while `at` is undefined. */
+export interface MarkSpec<S, M, Stage> {
+  stage: Stage;
+  at: (model: M, state: S) => Point | undefined;
+}
+
 /** A film that moves parameters which have controls of their own. */
 export interface Film<S> {
   seconds: number;
@@ -110,6 +116,8 @@ export interface DemoSpec<P extends Params, M, Stage extends string, S = State<P
   hero?: boolean;
   /** The body stands beside the picture where there is room. */
   beside?: boolean;
+  /** Things in the picture that words of the text point at, `[the spike](#d6:left)`, and the other way round. */
+  marks?: Readonly<Record<string, MarkSpec<S, NoInfer<M>, NoInfer<Stage>>>>;
   /** Panels side by side on a wide screen, and on a narrow one; default 1. */
   columns?: { wide: number; narrow: number };
   handles?: readonly HandleSpec<S, NoInfer<M>, NoInfer<Stage>>[];

@@ -2,9 +2,10 @@
 
 import { invalidate, pause, play, reducedMotion } from './clock';
 import { button, controls } from './controls';
-import type { AnyDemo, DemoSpec, HandleSpec, NoteSpec, ReadoutSpec, StageSpec } from './demo';
+import type { AnyDemo, DemoSpec, HandleSpec, MarkSpec, NoteSpec, ReadoutSpec, StageSpec } from './demo';
 import { html } from './dom';
 import { handle, type Handle } from './handle';
+import { marks } from './marks';
 import { label, onLang, t, type Text } from './i18n';
 import { snap, tidy, type AnyState, type NumberParam, type Params } from './params';
 import type { Pen } from './pen';
@@ -18,6 +19,8 @@ export interface Mounted {
   figure: HTMLElement;
   /** Brings back the state of a link's query. */
   restore(query: string): void;
+  /** Rings one of its marks, or none. */
+  point(mark: string | undefined): void;
 }
 
 const ENOUGH = 0.6;
@@ -97,6 +100,7 @@ export function mount(demo: AnyDemo, number: number): Mounted {
     });
   }
   const notes = ((demo.notes ?? []) as NoteSpec<AnyState, unknown, string>[]).map((spec) => note(spec, stage(spec.stage)));
+  const pointed = marks(demo.id, (demo.marks ?? {}) as Record<string, MarkSpec<AnyState, unknown, string>>, stage);
   const numbers = readouts((demo.readouts ?? []) as ReadoutSpec<AnyState, unknown>[]);
   const panel = controls(demo.id, params, set);
   const reel = reelOf(params, demo.film);
@@ -154,6 +158,7 @@ export function mount(demo: AnyDemo, number: number): Mounted {
     Object.values(pens).reduceRight((inner, pen) => () => pen.draw(inner), picture)();
     handles.forEach((handle) => handle.update(model, state));
     notes.forEach((update) => update(model, state));
+    pointed.update(model, state);
     numbers.update(model, state);
     panel.sync(state);
     if (film) film.sync(state);
@@ -192,6 +197,7 @@ export function mount(demo: AnyDemo, number: number): Mounted {
 
   return {
     figure,
+    point: pointed.ring,
     restore(query) {
       linked = true;
       const target = stateOf(demo, query);

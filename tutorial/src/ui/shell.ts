@@ -32,6 +32,16 @@ const texts = { [written]: { html: page.innerHTML, title: document.title } } as 
 texts[written === 'en' ? 'zh' : 'en'] = { html: other.textContent, title: other.dataset.title! };
 let shown = written;
 
+/** Words that point at a thing in a picture ring it while they are pointed at or focused. */
+function pointOut(demos: Map<string, Mounted>): void {
+  for (const words of page.querySelectorAll<HTMLAnchorElement>('a[href*=":"][href^="#d"]')) {
+    const [id, mark] = words.hash.slice(1).split(':') as [string, string];
+    words.classList.add('pointer');
+    for (const event of ['pointerenter', 'focus']) words.addEventListener(event, () => demos.get(id)?.point(mark));
+    for (const event of ['pointerleave', 'blur']) words.addEventListener(event, () => demos.get(id)?.point(undefined));
+  }
+}
+
 function showText(demos: Map<string, Mounted>): void {
   const { html, title } = texts[lang()];
   if (shown !== lang()) page.innerHTML = html;
@@ -48,6 +58,7 @@ function showText(demos: Map<string, Mounted>): void {
     const before = slot.previousElementSibling;
     if (before?.matches('.callout.try')) demo.figure.querySelector('.try')!.replaceChildren(before);
   }
+  pointOut(demos);
   document.title = title;
   watchWidths(page);
 }
@@ -99,7 +110,9 @@ function whereabouts(lists: readonly HTMLElement[]): HTMLElement[] {
 
 /** Follows the link in the address bar: to a heading, or to a demo and the state it asks for. */
 function follow(demos: Map<string, Mounted>): void {
-  const { id, query } = splitLink(location.hash);
+  const { id: whole, query } = splitLink(location.hash);
+  // A word that points at a thing in a picture leads there.
+  const id = whole.split(':')[0]!;
   const demo = demos.get(id);
   if (demo && query !== undefined) demo.restore(query);
   // A preset is clicked beside the picture: where most of it is in sight, the page stays.
