@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy
 from numpy.testing import assert_allclose, assert_array_equal
 from safetensors.numpy import load_file, save_file
 
@@ -313,6 +314,29 @@ def test_guidance_leaves_the_data_and_the_jacobian_stays_nearer(float64):
 # A run
 
 
+def test_an_interval_is_for_new_episodes_where_states_share_them():
+    x, episodes = np.array([1.0, 2.0, 6.0, 7.0, np.nan, 5.0]), np.array([4, 4, 9, 9, 9, 2])
+    mean = 4.2
+    sums = [3 - 2 * mean, 13 - 2 * mean, 5 - mean]
+    half = scipy.stats.t.ppf(0.975, 2) * np.sqrt(3 / 2 * np.sum(np.square(sums))) / 5
+    assert_allclose(mean_interval(x, episodes), [mean, mean - half, mean + half], rtol=1e-12)
+    one = mean_interval(x, np.zeros(6))
+    assert one[0] == pytest.approx(mean) and np.isnan(one[1:]).all()  # a single episode knows no other
+    each = mean_interval(x, np.arange(6))  # every state its own: the usual standard error
+    assert each[2] - each[0] == pytest.approx(scipy.stats.t.ppf(0.975, 4) * np.nanstd(x, ddof=1) / np.sqrt(5))
+
+
+def test_intervals_of_states_of_few_episodes_hold():
+    rng, hits = np.random.default_rng(0), {True: 0, False: 0}
+    episodes = np.repeat(np.arange(10), 51)
+    for _ in range(300):  # correlation .1 within an episode, as 512 states of 10 episodes may have
+        x = np.sqrt(0.1) * rng.normal(size=10)[episodes] + np.sqrt(0.9) * rng.normal(size=510)
+        for clustered in hits:
+            _, low, high = mean_interval(x, episodes if clustered else None)
+            hits[clustered] += low <= 0 <= high
+    assert hits[True] / 300 > 0.92 and hits[False] / 300 < 0.7
+
+
 def test_halves_share_the_episodes(walks):
     first, second = halves(walks)
     assert_array_equal(first.observations, np.delete(walks.observations, np.s_[31:72], axis=0))
@@ -324,11 +348,14 @@ def test_halves_share_the_episodes(walks):
 
 
 def test_states_are_of_validation_episodes(maze, walks):
-    found = some_states(maze, 5, 40)
+    found = some_states(maze, 5, 40).observations
     assert found.shape == (40, 2)
     known = {tuple(row) for row in maze.validation.observations}
     assert {tuple(row) for row in found} <= known
-    assert len(some_states(walks, 5, 500)) == 500
+    many = some_states(walks, 5, 500)
+    assert len(many.observations) == len(many.episodes) == 500
+    whose = {tuple(row): i for i, rows in enumerate(np.split(walks.observations, [31, 72])) for row in rows}
+    assert [whose[tuple(row)] for row in many.observations] == list(many.episodes)
 
 
 SMALL = dict(guides=("ood", "qgf"), updates=200, states=6, samples=(1, 4))

@@ -348,7 +348,7 @@ def test_the_goals_of_a_dataset_are_ogbenchs(maze_folder):
     assert_array_equal(ours.goals[~ours.ends], theirs["oracle_reps"])
     assert ours.validation.goals.shape == ours.validation.observations.shape
     assert (ours.name, ours.rewards, ours.goal_dim) == (GOALS, None, 2)
-    seen = some_states(ours, 5, 40)
+    seen = some_states(ours, 5, 40).observations
     known = {tuple(goal) for goal in ours.validation.goals}
     assert seen.shape == (40, 4) and {tuple(row[2:]) for row in seen} <= known
     assert_array_equal(neighbours(ours, seen, 5, 3), neighbours(replace(ours, goals=None), seen[:, :2], 5, 3))

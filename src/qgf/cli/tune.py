@@ -147,7 +147,7 @@ def _tune_offline(run, arms, policy_seed, data_dir):
 
     _print_doubts(run)
     policy = run.policy(policy_seed)
-    states = some_states(dataset_of(run.record, data_dir), run.config.horizon, 256)
+    states = some_states(dataset_of(run.record, data_dir), run.config.horizon, 256).observations
     for arm in dict.fromkeys(replace(arm, strength=None) for arm in arms):
         strengths = [other.strength for other in arms if replace(other, strength=None) == arm]
         found = choose(policy, states, jax.random.key(run.config.seed), arm, strengths)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -96,12 +97,20 @@ def _finished(directory: Path, flow: Path | None, config: TrainConfig) -> bool:
     return settings == config and same_flow
 
 
-def some_states(dataset: Dataset, horizon: int, n: int, seed: int = 0) -> np.ndarray:
-    """n observations at which chunks start, of episodes that nothing was trained on if there are any, [n, S]."""
+class States(NamedTuple):
+    """Where something is measured."""
+
+    observations: Any  # [n, S]
+    episodes: np.ndarray  # [n] the episode that each is of
+
+
+def some_states(dataset: Dataset, horizon: int, n: int, seed: int = 0) -> States:
+    """n observations at which chunks start, of episodes that nothing was trained on if there are any."""
     source = dataset.validation or dataset
     starts = source.starts(horizon)
     rng = np.random.default_rng(seed)
-    return source.seen(rng.choice(starts, n, replace=len(starts) < n), rng)
+    rows = rng.choice(starts, n, replace=len(starts) < n)
+    return States(source.seen(rows, rng), (np.cumsum(source.ends) - source.ends)[rows])
 
 
 def analyse(
@@ -126,7 +135,7 @@ def analyse(
     dataset = dataset_of(run.record, data_dir)
     if states < 2 or min(samples, default=1) < 1:
         raise UserError(f"an analysis needs at least two states and best of one, got {states} and {min(samples)}")
-    observations = some_states(dataset, run.config.horizon, states, seed)
+    observations, episodes = some_states(dataset, run.config.horizon, states, seed)
     how = msgspec.structs.asdict(asked)
     policy = run.policy(**how)
     guides = [guide for guide in runnable(policy, observations, guides) if guide != "none"]
@@ -141,22 +150,24 @@ def analyse(
         )
         chunks, key = neighbours(dataset, observations, policy.horizon), jax.random.key(seed)
         half, judge = first.guided("none", **how), second.guided("none", **how).guiding
-        for name, rows in _tables(policy, half, judge, observations, key, guides, samples, chunks, progress, how):
+        measured = _tables(policy, half, judge, observations, episodes, key, guides, samples, chunks, progress, how)
+        for name, rows in measured:
             write_csv(folder / f"{name}.csv", rows, TABLES[name].__struct_fields__)
         write_table(folder / "asked.csv", [] if asked == Asked() else [how])
     return folder
 
 
 def _tables(
-    policy, half, judge, observations, key, guides, samples, chunks, progress, how
+    policy, half, judge, observations, episodes, key, guides, samples, chunks, progress, how
 ) -> Iterator[tuple[str, Sequence[msgspec.Struct]]]:
     """Every measurement by the name of its table."""
     chosen = list(dict.fromkeys(arm.asking(**how) for arm in sweep(guides, samples=samples)))
-    yield "noise", noise_sensitivity(policy, observations, key, guides, progress=partial(progress, "noise"))
-    yield "jacobian", jacobians(policy, observations, key)
-    yield "value", gradient_as_optimiser(half, observations, key, chosen, judge, partial(progress, "Q reached"))
-    far = partial(progress, "distance from the data")
-    yield "distance", distance_from_data(half, observations, key, chosen, chunks, judge, progress=far)
+    tell = lambda name: dict(progress=partial(progress, name), episodes=episodes)
+    yield "noise", noise_sensitivity(policy, observations, key, guides, **tell("noise"))
+    yield "jacobian", jacobians(policy, observations, key, episodes)
+    yield "value", gradient_as_optimiser(half, observations, key, chosen, judge, **tell("Q reached"))
+    far = tell("distance from the data")
+    yield "distance", distance_from_data(half, observations, key, chosen, chunks, judge, **far)
     priced = arms(["none", *guides]) + arms(("none", "qgf"), best_of=[n for n in samples if n > 1])
     priced = [arm.asking(**how) for arm in priced]
     yield "cost", cost(policy, observations, key, priced, progress=partial(progress, "cost"))

@@ -147,7 +147,7 @@ def offline_choice(shop: Workshop, env: Environment, task: int, seed: int, metho
     grid = ", ".join(one.label for one in method.arms)
     name = f"{env.full(task)}, {train}, seed {seed}, {config.steps} updates: {grid}"
     if name not in known:
-        states = some_states(shop.dataset(env, task), config.horizon, OFFLINE_STATES)
+        states = some_states(shop.dataset(env, task), config.horizon, OFFLINE_STATES).observations
         strengths = [arm.strength for arm in method.arms if arm.strength is not None]
         policy = shop.policy(shop.job(env, task, train, seed))
         known[name] = offline(policy, states, jax.random.key(seed), arm, strengths).strength

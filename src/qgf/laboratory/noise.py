@@ -2,7 +2,8 @@
 asked.
 
 Every measurement takes a `Policy` (of a run, or `guided_flow` of any two functions), observations [B, S] and a key,
-and returns the rows of a table; means come with 95 % intervals over the B states.
+and returns the rows of a table; means come with 95 % intervals over the B states, or for new episodes where `episodes`
+[B] says which one each state is of.
 """
 
 from __future__ import annotations
@@ -103,6 +104,7 @@ def noise_sensitivity(
     deviations: Sequence[float] = DEVIATIONS,
     draws: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    episodes: np.ndarray | None = None,
 ) -> list[Cosine]:
     """cos(g(a_t), g(a_t + eps)), eps ~ N(0, deviation^2 I), a_t on the unguided path (paper: noise sensitivity).
 
@@ -113,7 +115,7 @@ def noise_sensitivity(
     for done, guide in enumerate(asked, 1):  # a guide that climbs gives no direction while denoising
         t, cosine = _cosines(policy, observations, key, guide, jnp.asarray(deviations), draws)
         rows += [
-            Cosine(guide=guide, deviation=deviation, t=float(t[k]), **named("cosine", cosine[k, i]))
+            Cosine(guide=guide, deviation=deviation, t=float(t[k]), **named("cosine", cosine[k, i], episodes))
             for i, deviation in enumerate(deviations)
             for k in range(len(t))
         ]
@@ -140,7 +142,7 @@ def jacobian_matrices(policy: Policy, observations, key: Array) -> tuple[Array, 
     return t, *jax.lax.map(at, (t, a))
 
 
-def jacobians(policy: Policy, observations, key: Array) -> list[Jacobian]:
+def jacobians(policy: Policy, observations, key: Array, episodes: np.ndarray | None = None) -> list[Jacobian]:
     """Of J = d a1_hat / d a, singular values and asymmetry |J - J^T|_F / |J + J^T|_F; of the chain its amplification.
 
     The amplification is the largest singular value of d ODE_t(a) / d a (Euler steps of the sampler).
@@ -154,5 +156,7 @@ def jacobians(policy: Policy, observations, key: Array) -> list[Jacobian]:
     quantities = [("singular value", i + 1, values[..., i]) for i in range(values.shape[-1])]
     quantities += [("asymmetry", None, asymmetry), ("amplification", None, np.linalg.norm(chain, 2, axis=(-2, -1)))]
     return [
-        Jacobian(float(t[k]), name, rank, *mean_interval(x[k])) for name, rank, x in quantities for k in range(len(t))
+        Jacobian(float(t[k]), name, rank, *mean_interval(x[k], episodes))
+        for name, rank, x in quantities
+        for k in range(len(t))
     ]

@@ -1,7 +1,8 @@
 """What guidance reaches: value by the critic that guides and by one that judges, distance from the data, likelihood.
 
 Every measurement takes a `Policy` (of a run, or `guided_flow` of any two functions), observations [B, S] and a key,
-and returns the rows of a table; means come with 95 % intervals over the B states.
+and returns the rows of a table; means come with 95 % intervals over the B states, or for new episodes where `episodes`
+[B] says which one each state is of.
 """
 
 from __future__ import annotations
@@ -100,7 +101,9 @@ def _actions(policy: Policy, observations, key: Array) -> Array:
     return a.reshape(len(a), -1)
 
 
-def reached(policy: Policy, arm: Arm, observations, key: Array, critics: Sequence[Baseline]) -> tuple[Reached, Array]:
+def reached(
+    policy: Policy, arm: Arm, observations, key: Array, critics: Sequence[Baseline], episodes: np.ndarray | None = None
+) -> tuple[Reached, Array]:
     """What one arm does, and its actions [B, d]."""
     acting = arm.of(policy)
     a = _actions(acting, observations, key)
@@ -109,7 +112,7 @@ def reached(policy: Policy, arm: Arm, observations, key: Array, critics: Sequenc
     for critic, value, gain in zip(critics, ("value", "judged"), ("gain", "judged_gain"), strict=False):
         q = _values(critic.critic, observations, a)
         told[value] = float(q.mean())
-        told |= named(gain, (q - critic.before) / jnp.where(critic.spread > 0, critic.spread, jnp.nan))
+        told |= named(gain, (q - critic.before) / jnp.where(critic.spread > 0, critic.spread, jnp.nan), episodes)
     return Reached(**told), a
 
 
@@ -120,6 +123,7 @@ def gradient_as_optimiser(
     chosen: Sequence[Arm],
     judge: StateValue | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    episodes: np.ndarray | None = None,
 ) -> list[Reached]:
     """How far every arm raises Q, by the critic that guides and by `judge`, one that never guided.
 
@@ -127,7 +131,7 @@ def gradient_as_optimiser(
     """
     critics, rows = baselines(policy, observations, key, judge), []
     for i, arm in enumerate(chosen):
-        rows.append(reached(policy, arm, observations, key, critics)[0])
+        rows.append(reached(policy, arm, observations, key, critics, episodes)[0])
         progress(i + 1, len(chosen))
     return rows
 
@@ -179,6 +183,7 @@ def distance_from_data(
     judge: StateValue | None = None,
     dense: int = 64,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    episodes: np.ndarray | None = None,
 ) -> list[Far]:
     """How far every arm's actions are from the data, beside what they are worth.
 
@@ -187,9 +192,10 @@ def distance_from_data(
     """
     critics, rows = baselines(policy, observations, key, judge), []
     for i, arm in enumerate(chosen):
-        row, a = reached(policy, arm, observations, key, critics)
+        row, a = reached(policy, arm, observations, key, critics, episodes)
         density = log_likelihoods(policy, jax.tree.map(lambda x: x[:dense], observations), a[:dense])
-        far = named("distance", nearest_chunk(a, chunks)) | named("log_likelihood", density)
+        far = named("distance", nearest_chunk(a, chunks), episodes)
+        far |= named("log_likelihood", density, None if episodes is None else episodes[:dense])
         rows.append(Far(**msgspec.structs.asdict(row), **far))
         progress(i + 1, len(chosen))
     return rows

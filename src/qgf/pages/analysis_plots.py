@@ -187,7 +187,7 @@ SECTIONS: dict[str, tuple[Callable[[Rows], Figure], str]] = dict(
     noise=(
         noise,
         "How far a small change of the noisy action turns the direction: the cosine between before and after. "
-        "Bands are 95 % intervals over states.",
+        "Bands are 95 % intervals for new episodes: states of one episode are alike.",
     ),
     jacobian=(
         jacobian,
