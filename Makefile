@@ -9,7 +9,7 @@ DOCS := $(VENV)/.docs
 MODULES := tutorial/node_modules/.package-lock.json
 PAGE := src/qgf/pages/tutorial.html
 
-.PHONY: demo test hostile storm lint docs bench tutorial node dist wheels-test setup clean
+.PHONY: demo test hostile storm test-onnx lint docs bench tutorial node dist wheels-test setup clean
 
 demo: $(READY)  ## collect, train, guide, evaluate and report a real task, in minutes
 	$(BIN)/qgf demo
@@ -20,6 +20,10 @@ test: $(READY)  ## every test
 
 hostile: $(READY)  ## hostile files: 5,000 changes of every kind of artefact, a table of what reading them did
 	cd tests && ../$(BIN)/python -m hostile --inputs 5000
+
+test-onnx: $(READY)  ## ONNX export, with the many packages that it takes
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[onnx]'
+	$(BIN)/python -m pytest -n 0 tests/deployment/test_onnx.py
 
 lint: $(READY)  ## style, types, and which room imports which
 	$(BIN)/ruff check .

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qgf.method.guided import refine as refine
     from qgf.method.policy import Policy as Policy
     from qgf.method.sampling import sample as sample
+    from qgf.playing.ab import ab as ab
     from qgf.playing.episodes import evaluate as evaluate
     from qgf.playing.train import train as train
     from qgf.training.config import TrainConfig as TrainConfig
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "ab": "playing.ab",
     "CRITICS": "critics",
     "METHODS": "training.methods",
     "guidance": "method.guidance",

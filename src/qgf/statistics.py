@@ -45,6 +45,34 @@ def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
     return float(scipy.stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
 
+class Sequential(NamedTuple):
+    """Paired successes, looked at after every pair."""
+
+    wins: int  # pairs in which only the first succeeded
+    losses: int
+    evidence: float  # against no difference, the largest so far; a bet's winnings
+    p: float  # valid at any time, 1 / evidence
+    decided: bool  # whether the evidence ever reached 1 / alpha
+
+
+def sequential(a: ArrayLike, b: ArrayLike, alpha: float = 0.05) -> Sequential:
+    """The sequential test of paired booleans a, b [n], in the order in which they were played: of two that do not
+    differ it ever decides, at any of any number of looks, with probability alpha at most.
+
+    Of the n pairs that differ k are wins; the evidence is the mixture likelihood ratio against 1/2,
+    2^n B(k + 1/2, n - k + 1/2) / B(1/2, 1/2) (Robbins 1970; the bet of Krichevsky & Trofimov), a martingale of mean 1
+    if wins and losses are equally likely, however often pairs differ; so it reaches 1/alpha with probability alpha at
+    most (Ville 1939). Raises UserError if the two are not of one length.
+    """
+    a, b = np.asarray(a, bool).ravel(), np.asarray(b, bool).ravel()
+    if a.shape != b.shape:
+        raise UserError(f"a paired test needs the same episodes on both sides, got {a.size} and {b.size}")
+    k, lost = np.cumsum(a & ~b), np.cumsum(~a & b)
+    ratio = (k + lost) * np.log(2) + scipy.special.betaln(k + 0.5, lost + 0.5) - scipy.special.betaln(0.5, 0.5)
+    most = float(np.exp(min(np.max(ratio, initial=0.0), 700.0)))
+    return Sequential(int(k[-1:].sum()), int(lost[-1:].sum()), most, 1 / most, most >= 1 / alpha)
+
+
 def bootstrap(x: ArrayLike, samples: int = 10_000, seed: int = 0) -> tuple[float, float]:
     """The 95 % percentile interval of the mean of x [n], drawn again n at a time (Efron 1979); nan of fewer than two.
 

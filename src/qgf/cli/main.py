@@ -33,6 +33,7 @@ COMMANDS = (
     "report",
     "export",
     "serve",
+    "ab",
     "verify",
     "status",
     "names",
