@@ -26,9 +26,9 @@ class Registry(MutableMapping[str, T]):
     `--use`, in a package that has the entry point `qgf.plugins`, or anywhere in Python. What installed packages add is
     there when a name is looked for that is not known, or when all are listed.
 
-    A name is letters, digits, "_", "-" and ".", and belongs to one thing, but the same definition may be run again (a
-    cell of a notebook). `named` things know their name, as `thing.name`. `check(name, thing)` raises UserError for
-    things that are none of the kind.
+    A name is letters, digits, "_", "-" and ".", and `more` where others give the names, and belongs to one thing, but
+    the same definition may be run again (a cell of a notebook). `named` things know their name, as `thing.name`.
+    `check(name, thing)` raises UserError for things that are none of the kind.
     """
 
     def __init__(
@@ -38,8 +38,9 @@ class Registry(MutableMapping[str, T]):
         *,
         named: bool = False,
         check: Callable[[str, T], None] = lambda name, entry: None,
+        more: str = "",
     ):
-        self.kind, self.named, self.check = kind, named, check
+        self.kind, self.named, self.check, self.more = kind, named, check, more
         self._entries: dict[str, T] = {}
         self.update(entries)
         REGISTRIES[kind] = self
@@ -71,7 +72,8 @@ class Registry(MutableMapping[str, T]):
 
     def __setitem__(self, name: str, entry: T) -> None:
         what = f"{self.kind} {name!r}"
-        if not isinstance(name, str) or not NAME.fullmatch(name):
+        plain = isinstance(name, str) and name.translate({ord(letter): "-" for letter in self.more})
+        if not plain or not NAME.fullmatch(plain):
             raise UserError(f"{what}: a name is made of letters, digits, '_', '-' and '.'")
         if self.named and (own := getattr(entry, "name", None)) != name:  # what runs are stored under, and found again
             raise UserError(f"{what} calls itself {own!r}; give it name = {name!r}")

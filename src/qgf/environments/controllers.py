@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,7 +12,7 @@ import numpy as np
 from qgf.data.folder import data_dir
 from qgf.environments.family import Counted
 from qgf.environments.spaces import limit_of, vectors
-from qgf.errors import UserError
+from qgf.errors import Caution, UserError
 from qgf.files import atomic_path
 from qgf.registry import Registry
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 Act: TypeAlias = Callable[[np.ndarray], Any]
 """act(obs) -> action."""
 
-CONTROLLERS: Registry[Callable[[np.random.Generator], Act]] = Registry("controller")
+CONTROLLERS: Registry[Callable[[np.random.Generator], Act]] = Registry("controller", more="/:")
 """By the environment that they act in: controller(rng) -> act(obs), a new one for every episode."""
 TRANSITIONS = 100_000
 
@@ -58,6 +59,7 @@ def collect(
     folder.mkdir(parents=True, exist_ok=True)
     box: Any = env.action_space
     controller = CONTROLLERS[name] if name in CONTROLLERS else random(env)
+    _try_seed(name, env, seed)
     parts, done, total = {"val": -(-wanted // 10), "train": wanted}, 0, wanted + -(-wanted // 10)
     for number, (split, least) in enumerate(parts.items()):
         episodes: list[dict[str, np.ndarray]] = []
@@ -77,26 +79,34 @@ def collect(
     return target
 
 
+def _try_seed(name: str, env: gymnasium.Env, seed: int) -> None:
+    from qgf.environments.chunk import seed_decides
+
+    if not seed_decides(env, name, vectors(name, env.observation_space)[1], seed):
+        said = f"{name}: its reset does not heed its seed: collected again, the data will be others"
+        warnings.warn(said, Caution, stacklevel=4)
+
+
 def _episode(name: str, env: gymnasium.Env, act: Act, seed: int, most: int) -> Iterator[dict[str, Any]]:
     """The rows of one episode, of `most` steps or fewer; the last only holds its final state."""
-    from qgf.environments.chunk import seed_globals
+    from qgf.environments.chunk import begun, stepped
 
     _, flat = vectors(name, env.observation_space)
     ends = env.action_space.low, env.action_space.high  # type: ignore[attr-defined]
     limit, zero = limit_of(env), np.zeros_like(ends[0], np.float32)
-    seed_globals(seed)
-    obs, _ = env.reset(seed=seed)
-    over, step = False, 0
+    obs = begun(env, name, seed)
+    state, over, step = flat(obs), False, 0
     while not over:
-        action = np.clip(np.asarray(act(obs), np.float32), *ends)
-        after, reward, terminated, truncated, _ = env.step(action)
+        action = np.asarray(act(obs), np.float32)
+        if action.size != zero.size or not np.isfinite(action).all():
+            raise UserError(f"{name}: the controller gives {action}, expected {zero.size} finite numbers")
+        action = np.clip(action.reshape(zero.shape), *ends)
+        obs, reward, terminated, truncated, _ = stepped(env, name, action)
         step += 1
         over = terminated or truncated or step in (limit, most)
-        yield dict(
-            observations=flat(obs), actions=action, rewards=float(reward), masks=float(not terminated), terminals=False
-        )
-        obs = after
-    yield dict(observations=flat(obs), actions=zero, rewards=0.0, masks=1.0, terminals=True)
+        yield dict(observations=state, actions=action, rewards=reward, masks=float(not terminated), terminals=False)
+        state = flat(obs)
+    yield dict(observations=state, actions=zero, rewards=0.0, masks=1.0, terminals=True)
 
 
 def _stack(rows: Iterator[dict[str, Any]]) -> dict[str, np.ndarray]:

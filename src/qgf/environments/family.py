@@ -8,6 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from qgf.data.actions import Range
 from qgf.environments.simulators import Missing
 from qgf.environments.spaces import check_actions
@@ -27,9 +29,18 @@ LANES = 16
 
 
 def success_of(info: dict[str, Any]) -> bool | None:
-    """Whether the task is solved, by what most environments call it; None if they say nothing."""
-    known = [info[key] for key in ("success", "is_success") if key in info]
-    return bool(known[0]) if known else None
+    """Whether the task is solved, by what most environments call it; None if they say nothing. Raises UserError for
+    what is neither true nor false, as a share of what is done.
+    """
+    for key in ("success", "is_success"):
+        if (said := info.get(key)) is not None:
+            x = np.asarray(said).ravel()
+            if x.size != 1 or x.dtype.kind not in "biuf" or x[0] not in (0, 1):
+                raise UserError(
+                    f'info has {key} {said!r}, neither true nor false: say what success is (--success "{key}>=1")'
+                )
+            return bool(x[0])
+    return None
 
 
 class Family:
@@ -70,6 +81,10 @@ class Family:
         """Whether an environment is nothing but memory, so that one can be made, and a copy of its process be another:
         no threads, files or pictures that are held.
         """
+        return False
+
+    def seeded(self, name: str) -> bool:
+        """Whether the seed of reset is known to decide an episode; otherwise that is tried where one is played."""
         return False
 
     def names(self) -> Iterable[str]:

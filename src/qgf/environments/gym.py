@@ -92,5 +92,7 @@ def _make(name: str, source: Any, size: int | None = None) -> gymnasium.Env:
             env = gym.make(source, **render) if registered else source()
     except (gym.error.Error, TypeError) as error:  # a simulator that is not installed, an option it does not take
         raise UserError(f"{name} cannot be made ({error})") from error
+    if not isinstance(env, gym.Env):
+        raise UserError(f"{name} makes {type(env).__name__}, expected one gymnasium.Env")
     check_actions(name, env.action_space)
     return env

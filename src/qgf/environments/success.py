@@ -42,6 +42,10 @@ class Rule:
         if self.key not in info:
             return None
         x = np.asarray(info[self.key]).ravel()
-        if x.size != 1 or x.dtype.kind not in "biuf":
+        if x.size != 1 or x.dtype.kind not in "biuf" or np.isnan(x[0]):
             raise UserError(f"success rule: {self.key} is {info[self.key]!r}, no number")
+        if not self.sign and x[0] not in (0, 1):
+            raise UserError(
+                f"success rule: {self.key} is {x[0]:g}, neither true nor false: say what it must reach, {self.key}>=1"
+            )
         return bool(x[0]) if not self.sign else bool(self.sign * (x[0] - self.bound) >= 0)

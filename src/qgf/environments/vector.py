@@ -32,7 +32,8 @@ class Lanes:
         self.name, self.num_envs = family.check(name), lanes
         with _own_modules() as pickle:
             success = Rule.of(rule) if rule else family.success
-            recipe = pickle.dumps((family.maker(self.name), success, family.forks(self.name)))
+            known = family.forks(self.name), family.seeded(self.name)
+            recipe = pickle.dumps((family.maker(self.name), success, *known))
         self._worker = start(serve)
         spaces = self._ask(self.name, recipe, horizon, lanes, tuple(keys))
         self.single_action_space, self.single_observation_space, self.action_space, self.observation_space = spaces
@@ -124,7 +125,7 @@ def _spaces(name: str, recipe: bytes, horizon: int, keys: Sequence[str]) -> tupl
 
     from qgf.environments.chunk import ChunkEnv
 
-    make, success, _ = cloudpickle.loads(recipe)
+    make, success, *_ = cloudpickle.loads(recipe)
     env = ChunkEnv(make(), horizon, success, keys, name)
     try:
         return env.observation_space, env.action_space
@@ -153,8 +154,8 @@ def _make(name: str, recipe: bytes, horizon: int, lanes: int, keys: Sequence[str
     from qgf.environments.chunk import ChunkEnv
 
     gymnasium.logger.min_level = gymnasium.logger.ERROR  # this process is here for the environments alone
-    make, success, forks = cloudpickle.loads(recipe)
-    new = here = lambda: ChunkEnv(make(), horizon, success, keys, name)
+    make, success, forks, seeded = cloudpickle.loads(recipe)
+    new = here = lambda: ChunkEnv(make(), horizon, success, keys, name, doubted=not seeded)
     if not forks:
         with ProcessPoolExecutor(1, get_context(FORK)) as other:
             spaces = other.submit(_spaces, name, recipe, horizon, keys).result()

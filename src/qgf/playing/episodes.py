@@ -192,7 +192,8 @@ def _play(
             starting[lane] = playing[lane] >= 0
         if starting.any():
             lane_seeds = [seeds[k] if start else None for k, start in zip(playing, starting, strict=True)]
-            obs, _ = envs.reset(seed=lane_seeds, options=dict(reset_mask=starting))
+            obs, begun = envs.reset(seed=lane_seeds, options=dict(reset_mask=starting))
+            told.began(starting, begun)
         active = np.flatnonzero(playing >= 0)
         if not len(active):
             break
@@ -245,6 +246,11 @@ class _Told:
     def __init__(self, env_name: str, episodes: int, rule: str):
         self.env, self.rule = env_name, rule
         self.known, self.cut = np.zeros(episodes, bool), np.zeros(episodes, bool)
+        self.seeded = True
+
+    def began(self, lanes: np.ndarray, infos: dict) -> None:
+        """Note whether the seed of episodes that began in `lanes` [n] bool decides them."""
+        self.seeded &= "seeded" not in infos or bool(np.all(infos["seeded"][lanes]))
 
     def ended(self, playing: np.ndarray, lanes: np.ndarray, infos: dict) -> None:
         """Note the episodes that have come to their end in `lanes`."""
@@ -260,6 +266,13 @@ class _Told:
         """The successes [episodes], None if there is nothing that could tell them. Says what was cut off, and raises
         UserError where only some episodes could tell: the others would count as failed.
         """
+        if not self.seeded:
+            warnings.warn(
+                f"{self.env}: two resets with one seed began differently: arms do not meet the same episodes, and "
+                "nothing can be repeated; let reset(seed=...) decide (super().reset(seed=seed) and self.np_random)",
+                Caution,
+                stacklevel=4,
+            )
         if self.cut.any():
             warnings.warn(
                 f"{self.env} has no time limit: {self.cut.sum()} of {len(self.cut)} episodes were cut off after "

@@ -48,6 +48,9 @@ class OGBench(Family):
     def maker(self, name: str) -> Callable[[], gymnasium.Env]:
         return partial(self._make, name, described=False)
 
+    def seeded(self, name: str) -> bool:
+        return True
+
     def forks(self, name: str) -> bool:
         """Not with what draws: each process needs its own."""
         return not split_name(name).visual
