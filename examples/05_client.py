@@ -34,18 +34,17 @@ def main() -> None:
         robot = Robot(policy.about["observation"]["state"][0])
         warm = policy.about.get("warm_start") is not None  # whether the server starts from what is left
         chunk, played, late, unguided = None, 0, 0, 0
-        due = began = time.monotonic()
-        while due < began + SECONDS:
+        began, ticks = time.monotonic(), round(SECONDS / PERIOD)
+        for tick in range(ticks):
             if chunk is None or played == min(EXECUTE, len(chunk)):
                 left = None if chunk is None or not warm else moved_up(chunk, played)
                 answer = policy(robot.state, left)
                 chunk, played = answer["actions"], 0
                 unguided += not answer["guided"]
             robot.act(chunk[played])
-            played, due = played + 1, due + PERIOD
+            played, due = played + 1, began + (tick + 1) * PERIOD
             late += time.monotonic() > due
             time.sleep(max(due - time.monotonic(), 0))
-        ticks = round(SECONDS / PERIOD)
         print(f"{ticks} actions, {late} of them late; {unguided} chunks without guidance; at {robot.state.round(2)}")
 
 
