@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +59,10 @@ class Operations:
 def close(root: Path) -> None:
     """Close what a stopped command left open below a folder, which nobody knows any more."""
     gc.collect()
-    place = lambda name: os.path.realpath(f"/proc/self/fd/{name}")
-    for name in [name for name in os.listdir("/proc/self/fd") if place(name).startswith(str(root))]:
-        os.close(int(name))
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # it is closed already
+            if os.readlink(f"/proc/self/fd/{name}").startswith(str(root)):
+                os.close(int(name))
 
 
 def _raise() -> None:
