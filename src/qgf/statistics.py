@@ -6,6 +6,7 @@ A run is one trained policy (one training seed). Scores are fractions between 0 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -237,14 +238,7 @@ def _stretched(scores, statistic, samples: int, seed: int, confidence: float):
     groups = [np.asarray(group, float) for group in (scores if isinstance(scores, tuple) else (scores,))]
     if any(group.ndim != 3 for group in groups):
         raise UserError("scores are [runs, tasks, episodes] of 0 and 1")
-    random = np.random.default_rng(seed)
-    drawn = {
-        (runs, episodes): (
-            random.integers(runs, size=(samples, max(runs - 1, 1))),
-            random.multinomial(episodes, np.full(episodes, 1 / episodes), size=samples),
-        )
-        for runs, episodes in dict.fromkeys((len(group), group.shape[2]) for group in groups)
-    }
+    drawn = _draws(samples, seed, tuple(dict.fromkeys((len(group), group.shape[2]) for group in groups)))
     values = statistic(*(_resampled(group, *drawn[group.shape[0], group.shape[2]]) for group in groups))
     if np.shape(values) != (samples,):
         raise UserError(f"the statistic gave {np.shape(values)}, not one number for each of {samples} samples")
@@ -254,6 +248,23 @@ def _stretched(scores, statistic, samples: int, seed: int, confidence: float):
     ends = estimate + stretch * (np.quantile(values, [1 - level, level]) - estimate)
     trials = min(int(np.sum(~np.isnan(group), axis=2).max(axis=0).sum()) for group in groups)
     return estimate, ends, trials
+
+
+@lru_cache(maxsize=8)
+def _draws(
+    samples: int, seed: int, sizes: tuple[tuple[int, int], ...]
+) -> dict[tuple[int, int], tuple[np.ndarray, np.ndarray]]:
+    """For each size, of runs and episodes: which runs [samples, drawn] and how often each episode [samples, episodes].
+    A table asks for the same ones in most of its cells.
+    """
+    random = np.random.default_rng(seed)
+    return {
+        (runs, episodes): (
+            random.integers(runs, size=(samples, max(runs - 1, 1))),
+            random.multinomial(episodes, np.full(episodes, 1 / episodes), size=samples),
+        )
+        for runs, episodes in sizes
+    }
 
 
 def _resampled(scores: np.ndarray, seeds: np.ndarray, times: np.ndarray) -> np.ndarray:

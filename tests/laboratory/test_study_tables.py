@@ -1,5 +1,7 @@
 """Tables of a study, checked against what a made-up study says."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from msgspec.structs import replace
@@ -10,6 +12,17 @@ from qgf.laboratory.tables import aggregate_table, measures, per_task_table
 from qgf.pages.tables import across_tasks, markdown
 from qgf.statistics import bootstrap, holm, iqm, joint_bootstrap, paired, probability_of_improvement, wilson
 from studies import CUBE, FEW, MAZE, METHODS, ROWS, by, returned, triple
+
+
+@cache
+def per_task():
+    """The whole study's table, which takes seconds."""
+    return per_task_table(ROWS)
+
+
+@cache
+def aggregate(env=None):
+    return aggregate_table(ROWS, env)
 
 
 def played(method, env, task, rows=ROWS):
@@ -24,7 +37,7 @@ def scores(method, envs=(CUBE, MAZE), rows=ROWS):
 
 
 def test_per_task_table():
-    table = per_task_table(ROWS)
+    table = per_task()
     assert len(table) == len(METHODS) * 10
     for method, env, task in (("qgf", CUBE, 1), ("placebo", MAZE, 4), ("none", CUBE, 5)):
         row, outcomes = by(table, method=method, env=env, task=task), np.array(played(method, env, task))
@@ -40,7 +53,7 @@ def test_per_task_table():
 
 
 def test_a_task_with_one_training_seed_has_wilsons_interval_of_its_episodes():
-    rows = [r for r in ROWS if r.policy_seed == 0]
+    rows = [r for r in ROWS if r.policy_seed == 0 and r.method in FEW]
     row = by(per_task_table(rows), method="qgf", env=CUBE, task=1)
     assert (row["runs"], row["episodes"]) == (1, 40)
     expected = 100 * np.array(wilson(row["successes"], 40))
@@ -48,7 +61,8 @@ def test_a_task_with_one_training_seed_has_wilsons_interval_of_its_episodes():
 
 
 def test_nothing_is_compared_that_was_not_paired():
-    rows = [r for r in ROWS if not (r.method == "none" and r.task == 1 and r.seed == 1001)]
+    few = [r for r in ROWS if r.method in ("none", "qgf", "ood")]
+    rows = [r for r in few if not (r.method == "none" and r.task == 1 and r.seed == 1001)]
     table = per_task_table(rows)
     assert by(table, method="qgf", env=CUBE, task=1)["difference to none"] == ""
     assert by(table, method="qgf", env=CUBE, task=2)["difference to none"] != ""
@@ -58,7 +72,7 @@ def test_nothing_is_compared_that_was_not_paired():
 def test_aggregate_table():
     """A policy is a run, whatever number of seeds its episodes have."""
     for env, envs in ((None, (CUBE, MAZE)), (MAZE, (MAZE,))):
-        row = by(aggregate_table(ROWS, env), method="qgf")
+        row = by(aggregate(env), method="qgf")
         qgf, none = scores("qgf", envs), scores("none", envs)
         assert (row["tasks"], row["runs"], row["episodes"]) == (5 * len(envs), 3, qgf.size)
         assert_allclose(row["mean"], 100 * qgf.mean(), atol=0.005)
@@ -70,7 +84,7 @@ def test_aggregate_table():
         assert row["mean_low"] < row["mean"] < row["mean_high"]
         assert row["gflop"] == 0.041
         assert row["decision_ms"] == pytest.approx(4.0, rel=0.1)
-    assert by(aggregate_table(ROWS), method="none")["better than none"] == ""
+    assert by(aggregate(), method="none")["better than none"] == ""
 
 
 def test_one_interrupted_run_does_not_move_the_cost():
@@ -81,11 +95,11 @@ def test_one_interrupted_run_does_not_move_the_cost():
 
 
 def test_methods_are_ordered_by_their_mean_over_the_whole_study():
-    order = [row["method"] for row in aggregate_table(ROWS)]
-    means = [row["mean"] for row in aggregate_table(ROWS)]
+    order = [row["method"] for row in aggregate()]
+    means = [row["mean"] for row in aggregate()]
     assert means == sorted(means, reverse=True)
-    assert [row["method"] for row in aggregate_table(ROWS, CUBE)] == order
-    assert [row["method"] for row in per_task_table(ROWS)][: len(order)] == order
+    assert [row["method"] for row in aggregate(CUBE)] == order
+    assert [row["method"] for row in per_task()][: len(order)] == order
 
 
 def test_an_incomplete_method_has_no_aggregate():
@@ -138,14 +152,14 @@ def test_across_tasks():
 
 
 def test_the_p_of_an_aggregate_has_runs_for_its_unit_and_is_corrected_for_the_table():
-    names = [row["method"] for row in aggregate_table(ROWS)]
+    names = [row["method"] for row in aggregate()]
     pairs = [(name, other) for name in names for other in ("none", "placebo") if name != other]
     p = holm([paired(scores(name), scores(other)).p for name, other in pairs])
     for (name, other), value in zip(pairs, p, strict=True):
         expected = "< 0.001" if value < 0.001 else f"{value:.2g}"
-        assert by(aggregate_table(ROWS), method=name)[f"p against {other}"] == expected
+        assert by(aggregate(), method=name)[f"p against {other}"] == expected
     assert len(set(p)) > 5
-    assert by(aggregate_table(ROWS), method="none")["p against none"] == ""
+    assert by(aggregate(), method="none")["p against none"] == ""
     less = [row for row in ROWS if not (row.method == "placebo" and row.task == 2)]
     assert by(aggregate_table(less), method="qgf")["p against placebo"] == ""
     assert "p against placebo" not in aggregate_table([row for row in ROWS if row.method != "placebo"])[0]
@@ -168,7 +182,7 @@ def test_where_success_is_not_known_tables_are_of_returns():
     assert_allclose(triple(row, "difference to none"), paired(mine, plain, returns=True)[:3], atol=0.005)
     whole = by(aggregate_table(rows), method="qgf")
     assert whole["mean"] == pytest.approx(np.mean([r["return"] for r in table if r["method"] == "qgf"]), abs=0.01)
-    assert whole["better than none"] == pytest.approx(by(aggregate_table(ROWS, CUBE), method="qgf")["better than none"])
+    assert whole["better than none"] == pytest.approx(by(aggregate(CUBE), method="qgf")["better than none"])
     assert f"{row['return']:.0f} [" in markdown(across_tasks(table))
     single = by(per_task_table([r for r in rows if r.policy_seed == 0]), method="qgf", env=CUBE, task=1)
     assert_allclose(triple(single, "return")[1:], bootstrap(mine[0]), atol=0.005)
