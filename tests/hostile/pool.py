@@ -15,7 +15,7 @@ from queue import Empty, Queue
 
 import qgf
 
-PATIENCE = 20
+PATIENCE = 90
 """Seconds without a word after which a process is taken to hang in a library, where no signal reaches it."""
 GOOD = ("clear", "same", "legal", "caution")
 BAD = ("silent", "traceback", "hang", "crash", "memory", "written", "executed")
@@ -105,7 +105,7 @@ def _follow(base, inputs, names, skip, begun: dict, report: Report, lock) -> int
     lines: Queue[str | None] = Queue()
     assert process.stdout is not None
     threading.Thread(target=lambda: [*map(lines.put, process.stdout), lines.put(None)], daemon=True).start()
-    patience = 6 * PATIENCE  # it begins with its imports
+    patience = 2 * PATIENCE  # it begins with its imports
     while True:
         try:
             line = lines.get(timeout=patience)
@@ -122,5 +122,6 @@ def _follow(base, inputs, names, skip, begun: dict, report: Report, lock) -> int
             elif "ends" in told:
                 report.seconds[told["ends"]] = report.seconds.get(told["ends"], 0) + told["seconds"]
                 report.ended.add(told["ends"])
+                print(f"{told['ends']}: {dict(report.outcomes[told['ends']])}", file=sys.stderr, flush=True)
             else:
                 report.add(**told)

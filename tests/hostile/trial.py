@@ -20,7 +20,8 @@ from hostile.kinds import Kind, print_of
 from qgf.errors import Caution, UserError
 from qgf.files import SUMS, seal
 
-SECONDS = 5
+SECONDS, WAIT = 5, 30
+"""Of CPU, and by the clock, that reading may take: a machine that does other things as well is no hang."""
 SPARE = 96 * 2**20
 """Bytes beside 1.5 times the input that a reader may take for itself."""
 WHOLE = 3 * 2**30
@@ -54,10 +55,12 @@ class Watch:
     def watching(self) -> Iterator[list[str]]:
         self.seen.clear()
         self.on = True
-        signal.setitimer(signal.ITIMER_REAL, SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        signal.setitimer(signal.ITIMER_REAL, WAIT)
         try:
             yield self.seen
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
             self.on = False
 
@@ -68,6 +71,7 @@ def limited() -> None:
     def late(*_):
         raise Hang
 
+    signal.signal(signal.SIGPROF, late)
     signal.signal(signal.SIGALRM, late)
     now = 1024 * _status("VmData")
     resource.setrlimit(resource.RLIMIT_DATA, (now + WHOLE, resource.RLIM_INFINITY))
@@ -123,7 +127,7 @@ class Bench:
             except UserError as error:
                 outcome, line = self._refused(str(error))
             except Hang:
-                outcome, line = "hang", f"more than {SECONDS} s"
+                outcome, line = "hang", f"more than {SECONDS} s of CPU, or {WAIT} s"
             except MemoryError:
                 outcome, line = "memory", "no memory left"
             except Exception as error:
