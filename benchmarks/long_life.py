@@ -50,9 +50,12 @@ def held() -> dict[str, float]:
 
 
 def sizes(total: int) -> Iterator[Callable[[], None]]:
-    """Batches of every size up to `total`, in an order of their own; unguided, as it is programs that could pile up."""
+    """Batches of every size up to `total`, unguided, as it is programs that could pile up: first the powers of two,
+    which have programs of their own, then the others as they come.
+    """
     acting, key = policy().guided("none", steps=1), jax.random.key(0)
-    for n in np.random.default_rng(0).permutation(total) + 1:
+    order = np.random.default_rng(0).permutation(total) + 1
+    for n in sorted(order, key=lambda n: n & (n - 1) > 0):
         yield lambda n=n: np.asarray(acting(np.zeros((n, SPEC.obs_dim), np.float32), key))
 
 

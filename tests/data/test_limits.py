@@ -100,6 +100,13 @@ def test_what_numpy_does_not_write_is_one_line(tmp_path):
     assert "cannot be read" in refused(lambda: read_npz(deep))
 
 
+def test_a_name_does_not_fill_the_message(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr(60_000 * "x", b"no array")
+    assert len(refused(lambda: read_npz(tmp_path / "x.npz", keys=None))) < 300
+    assert len(refused(lambda: load_dataset(tmp_path / "x.npz"))) < 600
+
+
 def test_what_is_not_asked_for_may_be_anything(tmp_path):
     np.savez(tmp_path / "mine.npz", actions=np.zeros(3), notes=np.array([{}], object))
     assert list(read_npz(tmp_path / "mine.npz")) == ["actions"]

@@ -32,7 +32,7 @@ def main(names: list[str]) -> int:
             counts = Counter(what.split(":")[0] or "equal" for what in found.values())
             told = [len(storm.seen), len(found), *(counts[kind] for kind in HEAD[3:-1]), time.monotonic() - began]
             rows.append([name, *(f"{x:.0f}" for x in told)])
-            print(f"{name}: {len(found)} kills", file=sys.stderr, flush=True)
+            print(f"{name}: {len(found)} kills, {counts['equal']} equal", file=sys.stderr, flush=True)
     print_table(HEAD, rows)
     for line in wrong:
         print(line)

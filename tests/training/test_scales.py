@@ -12,10 +12,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 import qgf
 from qgf.data.dataset import Dataset
 from qgf.errors import UserError
-from qgf.files import LOCK, forget
+from qgf.files import LOCK, SUMS, forget
+from qgf.files.sums import states
 from qgf.training.config import TrainConfig
+from qgf.training.export import exported
 from qgf.training.loop import train
 from qgf.training.methods.bc import BC
+from qgf.training.scales import Scales, keep
 from qgf.training.trained import load_trained
 
 SHORT = TrainConfig(steps=20, batch_size=16, horizon=2, log_every=10, checkpoint_every=10, method=BC(width=8, depth=1))
@@ -150,3 +153,19 @@ def test_a_run_goes_on_with_the_scales_it_began_with(runs, tmp_path):
     trained = train(made(), replace(SHORT, steps=40), directory).trained()
     assert trained.limits is None and trained.reward_unit == 1
     assert_allclose(trained.std[1], 1e-5, rtol=0.2)
+
+
+def test_a_sum_that_a_kill_left_out_is_listed_by_the_next_run(runs, tmp_path):
+    """After the file and before its sum: of the scales, and of the policy, with which a run is finished."""
+    for _ in range(2):
+        keep(tmp_path, Scales(np.zeros(2), np.ones(2), None, 1.0))
+        assert states(tmp_path) == {"scales.json": "good"}
+        forget(tmp_path / "scales.json")
+    policy = tmp_path / "policy"
+    shutil.copytree(runs[1.0].directory / "policy", policy)
+    updates = load_trained(policy).updates
+    assert exported(policy, 1, updates)
+    forget(policy / "config.json")
+    assert not exported(policy, 1, updates)
+    (policy / SUMS).unlink()  # as of a version that had none
+    assert exported(policy, 1, updates)

@@ -27,6 +27,8 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """The two ways in which NumPy keeps a member."""
 DEFLATED = 1032
 """Times its size that a deflated member can have at most."""
+LONGEST = 255
+"""Characters of an array's name, as of a file's; what is longer would fill the message about it."""
 
 
 def read_npz(path: str | Path, keys: tuple[str, ...] | None = KEYS) -> dict[str, np.ndarray]:
@@ -58,6 +60,8 @@ def _members(path: Path, archive: zipfile.ZipFile, keys: tuple[str, ...] | None)
         key = member.filename.removesuffix(".npy")
         if keys is not None and key not in keys and not (keys is KEYS and key.startswith((IMAGES, NEXT))):
             continue
+        if len(key) > LONGEST:
+            raise UserError(f"{path}: cannot be read, a name in it has {len(key):,} characters")
         if key in found:
             raise UserError(f"{path}: cannot be read, {key!r} is there twice")
         if member.flag_bits & 1:

@@ -19,7 +19,7 @@ from qgf.files.strict import (
     read_toml,
     table_of,
 )  # fmt: skip
-from qgf.files.sums import SUMS, check, check_folder, doubt, forget, seal, sealed_path, write_json
+from qgf.files.sums import SUMS, check, check_folder, doubt, forget, read_sums, seal, sealed_path, settled, write_json
 from qgf.files.tables import Digits, as_written, read_cells, read_csv, read_numbers, write_csv, write_table
 from qgf.files.whole import atomic_path, is_temporary, stays_inside, sweep, write_text
 
@@ -27,6 +27,6 @@ __all__ = [
     "BOOKKEEPING", "FINITE", "FLOOR", "LOCK", "SUMS", "Count", "Digits", "Few", "Finite", "Many", "Number", "Room",
     "Seed", "as_written", "atomic_path", "check", "check_folder", "chunk_fits", "convert", "doubt", "forget",
     "is_temporary", "locked", "placed", "quoted", "read_bytes", "read_cells", "read_csv", "read_json", "read_numbers",
-    "read_text", "read_toml", "real_size", "seal", "sealed_path", "small", "stays_inside", "sweep", "table_of",
-    "turn", "write_csv", "write_json", "write_table", "write_text",
+    "read_sums", "read_text", "read_toml", "real_size", "seal", "sealed_path", "settled", "small", "stays_inside",
+    "sweep", "table_of", "turn", "write_csv", "write_json", "write_table", "write_text",
 ]  # fmt: skip

@@ -67,6 +67,11 @@ def forget(path: Path) -> None:
             sums.pop(path.name, None)
 
 
+def settled(path: Path) -> bool:
+    """Whether one sum of a file is listed: it was written to the end, as a process can be killed before its sum is."""
+    return len(read_sums(path.parent).get(path.name, ())) == 1
+
+
 def check(path: str | Path) -> None:
     """Raises UserError if a file is listed with another sum than it has."""
     path = Path(path)

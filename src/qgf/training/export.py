@@ -7,13 +7,14 @@ from pathlib import Path
 
 from qgf.data import Dataset
 from qgf.errors import UserError
-from qgf.files import stays_inside, turn
+from qgf.files import read_sums, settled, stays_inside, turn
 from qgf.training.checkpoint import Checkpoints
 from qgf.training.learner import State
 from qgf.training.run import Run
 from qgf.training.scales import kept as kept_scales
 from qgf.training.setup import Setup, policy_folders, prepare
 from qgf.training.trained import Trained, load_trained, save_trained
+from qgf.training.weights import WEIGHTS
 
 
 def write_policies(policies: Sequence[Trained], folder: Path) -> None:
@@ -23,9 +24,12 @@ def write_policies(policies: Sequence[Trained], folder: Path) -> None:
 
 
 def exported(folder: Path, seeds: int, updates: int) -> bool:
-    """Whether the policies of all seeds are there, whole, as they were after so many updates."""
+    """Whether the policies of all seeds are there, whole, as they were after so many updates, with all sums that are
+    listed, or none, as of an older version.
+    """
+    listed = lambda one: not read_sums(one) or all(settled(one / name) for name in (WEIGHTS, "config.json"))
     try:
-        return all(load_trained(one).updates == updates for one in policy_folders(folder, seeds))
+        return all(load_trained(one).updates == updates and listed(one) for one in policy_folders(folder, seeds))
     except UserError:
         return False
 

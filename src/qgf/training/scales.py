@@ -11,7 +11,7 @@ import numpy as np
 from qgf.data import Dataset
 from qgf.data.scaling import TINY
 from qgf.errors import UserError
-from qgf.files import Finite, read_json, write_json
+from qgf.files import Finite, read_json, seal, settled, write_json
 from qgf.training.trained import Scale, Trained, Unit
 
 
@@ -43,10 +43,12 @@ class Kept(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def keep(directory: Path, scales: Scales) -> None:
-    """Write scales.json, if it is not there."""
+    """Write scales.json, if it is not there; list its sum where a kill came before that."""
     path = directory / "scales.json"
     if not path.exists():
         write_json(path, {name: x.tolist() if isinstance(x, np.ndarray) else x for name, x in scales._asdict().items()})
+    elif not settled(path):
+        seal(path)
 
 
 def kept(directory: Path, dataset: Dataset) -> Scales | None:
