@@ -1,6 +1,6 @@
 """A Meta-World task, with its scripted expert as the one who collects: no download, no OpenGL.
 
-pip install metaworld packaging
+pip install 'qgf[metaworld]'
 qgf --use examples/environments/meta_world.py collect push-v3 --transitions 40000
 """
 

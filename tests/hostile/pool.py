@@ -60,12 +60,13 @@ class Report:
         return "\n".join(f"{n:6}  {kind}: {word}: {why}" for (kind, word, why), n in sorted(self.accepted.items()))
 
 
-def run(base: Path, inputs: int, processes: int = 1) -> Report:
-    """Try `inputs` changes of every kind of artefact below `base`."""
+def run(base: Path, inputs: int, processes: int = 1, only: str = "") -> Report:
+    """Try `inputs` changes of every kind of artefact below `base` whose name begins with `only`."""
     from hostile.kinds import KINDS
 
     report, lock = Report(), threading.Lock()
-    shares = [[kind.name for kind in KINDS[k::processes]] for k in range(processes)]
+    named = [kind.name for kind in KINDS if kind.name.startswith(only)]
+    shares = [named[k::processes] for k in range(processes)]
     with ThreadPoolExecutor(processes) as threads:
         for done in [threads.submit(_drive, base, inputs, share, report, lock) for share in shares]:
             done.result()
