@@ -56,7 +56,7 @@ class Reached(msgspec.Struct, kw_only=True):
 class Far(Reached, kw_only=True):
     """A row of distance.csv."""
 
-    distance: Measured  # root mean square to the nearest chunk that the data hold at similar states
+    distance: Measured  # root mean square to the nearest chunk that the data hold at similar states, in [-1, 1]
     distance_low: Measured
     distance_high: Measured
     log_likelihood: Measured  # of the action under the reference flow, in nats

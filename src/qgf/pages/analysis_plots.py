@@ -204,7 +204,8 @@ SECTIONS: dict[str, tuple[Callable[[Rows], Figure], str]] = dict(
     distance=(
         distance,
         "What that value costs in distance from the data. Lines run through the strengths, weakest first; numbers are "
-        "the N of best-of-N.",
+        "the N of best-of-N. Actions are measured as the networks know them, in [-1, 1], whatever the environment's "
+        "units are.",
     ),
     cost=(
         cost,
