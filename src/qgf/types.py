@@ -7,13 +7,16 @@ Letters follow the paper: `a` is an action chunk flattened to d = H * A numbers,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
-import jax
 import numpy as np
-from jax import Array
 
 from qgf.words import STATE
+
+if TYPE_CHECKING:
+    from jax import Array
+else:
+    Array = Any  # a name in annotations, no more: `qgf.torch` has the same records, and no JAX
 
 Velocity: TypeAlias = Callable[[Array, Array], Array]
 """v(a[d], t[]) -> [d]: the reference flow's velocity at one state (the state is already bound)."""
@@ -160,6 +163,8 @@ class Spec(NamedTuple):
         """One observation, as shapes: [S], or with pictures {camera: uint8 [H, W, C], ..., "state": [S]}; without
         "state" where they are all there is.
         """
+        import jax
+
         state = jax.ShapeDtypeStruct((self.obs_dim,), np.float32)
         if not self.images:
             return state
