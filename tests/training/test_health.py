@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from qgf.critics.iql import IQL
 from qgf.critics.losses import Pessimistic
 from qgf.data.dataset import Dataset
 from qgf.errors import Caution, UserError
@@ -17,6 +18,7 @@ from qgf.training.health import bounds, health
 from qgf.training.loop import train
 from qgf.training.methods.bc import BC
 from qgf.training.setup import prepare
+from qgf.training.validation import held_out, verdicts
 
 METHOD = BC(width=16, depth=1)
 CONFIG = TrainConfig(
@@ -129,3 +131,44 @@ def test_a_run_that_goes_on_names_the_checkpoint_it_can_go_on_from(tmp_path):
         refuse(worse, checkpoints, {"loss/flow": np.ones(1), "q": np.array([np.nan])}, 20, tmp_path)
     said = str(caught.value)
     assert "loss/critic went wrong first, at update 11" in said and "checkpoints/10;" in said
+
+
+# Critics made good, and wrong on purpose, by small trainings
+
+PURPOSE = replace(
+    CONFIG, steps=1600, discount=0.05, learning_rate=1e-3, log_every=200, checkpoint_every=1600,
+    method=BC(width=64, depth=1, critic=IQL(polyak=0.1)),
+)  # fmt: skip
+
+
+HEART = replace(PURPOSE, steps=2000, learning_rate=1e-2, log_every=100, checkpoint_every=2000)
+HEART = replace(HEART, method=replace(PURPOSE.method, critic=IQL(polyak=0.3)))
+
+
+def judged(folder, config, reward, rows=160, sensors=6):
+    """What is said of a critic of a few episodes and a reward of the action, watched on held-out ones."""
+
+    def episodes(n, seed, validation=None):
+        rng = np.random.default_rng(seed)
+        obs, actions = rng.normal(size=(n, sensors)), rng.uniform(-1, 1, (n, 1))
+        ends, solved = (np.arange(n) % 20 == k for k in (19, 18))
+        arrays = (x.astype(np.float32) for x in (reward(actions[:, 0], rng), ~solved))
+        return Dataset("mine", obs.astype(np.float32), actions.astype(np.float32), ends, *arrays, None, validation)
+
+    data = episodes(rows, 0, episodes(400, 1))
+    run = train(data, config, folder, evaluate=held_out(data, config), eval_every=config.log_every)
+    return verdicts(run.played()), doubts(run.metrics())
+
+
+@pytest.mark.filterwarnings("ignore::qgf.errors.Caution")
+def test_critics_made_wrong_on_purpose_are_named_and_a_good_one_is_not_accused(tmp_path):
+    few = dict(rows=60, sensors=2)
+    assert judged(tmp_path / "good", HEART, lambda a, rng: a, **few) == ([], [])
+    noisy = lambda a, rng: a + 0.7 * rng.normal(size=len(a))  # which there is nothing to learn of
+    assert ["by heart" in line for line in judged(tmp_path / "heart", HEART, noisy, **few)[0]] == [True]
+    known = lambda a, rng: -np.abs(a - 0.5)
+    flat = replace(PURPOSE, method=replace(PURPOSE.method, critic=IQL(polyak=0.1, weight_decay=900.0)))
+    (line,), _ = judged(tmp_path / "flat", flat, known)
+    assert "gone flat" in line
+    said, doubted = judged(tmp_path / "wild", replace(PURPOSE, learning_rate=10.0), known)
+    assert said == [] and len([line for line in doubted if "the critic diverges" in line]) == 1

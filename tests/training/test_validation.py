@@ -74,13 +74,13 @@ def test_a_good_critic():
 @pytest.mark.parametrize(
     ("scales", "shifts", "explained"),
     [
-        ((0.5, 0.5), (0.0, 0.0), 1 - np.mean((0.5 * REWARD) ** 2) / np.var(REWARD)),
-        ((1.0, 1.0), (0.3, 0.3), 1 - 0.3**2 / np.var(REWARD)),
+        ((0.5, 0.5), (0.0, 0.0), 0.75),
+        ((1.0, 1.0), (0.3, 0.3), 1.0),
         ((0.0, 0.0), (REWARD.mean(),) * 2, 0.0),
-        ((100.0, 100.0), (0.0, 0.0), 1 - np.mean((99 * REWARD) ** 2) / np.var(REWARD)),
+        ((100.0, 100.0), (0.0, 0.0), 1 - 99.0**2),
     ],
 )
-def test_what_is_explained_is_the_error_over_the_variance_of_the_targets(scales, shifts, explained):
+def test_what_is_explained_is_all_but_the_errors_share_of_the_variance(scales, shifts, explained):
     assert judge(scales, shifts)["explained"] == pytest.approx(explained, rel=1e-3, abs=1e-4)
 
 

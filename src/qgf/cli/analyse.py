@@ -6,7 +6,7 @@ from pathlib import Path
 import tyro
 
 from qgf.cli.data import Where
-from qgf.cli.printing import bar, closing
+from qgf.cli.printing import bar, closing, print_table
 
 
 def analyse(
@@ -19,6 +19,7 @@ def analyse(
     members: str = "own",
     choose: str = "own",
     robust: bool = False,
+    beside: tuple[Path, ...] = (),
     seed: int = 0,
     data_dir: Where = None,
     open: bool = False,
@@ -38,11 +39,15 @@ def analyse(
             own, as the critic does by itself.
         choose: The same for the best of several samples; others are the members that do not guide.
         robust: The unit of strength takes the largest tenth of the gradients for its least.
+        beside: Instead of all that, measure how alike the gradients of this run's critics, one a seed, and of these
+            runs' are: what training seeds do not agree on is noise. Nothing is trained.
         seed: Seed of the states and of the noise.
         data_dir: The folder of datasets, or the data themselves; without this option where the run found its data,
             $QGF_DATA or ~/.ogbench/data.
         open: Open the report in a browser when all is measured.
     """
+    if beside:
+        return _beside(run, beside, states, dict(members=members, robust=robust), seed, data_dir)
     from qgf.laboratory.analysis import Asked
     from qgf.laboratory.analysis import analyse as measure
     from qgf.pages.report import report as write
@@ -54,3 +59,13 @@ def analyse(
     if open:
         webbrowser.open(page.resolve().as_uri())
     closing(f"wrote {run / 'analysis'} and {page}", "report", run, "--open")
+
+
+def _beside(run, others, states, how, seed, data_dir):
+    from qgf.laboratory.analysis import beside
+
+    rows = beside(run, others, states, data_dir, seed, **how)
+    numbers = lambda x: (f"{x.cosine:.2f}", f"{x.cosine_low:.2f} to {x.cosine_high:.2f}", f"{100 * x.steep:.0f} %")
+    head = ("critic", "and", "cosine of grad Q", "95 % interval", "states with both")
+    print_table(head, [[x.first, x.second, *numbers(x)] for x in rows], words=2)
+    closing(f"wrote {run / 'analysis' / 'seeds.csv'}", "report", run)

@@ -28,6 +28,7 @@ from qgf.laboratory.reach import (
     neighbours,
     sweep,
 )
+from qgf.laboratory.seeds import Alike, alike, policies_of
 from qgf.method.policy import Policy
 from qgf.method.strength import OWN
 from qgf.playing.arm import arms, runnable
@@ -155,6 +156,27 @@ def analyse(
             write_csv(folder / f"{name}.csv", rows, TABLES[name].__struct_fields__)
         write_table(folder / "asked.csv", [] if asked == Asked() else [how])
     return folder
+
+
+def beside(
+    directory: str | Path,
+    others: Iterable[str | Path],
+    states: int = 512,
+    data_dir: str | Path | None = None,
+    seed: int = 0,
+    **how: Any,
+) -> list[Alike]:
+    """How alike the gradients of the critics of a run's seeds and of other runs are, asked as `how` says
+    (`Policy.guided`), at `states` held-out states of the run's data; written to analysis/seeds.csv.
+    """
+    run = Run(Path(directory))
+    dataset, key = dataset_of(run.record, data_dir), jax.random.key(seed)
+    policies = policies_of([run, *(Run(Path(other)) for other in others)], **how)
+    rows = alike(policies, *some_states(dataset, run.config.horizon, states, seed), key)
+    stays_inside(run.directory)
+    with locked(folder := run.directory / "analysis"):
+        write_csv(folder / "seeds.csv", rows, Alike.__struct_fields__)
+    return rows
 
 
 def _tables(

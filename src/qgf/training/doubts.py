@@ -11,6 +11,8 @@ UPDATES = 500
 UNEXPLAINED = 0.05
 DISAGREE = 0.1
 BEYOND = 0.1
+EARLY_BEYOND = 1.0
+"""Before `UPDATES` updates: networks that are new know nothing of their range."""
 OUTSIDE = 0.1
 RISE = 1.25
 """How much a held-out loss rises, from the second quarter of a training to the last, before it is called long."""
@@ -24,7 +26,7 @@ def doubts(metrics: Mapping[str, np.ndarray]) -> list[str]:
         return []
     last = metrics["step"] == metrics["step"].max()
     now = lambda name, worst: float(worst(metrics[name][last])) if name in metrics else None
-    notes = [diverged(now("critic/beyond", np.max))]
+    notes = [diverged(now("critic/beyond", np.max), int(metrics["step"].max()))]
     agree, explained = now("critic/agreement", np.min), now("critic/explained", np.min)
     early = metrics["step"].max() < UPDATES
     if early:
@@ -47,9 +49,11 @@ def doubts(metrics: Mapping[str, np.ndarray]) -> list[str]:
     return [note for note in (*notes, _rising(metrics)) if note]
 
 
-def diverged(beyond: float | None) -> str:
-    """What is to be said of Q that lies so far outside of what it can be (`health`), "" if it does not."""
-    if beyond is None or beyond <= BEYOND:
+def diverged(beyond: float | None, updates: int) -> str:
+    """What is to be said of Q that lies so far outside of what it can be (`health`) after so many updates, "" if it
+    does not.
+    """
+    if beyond is None or beyond <= (BEYOND if updates >= UPDATES else EARLY_BEYOND):
         return ""
     return (
         f"Q lies outside of [min r, max r] / (1 - discount) by {100 * beyond:.0f} % of that range: the critic "

@@ -35,7 +35,7 @@ def bounds(dataset: Dataset, discount: float) -> np.ndarray:
 def health(program: Program, state: State, data: Data, bounds: Array) -> dict[str, Array]:
     """Four numbers of one fixed draw of chunks, for each seed where `state` is of several:
 
-    critic/explained: 1 - Var(target - Q) / Var(target), the mean of the members Q and what they learn at them;
+    critic/explained: how much of what they learn the mean of the members explains (`explained`);
     critic/agreement: the members' gradients at the data's actions, their mean cosine (`guides.agreement`);
     critic/beyond: how far Q lies outside of `bounds`, in parts of their distance;
     flow/outside: the share of its actions' numbers that are beyond 1.5 before they are clipped.
@@ -45,6 +45,13 @@ def health(program: Program, state: State, data: Data, bounds: Array) -> dict[st
     batch = data.batch(rows, program.spec.horizon, jax.random.fold_in(draw, 1))
     one = lambda nets: _critic(program, nets, batch, noise, bounds) | _flow(program, nets, batch, noise)
     return jax.vmap(one)(state.nets) if state.step.ndim else one(state.nets)
+
+
+def explained(q: Array, y: Array) -> Array:
+    """1 - Var(y - Q) / Var y of values Q and their targets y [n]: 1 where Q is right but for a constant, which no
+    gradient sees, 0 where it tells nothing apart; whatever the unit of rewards.
+    """
+    return 1 - jnp.var(y - q) / jnp.maximum(jnp.var(y), 1e-12)
 
 
 def _critic(program: Program, nets, batch: Batch, key: Array, bounds: Array) -> dict[str, Array]:
@@ -63,8 +70,7 @@ def _critic(program: Program, nets, batch: Batch, key: Array, bounds: Array) -> 
         pass
     else:
         target = batch.returns + batch.bootstrap * value
-        error = jnp.var(target - jnp.mean(q, axis=-1))
-        found["critic/explained"] = 1 - error / jnp.maximum(jnp.var(target), 1e-12)
+        found["critic/explained"] = explained(jnp.mean(q, axis=-1), target)
     beyond = jnp.maximum(jnp.max(q) - bounds[1], bounds[0] - jnp.min(q))
     found["critic/beyond"] = jnp.maximum(beyond, 0.0) / (bounds[1] - bounds[0])
     return found

@@ -171,7 +171,7 @@ def _learn(
             step += updates
             refuse(setup, checkpoints, logs, step, directory)
             means = {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate)
-            if not alarmed and (alarmed := diverged(float(np.max(logs.get("critic/beyond", 0))))):
+            if not alarmed and (alarmed := diverged(float(np.max(logs.get("critic/beyond", 0))), step)):
                 warnings.warn(f"{directory}: after {step:,} updates {alarmed}", Caution, stacklevel=3)
             due = recorded(step, config.log_every, config.seeds)
             if due:

@@ -21,6 +21,7 @@ from qgf.method.guides import agreements
 from qgf.method.observations import looked
 from qgf.method.policy import Policy, with_fields
 from qgf.training.config import TrainConfig
+from qgf.training.health import explained
 from qgf.training.watch import Evaluate
 from qgf.types import Batch, Members, ability
 
@@ -28,7 +29,7 @@ STATES = 512
 ACTIONS = 8
 """Of the reference flow, at each state."""
 STEEP = 1e-3
-"""A state has a gradient if a push by one standard deviation changes Q by more than so much of Q's range."""
+"""A state has a gradient if a push by one standard deviation changes Q by more than so much of its range."""
 FLAT = 0.1
 FALLEN = 0.1
 
@@ -74,13 +75,13 @@ def measured(policy: Policy, batch: Batch, solved: np.ndarray) -> dict[str, floa
     """What can be told of a critic Q and its reference flow on a batch of raw observations that were not trained
     on; the first decides which policy is best.
 
-    explained: 1 - E (Q - y)^2 / Var y, y = R + gamma^H M Q(s', a'), a' an action of the reference flow: 1 where Q is
-      right, 0 where it is no better than a constant, whatever the unit of rewards;
+    explained: 1 - Var(y - Q) / Var y (`health.explained`), y = R + gamma^H M Q(s', a'), a' an action of the reference
+      flow;
     agreement: the mean cosine of the members' gradients (`guides.agreement`);
     ranks: how alike the members order the flow's actions at a state, the mean of their rank correlations;
     order: the chance that Q is larger where the episode will be solved than where it will not, 1/2 by guessing;
     steep: the share of states at which a push by one standard deviation of the flow's actions changes Q by more than a
-      thousandth of its range;
+      thousandth of its range, or of what it should say, if that is more;
     low, high: Q's 1 % and 99 % quantiles.
 
     agreement and ranks are told of ensembles, order where there are both kinds of episodes.
@@ -107,12 +108,13 @@ def _measured(policy: Policy, batch: Batch, key: Array) -> dict[str, Array]:
     a = policy._denoise(many, here)[0].reshape(n * ACTIONS, -1)
     sigma = jnp.mean(jnp.std(a.reshape(n, ACTIONS, -1), axis=1))
     slopes = jax.vmap(jax.grad(policy.critic, argnums=1))(batch.obs, a.reshape(n, ACTIONS, -1)[:, 0])
-    found = dict(q=q, explained=1 - jnp.mean((q - target) ** 2) / jnp.maximum(jnp.var(target), 1e-12))
+    found = dict(q=q, explained=explained(q, target))
     if members := ability(policy.critic, Members):
         found["agreement"] = jnp.mean(agreements(members, batch.obs, batch.actions))
         found["ranks"] = alike(jax.vmap(members)(many, a).reshape(n, ACTIONS, -1))
     push = sigma * slopes.shape[1] ** 0.5 * jnp.linalg.norm(slopes, axis=1)
-    return found | dict(steep=jnp.mean(push > STEEP * (jnp.quantile(q, 0.99) - jnp.quantile(q, 0.01))))
+    range = lambda x: jnp.quantile(x, 0.99) - jnp.quantile(x, 0.01)  # a critic that is one number has none of its own
+    return found | dict(steep=jnp.mean(push > STEEP * jnp.maximum(range(q), range(target))))
 
 
 def alike(values: Array) -> Array:
@@ -137,17 +139,16 @@ def verdicts(rows: Sequence[Mapping[str, float]]) -> list[str]:
     """
     if not rows or "explained" not in rows[0]:
         return []
-    said = []
     if rows[-1]["steep"] < FLAT:
-        said.append(
+        return [
             f"the critic has gone flat: it has a gradient at {100 * rows[-1]['steep']:.0f} % of the states; less "
             "--weight-decay, or --value-scale"
-        )
+        ]
     best = max(rows, key=lambda row: row["explained"])
-    if best["explained"] - rows[-1]["explained"] > FALLEN:
-        said.append(
+    if best["explained"] > 0 and best["explained"] - rows[-1]["explained"] > FALLEN:
+        return [
             f"the critic learns the data by heart: on held-out data it explains {100 * rows[-1]['explained']:.0f} % of "
             f"what it should, after {best['step']:.0f} updates it was {100 * best['explained']:.0f} %; take that one "
             "(qgf export --best), or regularise it (--weight-decay, --dropout)"
-        )
-    return said
+        ]
+    return []
