@@ -111,7 +111,7 @@ class Trace(NamedTuple):
     a: Array  # [T+1, d] a_0 (noise) ... a_T (before the final clip)
     v: Array  # [T, d] reference velocity at a_t
     a1_hat: Array  # [T, d] one-step estimate of the clean action, clipped to the action range
-    g: Array  # [T, d] guidance direction (zero where it was not finite)
+    g: Array  # [T, d] guidance direction (zero where it was not finite), after its caps
     skipped: Array  # [T] True where g was not finite and the step went unguided
     w: Array  # [T] guidance weight in force: the weight times its schedule
 
@@ -124,6 +124,12 @@ class Info(NamedTuple):
     skipped: Array  # [B] steps left unguided because the gradient was not finite
     finite: Array  # [B] whether the action asked for is finite; where not, a fallback (if the policy has one) acts
     discarded: Array  # [B] samples that could not be chosen: action or value were not finite
+    a0: Any = None  # [B, d] where denoising started
+    nats: Any = None  # [B] divergence of the guided path from the unguided one (`method.harm.nats`)
+    jerk: Any = None  # [B] of the action (`method.harm.jerk`)
+    fell_back: Any = None  # [B] whether the policy's fallback took the action's place
+    displacement: Any = None  # [B] from the unguided action of the same a0, in sigma_a; told with info=True
+    agreement: Any = None  # [B] mean cosine of the members' gradients there; told with info=True, of ensembles
 
 
 class Calibration(NamedTuple):

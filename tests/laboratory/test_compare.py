@@ -170,7 +170,9 @@ def test_success_over_the_tuning_tasks_decides_and_held_out_episodes_do_not(agai
     """Strength 2 is the best on task 1 and fails on task 2, 8 is good on both; held out, all is the other way round."""
     odds = {1: {2.0: 0.9, 8.0: 0.7}, 2: {2.0: 0.0, 8.0: 0.8}}
 
-    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule="", training_seed=None):
+    def evaluate(
+        policy, env, episodes, seed, envs, progress, first, execute=None, rule="", training_seed=None, warm=None
+    ):
         scale = policy.calibration
         strength = round(float(policy.weight) * scale.grad_norm / (scale.sigma * (50 * 2) ** 0.5), 4)
         chance = odds[int(env[-4])].get(strength, 0.1)
@@ -469,7 +471,9 @@ strength = [1, 2]
 def test_the_training_is_chosen_too_and_a_loser_is_trained_once(maze_folder, tmp_path, monkeypatch):
     """On tuning episodes of the first training seed; held out, all is the other way round."""
 
-    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule="", training_seed=None):
+    def evaluate(
+        policy, env, episodes, seed, envs, progress, first, execute=None, rule="", training_seed=None, warm=None
+    ):
         wide = all(x.shape[0] != 8 for x in jax.tree.leaves(policy.velocity))
         success = np.full(episodes, wide == (seed == 1))
         zeros = np.zeros(episodes)

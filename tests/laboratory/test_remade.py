@@ -8,11 +8,11 @@ import pytest
 from qgf.files import write_csv
 from qgf.laboratory.compare import compare
 from qgf.laboratory.study import read_study
-from qgf.playing.ledger import Cost, Ledger
+from qgf.playing.ledger import Ledger, told
 from qgf.playing.rows import columns
 
 DOCS = Path(__file__).parents[2] / "docs"
-UNPLAYED = {"regular-cube-single"}  # written down before they are played, as they should be
+UNPLAYED = {"regular-cube-single", "harmless", "horizon"}  # written down before they are played, as they should be
 STUDIES = sorted({path.stem for path in (DOCS / "studies").glob("*.toml")} - UNPLAYED)
 SMALL = [name for name in STUDIES if (DOCS / "results" / name / "results.csv").stat().st_size < 20_000]
 
@@ -23,7 +23,7 @@ def test_a_ledger_that_is_read_and_written_is_the_same(tmp_path, name):
     ledger = Ledger(there / "episodes.csv")
     write_csv(again, ledger.rows.values(), columns(ledger.rows.values()))
     assert again.read_bytes() == (there / "episodes.csv").read_bytes()
-    write_csv(again, ledger.costs, Cost.__struct_fields__)
+    write_csv(again, ledger.costs, told(ledger.costs))
     assert again.read_bytes() == (there / "costs.csv").read_bytes()
 
 

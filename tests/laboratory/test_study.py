@@ -371,6 +371,9 @@ each = true
     asked = read(tmp_path, SMALL + 'strength = 1\nmembers = ["own", "min", 0]\nrobust = true\neach = true\n').methods
     assert list(asked) == ["none", "qgf", "qgf members min", "qgf members 0"]
     assert asked["qgf members 0"].arms == (Arm("qgf", 1, members="0", robust=True),)
+    held = read(tmp_path, SMALL + 'strength = 1\nmembers = 0\nfallback = ["none", "judged"]\neach = true\n').methods
+    assert list(held) == ["none", "qgf", "qgf fallback judged"]
+    assert held["qgf fallback judged"].arms == (Arm("qgf", 1, members="0", fallback="judged"),)
     chosen = read(tmp_path, SMALL + 'guide = "none"\nbest_of = 4\nmembers = 1\nchoose = "others"\n').methods["qgf"]
     assert chosen.arms == (Arm("none", best_of=4, members="1", choose="others"),)
     assert list(read(tmp_path, SMALL + "strength = 1\neach = true\n").methods) == ["none", "qgf"]
@@ -382,6 +385,7 @@ each = true
         ('each = true\ntune = "halving"\n', "at method.qgf: each reports all that is in the lists"),
         ('strength = [1, 2]\neach = true\n[method."qgf 2"]\nstrength = 2\n', "qgf 2 is another section, too"),
         ("strength = [1, 1.0000001]\neach = true\n", "at method.qgf: two of its rows would be called qgf 1"),
+        ('fallback = "judged"\n', "at method.qgf: choose='others' are those that do not guide: let one guide"),
         ('members = "meen"\n', "at method.qgf: unknown way to ask the members 'meen': did you mean 'mean'?"),
         ("each = 1\n", "at method.qgf.each: expected true or false, got 1"),
     ],

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import qgf
+from qgf.playing.decisions import agreement_at
 from qgf.playing.doubts import unpaired
-from qgf.playing.episodes import agreement_at
 from qgf.playing.rows import OWN, Row
 
 

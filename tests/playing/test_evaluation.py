@@ -317,6 +317,39 @@ def test_receding_horizon_plays_the_first_actions_of_every_chunk():
     assert not np.array_equal(score.returns, whole.returns)
 
 
+def test_a_warm_start_denoises_what_is_left_of_the_last_chunk():
+    lanes, policy, t0 = Lanes(2), walker(), 0.5
+    evaluate(policy, TASK, 3, seed=3, envs=lanes, execute=2, warm=t0)
+    for k, seed in enumerate(episode_seeds(3, 3)):
+        chunks = np.stack(lanes.chunks[seed])
+        path, last = replay(chunks, seed)[3], None
+        for n, chunk in enumerate(chunks):
+            key = decision_keys(jax.random.key(3), np.array([[k], [n]]))
+            if last is None:
+                whole = policy(path[n : n + 1], key)[0]
+            else:
+                left = np.append(last[2:], [last[-1]] * 2, axis=0)
+                a0 = (1 - t0) * jax.random.normal(key[0], (HORIZON,)) + t0 * left.ravel()
+                whole = policy(path[n : n + 1], key, a0=a0[None], t0=t0)[0]
+            last = np.asarray(whole)
+            assert_allclose(chunk, last[:2], rtol=1e-3, atol=1e-4)
+    for how, said in (
+        (dict(warm=0.5), "play fewer than its"),
+        (dict(warm=0.5, execute=HORIZON), "play fewer than its"),
+        (dict(warm=1.0, execute=2), "t0 must lie in"),
+    ):
+        with pytest.raises(UserError, match=said):
+            evaluate(policy, TASK, 2, envs=Lanes(2), **how)
+
+
+def test_what_guidance_did_is_measured_where_it_was_played(tmp_path):
+    plain = evaluate(walker(), TASK, 3, seed=3, envs=Lanes(2))
+    (row,) = [plain.row()]
+    assert row.fallbacks is None and row.jerk is not None and row.nats is not None
+    write_scores(tmp_path / "evaluation.csv", [plain])
+    assert read_scores(tmp_path / "evaluation.csv") == [row]
+
+
 def test_what_was_played_of_each_chunk_is_part_of_an_arm_and_a_column_only_if_it_was_not_all(tmp_path):
     path, whole, part = tmp_path / "evaluation.csv", score(0), score(1, arm=Arm("qgf", 1.0, execute=2))
     write_scores(path, [whole])
@@ -327,7 +360,7 @@ def test_what_was_played_of_each_chunk_is_part_of_an_arm_and_a_column_only_if_it
     assert [row.arm.label for row in rows] == ["qgf 1", "qgf 1 execute 2", "qgf 1 execute 3"]
     write_scores(path, [part])
     assert read_scores(path) == rows
-    assert arms(["none", "qgf"], execute=2) == [Arm("none", execute=2), Arm("qgf", 1.0, execute=2)]
+    assert arms(["none", "qgf"], execute=(2,)) == [Arm("none", execute=2), Arm("qgf", 1.0, execute=2)]
 
 
 def test_an_arm_says_how_an_ensemble_is_asked_only_where_it_counts():
@@ -335,10 +368,17 @@ def test_an_arm_says_how_an_ensemble_is_asked_only_where_it_counts():
     assert [arm.label for arm in both] == [
         "none", "qgf 0.5", "qgf 0.5 members 0", "none best-of-4", "qgf 0.5 best-of-4", "qgf 0.5 best-of-4 members 0"
     ]  # fmt: skip
+    assert [x.label for x in arms(["none"], execute=(1, 2), warm=0.5)] == [
+        "none execute 1 warm 0.5", "none execute 2 warm 0.5"
+    ]  # fmt: skip
     (chosen,) = arms(["none"], best_of=(4,), members=("1",), choose=("others",))
     assert chosen.label == "none best-of-4 members 1 choose others"
     by_weight, by_strength = (arms(["qgf"], robust=True, **how)[0] for how in (dict(weights=[3.0]), {}))
     assert by_weight == Arm("qgf", weight=3.0) and by_strength.label == "qgf 1 robust"
+    held = arms(["none", "qgf"], fallback=("none", "capped"), cap_step=0.5, cap_dim=2)
+    assert [arm.label for arm in held] == [
+        "none", "qgf 1 cap 0.5 v cap 2 sigma", "qgf 1 fallback capped cap 0.5 v cap 2 sigma"
+    ]  # fmt: skip
     for wrong, said in ((dict(members=["meen"]), "did you mean 'mean'"), (dict(choose=["others"]), "members=0")):
         with pytest.raises(UserError, match=said):
             arms(["qgf"], best_of=(4,), **wrong)

@@ -40,7 +40,9 @@ def played(monkeypatch):
     calls, whose = Calls(), []
     calls.whose = whose  # training seeds
 
-    def evaluate(policy, env, episodes, seed, envs, progress, first, execute=None, rule="", training_seed=None):
+    def evaluate(
+        policy, env, episodes, seed, envs, progress, first, execute=None, rule="", training_seed=None, warm=None
+    ):
         whose.append(training_seed)
         calls.append((policy.guide, float(policy.weight), env, seed, first, episodes))
         rng = np.random.default_rng([seed, first, episodes, round(1e3 * float(policy.weight))])
@@ -95,6 +97,10 @@ def test_one_and_one_point_nought_are_the_same_strength(played, tmp_path):
         (dict(members="0"), {}, {}),
         (dict(choose="min"), {}, {}),
         (dict(robust=True), {}, {}),
+        (dict(fallback="capped"), {}, {}),
+        (dict(cap_step=0.5), {}, {}),
+        (dict(cap_dim=2), {}, {}),
+        (dict(execute=2, warm=0.5), {}, {}),
         ({}, dict(split="held-out"), {}),
         ({}, dict(seed=2), {}),
         ({}, dict(first=4), {}),

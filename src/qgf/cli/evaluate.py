@@ -22,8 +22,12 @@ def evaluate(
     members: tuple[str, ...] = ("own",),
     choose: tuple[str, ...] = ("own",),
     robust: bool = False,
+    fallback: tuple[str, ...] = ("none",),
+    cap_step: Optional[float] = None,
+    cap_dim: Optional[float] = None,
     steps: Optional[int] = None,
-    execute: Optional[int] = None,
+    execute: tuple[int, ...] = (),
+    warm: Optional[float] = None,
     episodes: int = 50,
     seed: int = 0,
     env: Optional[str] = None,
@@ -47,8 +51,15 @@ def evaluate(
         choose: The same for the best of several samples; others are the members that do not guide.
         robust: The unit of strength takes the largest tenth of the gradients for its least, so that a few steep states
             do not set it.
+        fallback: When the unguided action from the same noise is taken instead: unguided, where the guided one is not
+            finite; capped, also where guidance moved it too far; judged, also where members that do not guide see no
+            gain (give --members 0); none, never. `qgf names fallback` lists them.
+        cap_step: Guidance never adds more than so many times the flow's own velocity in a step.
+        cap_dim: Guidance pushes no number of an action by more than so many standard deviations.
         steps: Number of denoising steps, by default the training method's own, 10 for most.
-        execute: Number of actions of each chunk that are played before the policy is asked again, by default all.
+        execute: Numbers of actions of each chunk that are played before the policy is asked again, by default all.
+        warm: With --execute, the denoising time (0 is noise, 1 an action) at which a chunk starts from what is left of
+            the last one.
         episodes: Number of episodes of each arm, spread evenly over the environment's five goals if the run has goals.
         seed: Seed of the episodes, which are the same for every arm.
         env: The environment to play, if not the one that the run was trained for.
@@ -64,7 +75,10 @@ def evaluate(
 
     guides = possible_guides(Run(run)) if guide == ("all",) else guide
     best_of = best_of or (Run(run).config.method.best_of,)
-    chosen = arms(guides, strength, weight, best_of, steps, schedule, execute, members, choose, robust)
+    asked = (members, choose, robust, fallback, cap_step, cap_dim)
+    chosen = arms(guides, strength, weight, best_of, steps, schedule, execute or (None,), *asked, warm)
+    if video and warm:
+        raise UserError("a film shows chunks that start from noise: leave --warm or --video out")
     scores = play_arms(Run(run), chosen, episodes, seed, env, video, success, obs_keys)
     print_scores(scores, references_of(Run(run).record, scores[0].env))
     for note in doubts(Run(run)):
@@ -168,7 +182,8 @@ def print_scores(scores, references=None):
     several, tasks = len({s.policy_seed for s in scores}) > 1, list(dict.fromkeys(s.env for s in scores))
     played = tasks[0] if len(tasks) == 1 else family_of(tasks[0]).trained(tasks[0])
     rows, measure = [], scores[0].measure
-    for s in scores if len(tasks) == 1 else _with_means(scores, played):
+    shown = scores if len(tasks) == 1 else list(_with_means(scores, played))
+    for s in shown:
         where = "" if len(tasks) == 1 else ", mean" if s.env == played else _where(s.env)
         label = f"{s.arm.label}{where}, seed {s.policy_seed}" if several else s.arm.label + where
         numbers = (f"{x:.2f}" for x in (s.value.mean(), s.ratio.mean(), s.decision_ms, 1e3 * s.gflop))
@@ -180,6 +195,7 @@ def print_scores(scores, references=None):
         )
     more = ["return" if measure == "success" else "success", *(["normalised"] if references else [])]
     print_table(("arm", measure, "95 % interval", *more, "agreement", "mean Q", "|wg|/|v|", "ms/call", "MFLOP"), rows)
+    print_done([(row[0], s) for row, s in zip(rows, shown, strict=True)])
     per = "arm" if len(tasks) == 1 else "arm and goal"
     console.print(f"{scores[0].episodes} episodes per {per}, seed {scores[0].seed}, {played}")
     if measure == "return":
@@ -187,6 +203,18 @@ def print_scores(scores, references=None):
     skipped = sum(int(s.skipped.sum()) for s in scores)
     if skipped:
         console.print(f"{skipped} denoising steps went unguided because the critic's gradient was not finite")
+
+
+def print_done(scores):
+    """What guidance did to the actions of every arm, (label, score or cost), which guided."""
+    from qgf.playing.measure import amount, share
+
+    known = [(label, s) for label, s in scores if amount(s.displacement) and s.nats]
+    rows = [[label, amount(s.displacement), amount(s.nats), amount(s.jerk), share(s.fallbacks)] for label, s in known]
+    if rows:
+        head = ("what guidance did", "moved, sigma_a", "path, nats", "jerk", "fell back")
+        fallbacks = any(row[-1] for row in rows)
+        print_table(head if fallbacks else head[:-1], [row if fallbacks else row[:-1] for row in rows])
 
 
 def _with_means(scores, env):

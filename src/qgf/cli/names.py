@@ -1,4 +1,4 @@
-"""`qgf names`: List guides, schedules, methods, critics, networks, encoders, readers, families, loggers; yours, too."""
+"""`qgf names`: Guides, schedules, fallbacks, methods, critics, networks, encoders, readers, loggers; yours, too."""
 
 from importlib import import_module
 
@@ -10,6 +10,7 @@ from qgf.errors import unknown
 KINDS = {
     "guide": "qgf.method.guides:GUIDES",
     "schedule": "qgf.method.schedules:SCHEDULES",
+    "fallback": "qgf.method.choosing:FALLBACKS",
     "method": "qgf.training.methods:METHODS",
     "critic": "qgf.critics:CRITICS",
     "network": "qgf.networks:NETWORKS",

@@ -8,7 +8,7 @@ import tyro
 from rich.text import Text
 
 from qgf.cli.data import Where
-from qgf.cli.evaluate import environment_of, played_environment, seen_keys
+from qgf.cli.evaluate import environment_of, played_environment, print_done, seen_keys
 from qgf.cli.printing import bar, closing, console, print_table
 from qgf.errors import UserError
 
@@ -24,6 +24,11 @@ def tune(
     members: tuple[str, ...] = ("own",),
     choose: tuple[str, ...] = ("own",),
     robust: bool = False,
+    fallback: tuple[str, ...] = ("none",),
+    cap_step: Optional[float] = None,
+    cap_dim: Optional[float] = None,
+    execute: tuple[int, ...] = (),
+    warm: Optional[float] = None,
     rungs: tuple[int, ...] = (10, 15, 25),
     episodes: int = 50,
     seed: int = 0,
@@ -49,6 +54,15 @@ def tune(
         choose: The same for the best of several samples; others are the members that do not guide.
         robust: The unit of strength takes the largest tenth of the gradients for its least, so that a few steep states
             do not set it.
+        fallback: When the unguided action from the same noise is taken instead: unguided, where the guided one is not
+            finite; capped, also where guidance moved it too far; judged, also where members that do not guide see no
+            gain (give --members 0); none, never. `qgf names fallback` lists them.
+        cap_step: Guidance never adds more than so many times the flow's own velocity in a step.
+        cap_dim: Guidance pushes no number of an action by more than so many standard deviations.
+        execute: Numbers of actions of each chunk to choose from that are played before the policy is asked again, by
+            default all.
+        warm: With --execute, the denoising time (0 is noise, 1 an action) at which a chunk starts from what is left of
+            the last one.
         rungs: Tuning episodes that each round of successive halving adds; after each a third of the arms goes on, but
             at least two.
         episodes: Number of held-out episodes of the report.
@@ -68,7 +82,9 @@ def tune(
 
     if offline and weight:
         raise UserError("--offline chooses a strength: leave --weight out")
-    arms = candidates(guide, strength, weight, best_of, schedule, members=members, choose=choose, robust=robust)
+    asked = dict(members=members, choose=choose, robust=robust)
+    held = dict(fallback=fallback, cap_step=cap_step, cap_dim=cap_dim, execute=execute or (None,), warm=warm)
+    arms = candidates(guide, strength, weight, best_of, schedule, **asked, **held)
     if offline:
         return _tune_offline(Run(run), arms, policy_seed, data_dir)
     _tune(Run(run), arms, rungs, episodes, seed, tuning_seed, policy_seed, env, success, obs_keys)
@@ -134,6 +150,7 @@ def _print_tuned(tuned, ledger):
         reports.append([name, arm.label, number(scores.mean(), measure), ends, f"{row.ratio:.2f}", p])
     test = f"p ({TESTS[measure]})"
     print_table(("held-out episodes", "arm", measure, "95 % interval", "|wg|/|v|", test), reports, words=2)
+    print_done([(arm.label, cost) for arm, row in tuned.reports.values() for cost in ledger.costs_of(row)[-1:]])
     for note in tuned.cautions:
         console.print(Text("caution:", "yellow").append(f" {note}", "default"))
 

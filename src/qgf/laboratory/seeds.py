@@ -35,7 +35,8 @@ def alike(policies: dict[str, Policy], observations: Any, episodes: np.ndarray |
     """Every two of these policies, by name, at unguided actions of the first, each critic as its policy asks it.
 
     The critics must know the same observations [n, S] and actions; a state where one of two has no gradient counts in
-    `steep` alone; the interval is for new episodes, where it is known which [n] each state is of. Raises UserError for fewer than two policies, or for some of different sizes.
+    `steep` alone. The interval is for new episodes, where it is known which [n] each state is of. Raises UserError for
+    fewer than two policies, or for some of different sizes.
     """
     if len(policies) < 2:
         raise UserError("two critics are needed: a run of several seeds, or other runs of the same data")

@@ -220,9 +220,7 @@ def _methods(path: Path, sections: Mapping[str, Any], grids: Grids) -> dict[str,
 
 
 def _method(path: Path, at: str, way: Way, grids: Grids) -> Method:
-    """Lists of guide, strength or weight, best_of, schedule, members, choose and train are grids to choose from, and so
-    is a [train.NAME] with lists.
-    """
+    """Lists are grids to choose from, and so is a [train.NAME] with lists."""
     for name in several(way.train):
         if name not in grids:
             raise UserError(f"{path}: at {at}.train: {unknown('training', name, grids)}")
@@ -231,7 +229,8 @@ def _method(path: Path, at: str, way: Way, grids: Grids) -> Method:
         arms = candidates(
             several(way.guide), several(way.strength), several(way.weight), several(way.best_of), several(way.schedule),
             members=[str(x) for x in several(way.members)], choose=[str(x) for x in several(way.choose)],
-            robust=way.robust,
+            robust=way.robust, fallback=several(way.fallback), cap_step=way.cap_step, cap_dim=way.cap_dim,
+            execute=several(way.execute) or (None,), warm=way.warm,
         )  # fmt: skip
     choices = len(arms) * max(1, len(trains))
     tune = way.tune or ("halving" if choices > 1 and not way.each else "never")
@@ -243,10 +242,7 @@ def _method(path: Path, at: str, way: Way, grids: Grids) -> Method:
         )
     same = {replace(arm, strength=None) for arm in arms}
     if tune == "offline" and (len(same) > 1 or arms[0].strength is None or len(trains) > 1):
-        raise UserError(
-            f"{path}: at {at}: offline chooses among strengths; give one of guide, best_of, schedule, members, choose "
-            "and train, and no weight"
-        )
+        raise UserError(f"{path}: at {at}: offline chooses among strengths; give one of everything else, and no weight")
     return Method(tuple(replace(arm, steps=way.steps) for arm in arms), tune, trains)
 
 
@@ -254,7 +250,8 @@ def _each(path: Path, name: str, method: Method) -> dict[str, Method]:
     """A method of everything in the lists, under a name that says what is in more than one way."""
     differ = lambda key: len({getattr(arm, key) for arm in method.arms}) > 1
     words = dict(guide="{}", schedule="{}", strength="{:g}", weight="w={:g}", best_of="best-of-{}")
-    words |= dict(members="members {}", choose="choose {}")
+    words |= dict(members="members {}", choose="choose {}", fallback="fallback {}")
+    words |= dict(execute="execute {}")
     shown = {key: word for key, word in words.items() if differ(key)}
     rows: dict[str, Method] = {}
     for train, arm in product(method.trains or ("",), method.arms):

@@ -68,8 +68,13 @@ class Way(Section):
     members: OneOrSeveral[str | int] = "own"
     choose: OneOrSeveral[str | int] = "own"
     robust: bool = False
+    fallback: OneOrSeveral[str] = "none"
+    cap_step: Finite | None = None
+    cap_dim: Finite | None = None
     train: OneOrSeveral[str] = []
     steps: Count | None = None
+    execute: OneOrSeveral[Count] = []
+    warm: Finite | None = None
     tune: Literal["halving", "offline", "never"] | None = None
     each: bool = False  # a row of results for everything in the lists
 

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 
 from qgf.errors import UserError
 from qgf.method.checks import check_functions
-from qgf.method.choosing import best
+from qgf.method.choosing import Fallback, best
 from qgf.method.flow import STEPS
 from qgf.method.members import gradients, robust_mean
 from qgf.method.observations import ObsSpec, looked, one_of, read
@@ -42,7 +42,7 @@ def guided_flow(
     calibration: Calibration | None = None,
     schedule: str | Schedule = "constant",
     obs_spec=None,
-    fallback: str | None = None,
+    fallback: str | Fallback | None = None,
 ) -> Policy:
     """Guide anybody's flow with anybody's critic: two functions of one observation are enough.
 
@@ -54,7 +54,8 @@ def guided_flow(
 
     `obs_spec`: an example of one observation, or its shapes ((28,), {"image": (64, 64, 3), "state": 7}). With it the
     functions are tried at once, wrong observations are refused, and a single one [S] gives [H, A].
-    `fallback`: "unguided" acts where the guided action is not finite (see `Policy.__call__`).
+    `fallback`: when the unguided action takes the guided one's place, by name ("unguided": where that is not finite,
+    "capped", "judged") or a function (see `method.choosing`).
 
     Some guides ask for more, as a method of your class or an attribute of your function: gate for
     critic.members(obs, a) -> [m], one value per member of an ensemble; robustq for critic.noisy(obs, a, t) -> [], the
@@ -111,7 +112,7 @@ def calibrate(policy: Policy, observations, key: Array, actions: int = 32, ways:
     if states is None:
         raise UserError("calibrate takes a batch of observations [N, S], got one")
     check_functions(policy.velocity, policy.critic, one_of(observations), policy.horizon, policy.action_dim)
-    own = dict(calibration=None, members=None, choose=None)
+    own = dict(calibration=None, members=None, choose=None, fallback=None, caps=None)
     plain = with_fields(policy, guide="none", samples=1, schedule="constant", **own)
     sigma, grad_norm = map(np.float64, _scales(plain, observations, key, actions))
     others = {k: tuple(np.asarray(x)) for k, x in _ways(plain, observations, key).items()} if ways else None

@@ -85,6 +85,16 @@ def zero(estimator: Estimator) -> Estimator:
     return guide
 
 
+def negated(estimator: Estimator) -> Estimator:
+    """A control that pushes as hard the other way, g -> -g: where it does as well, the critic's sign is no advice."""
+
+    @wraps(estimator)
+    def guide(v, q, a, t):
+        return -estimator(v, q, a, t)
+
+    return guide
+
+
 def gate(estimator: Estimator) -> Estimator:
     """Guidance that fades where the critics disagree about the direction, g -> max(0, c) g.
 
@@ -139,7 +149,9 @@ class Guides(Registry[Estimator]):
         return super().summaries() | WRAPPERS.summaries()
 
 
-WRAPPERS = Registry[Callable[[Estimator], Estimator]]("control", dict(placebo=placebo, zero=zero, gate=gate))
+WRAPPERS = Registry[Callable[[Estimator], Estimator]](
+    "control", dict(placebo=placebo, zero=zero, negated=negated, gate=gate)
+)
 """What goes around a guide: "placebo:ood"."""
 GUIDES = Guides("guide", dict(gradstep=gradstep, robustq=robustq, cfgrl=cfgrl))
 """Every guide by name; what asks for no more than two functions may as well be added to `ESTIMATORS`."""

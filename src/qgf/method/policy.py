@@ -13,19 +13,22 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from qgf.errors import UserError, unknown
+from qgf.errors import UserError
 from qgf.method.actions import ActionRange
+from qgf.method.caps import Caps, caps_of
 from qgf.method.checks import check_functions
-from qgf.method.choosing import FALLBACKS, best, fall_back
+from qgf.method.choosing import Fallback, best, fall_back, find_fallback, judge
+from qgf.method.choosing import unguided as only_finite
 from qgf.method.flow import STEPS
-from qgf.method.guides import find
-from qgf.method.members import asked, members_of, way
+from qgf.method.guides import agreements, find
+from qgf.method.harm import displacement, jerk, nats
+from qgf.method.members import OTHERS, asked, check_way, members_of, way
 from qgf.method.observations import ObsSpec, as_key, chunks, looked, one_of, padded, per_sample, read
 from qgf.method.sampling import At, Grid, denoise, finish, grid
 from qgf.method.schedules import Schedule
 from qgf.method.schedules import schedule as find_schedule
 from qgf.method.strength import calibration_of, raw_weight, strength_counts
-from qgf.types import Calibration, Estimator, Info, StateValue, StateVelocity, Trace
+from qgf.types import Calibration, Estimator, Info, Members, StateValue, StateVelocity, Trace, ability
 
 
 class Origin:
@@ -78,11 +81,12 @@ class Policy(eqx.Module):
     calibration: Calibration | None = eqx.field(default=None, converter=_numbers)
     schedule: str | Schedule = eqx.field(static=True, default="constant")
     obs_spec: ObsSpec | None = eqx.field(static=True, default=None, converter=lambda s: s and ObsSpec.of(s))
-    fallback: str | None = eqx.field(static=True, default=None)
+    fallback: str | Fallback | None = eqx.field(static=True, default=None)
     origin: Origin | None = eqx.field(static=True, default=None)
     actions: ActionRange | None = None
     members: str | int | None = eqx.field(static=True, default=None)
     choose: str | int | None = eqx.field(static=True, default=None)
+    caps: Caps | None = None
     save: ClassVar[Callable[..., None]]  # set by `training.saved`, which writes and reads files
     load: ClassVar[Callable[..., Policy]]
 
@@ -99,8 +103,8 @@ class Policy(eqx.Module):
         find(self.guide)
         find_schedule(self.schedule)
         _ = self.guiding, self.choosing  # raise UserError for ways that are none
-        if self.fallback not in (None, *FALLBACKS):
-            raise unknown("fallback", str(self.fallback), FALLBACKS)
+        if self.fallback is not None and getattr(find_fallback(self.fallback), "asks", False):
+            check_way(OTHERS, self.members)
         if any(isinstance(x, jax.core.Tracer) for x in (self.weight, self.low, self.high)):
             return
         if np.shape(self.weight) != () or not np.isfinite(self.weight):
@@ -120,7 +124,7 @@ class Policy(eqx.Module):
         from the last chunk, shifted by what has been executed: a0 = (1 - t0) noise + t0 inward(shifted).
 
         Raises UserError if obs, key or a0 do not fit, and if an action is not finite and nobody would know: with
-        info=True `Info.finite` says so, and with fallback="unguided" the unguided action from the same noise takes its
+        info=True `Info.finite` says so, and with a `fallback` the unguided action from the same noise takes its
         place or, where that is not finite either, `last` [.., H, A] (by default zeros), clipped to the action range.
         """
         obs, batch = read(obs, self.obs_spec)
@@ -155,21 +159,50 @@ class Policy(eqx.Module):
         given = dict(a0=a0, last=last).items()
         return {k: chunks(x, k, batch, self.horizon, self.action_dim) for k, x in given if x is not None}
 
-    def act(self, obs, key: Array, a0: Array | None = None, path: Grid | None = None, last: Array | None = None):
+    def act(
+        self, obs, key: Array, a0: Array | None = None, path: Grid | None = None, last: Array | None = None,
+        whole: bool = False,
+    ):  # fmt: skip
         """(actions[B, H, A], Info) of obs[B, S], to be compiled by the caller (op by op it takes seconds); see
-        `__call__`. a0[B, d] at the first time of `path`; last[B, d].
+        `__call__`. a0[B, d] at the first time of `path`; last[B, d]. The `whole` info costs an unguided action more.
         """
         check_functions(self.velocity, self.critic, one_of(obs), self.horizon, self.action_dim)
         keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
         acting, obs = looked(self, obs)
         actions, info = acting._sampled(obs, keys, a0, path)
         if self.fallback is None:
-            return self.outward(actions), info
-        plain = with_fields(acting, guide="none", weight=0.0, fallback=None)
+            return self.outward(actions), acting._told(obs, actions, info, keys, path) if whole else info
         last = self.inward(jnp.zeros(actions.shape) if last is None else jnp.nan_to_num(last, nan=0.0))
         last = jnp.clip(last.reshape(len(actions), -1), self.low, self.high).reshape(actions.shape)
-        found = fall_back(actions, info, lambda: plain._sampled(obs, keys, a0, path), acting.critic, obs, last)
-        return self.outward(found[0]), found[1]
+        doubt = find_fallback(self.fallback)
+        if doubt is only_finite:
+            plain = with_fields(acting, guide="none", weight=0.0, fallback=None, caps=None)
+            found = fall_back(actions, info, lambda: plain._sampled(obs, keys, a0, path), acting.critic, obs, last)
+        else:
+            other, its, info = acting._beside(obs, actions, info, keys, path)
+            others = asked(acting.critic, OTHERS, self.members) if getattr(doubt, "asks", False) else None
+            found = judge(doubt, actions, info, other, its, acting.guiding, others, acting.critic, obs, last)
+        actions, info = found
+        return self.outward(actions), acting._told(obs, actions, info, keys, path) if whole else info
+
+    def _beside(self, obs, actions: Array, info: Info, keys, path) -> tuple[Array, Info, Info]:
+        """The unguided actions from the same noise, what is told of them, and how far the actions are from them."""
+        plain = with_fields(self, guide="none", weight=0.0, schedule="constant", fallback=None, caps=None)
+        other, its = plain._denoise(obs, keys, info.a0, path)
+        sigma = jnp.nan if self.calibration is None else self.calibration.sigma
+        flat = lambda a: a.reshape(len(a), -1)
+        away = jax.vmap(lambda a, b: displacement(a, b, sigma))(flat(actions), flat(other))
+        return other, its, info._replace(displacement=away)
+
+    def _told(self, obs, actions: Array, info: Info, keys, path) -> Info:
+        """The info with all that costs something."""
+        if self.guide == "none":
+            info = info._replace(displacement=jnp.zeros(len(actions)))
+        elif info.displacement is None:
+            info = self._beside(obs, actions, info, keys, path)[2]
+        if members := ability(self.critic, Members):
+            info = info._replace(agreement=agreements(members, obs, actions.reshape(len(actions), -1)))
+        return info
 
     def outward(self, a: Array) -> Array:
         """Chunks a[..., H, A] or [..., d], as velocity and critic know them, in the environment's units."""
@@ -198,7 +231,11 @@ class Policy(eqx.Module):
             pushed, drifted = (jnp.linalg.norm(x, axis=-1) for x in (steps.w[:, None] * steps.g, steps.v))
             ratio = jnp.mean(pushed / jnp.maximum(drifted, 1e-12))
             value, finite = self.critic(o, a), jnp.all(jnp.isfinite(a))
-            return a, Info(value, ratio, jnp.sum(steps.skipped), finite, (~(finite & jnp.isfinite(value))).astype(int))
+            rough = jerk(a.reshape(self.horizon, self.action_dim))
+            discarded = (~(finite & jnp.isfinite(value))).astype(int)
+            return a, Info(
+                value, ratio, jnp.sum(steps.skipped), finite, discarded, a0, nats(steps), rough, ~finite & False
+            )
 
         flat, info = jax.vmap(one)(obs, keys, a0)
         return flat.reshape(len(keys), self.horizon, self.action_dim), info
@@ -210,7 +247,8 @@ class Policy(eqx.Module):
 
     def _path(self, obs, a0: Array, path: Grid | None) -> Trace:
         v, q = At(self.velocity, obs), At(self.guiding, obs)
-        return denoise(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high, self.schedule, path)
+        how = (self.guide, self.weight, self.steps, self.low, self.high, self.schedule, path, self.caps)
+        return denoise(v, q, a0, *how)
 
     def guided(
         self,
@@ -220,13 +258,18 @@ class Policy(eqx.Module):
         best_of: int | None = None,
         steps: int | None = None,
         schedule: str | Schedule = "constant",
-        fallback: str | None = None,
+        fallback: str | Fallback | None = None,
         members: str | int | None = None,
         choose: str | int | None = None,
         robust: bool = False,
+        cap_step: float | None = None,
+        cap_dim: float | None = None,
     ) -> Policy:
         """The same networks under another guide; best_of, steps and fallback stay as they are if not given. Give
         `strength` (default 1) or the raw `weight`, not both.
+
+        `cap_step`: guidance never adds more than so many |v| in a step; `cap_dim`: it pushes no number of an action by
+        more than so many sigma_a. `fallback`: when to act without guidance (`method.choosing.FALLBACKS`).
 
         `members`: how an ensemble is asked for guidance, "mean", "min", "lcb" (mean - std / 2) or one by its number;
         `choose`: likewise for best_of, or "others", the mean of those that do not guide. None: the critic's own.
@@ -245,7 +288,7 @@ class Policy(eqx.Module):
             members_of(self.critic, choose, self.obs_spec.one, d)
         own = lambda x, mine: mine if x is None else x
         fields = dict(guide=guide, steps=own(steps, self.steps), samples=own(best_of, self.samples), schedule=schedule)
-        fields |= dict(members=members, choose=choose)
+        fields |= dict(members=members, choose=choose, caps=caps_of(guide, cap_step, cap_dim, self.calibration))
         return with_fields(self, weight=jnp.asarray(weight, float), fallback=own(fallback, self.fallback), **fields)
 
 
@@ -278,7 +321,7 @@ def act_jit(policy: Policy, obs, key: Array) -> tuple[Array, Info]:
 def _acted(policy: Policy, rows: dict[str, Any], path: Grid | None, whole: bool, single: bool) -> tuple[Array, Info]:
     """`policy.act` of the rows, or of a single one; of the info only what is needed, unless the whole is asked for."""
     obs = jax.tree.map(lambda x: x[None], rows["obs"]) if single else rows["obs"]
-    actions, info = policy.act(obs, rows["key"], rows.get("a0"), path, rows.get("last"))
+    actions, info = policy.act(obs, rows["key"], rows.get("a0"), path, rows.get("last"), whole)
     info = info if whole else Info(None, None, None, info.finite, None)  # type: ignore[arg-type]
     return jax.tree.map(lambda x: x[0], (actions, info)) if single else (actions, info)
 

@@ -11,6 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from qgf.errors import UserError
+from qgf.method.caps import Caps, capped
 from qgf.method.flow import STEPS, Flow, clean
 from qgf.method.guides import find, need
 from qgf.method.schedules import Schedule
@@ -64,6 +65,7 @@ def sample(
     schedule: str | Schedule = "constant",
     trace: bool = False,
     t0: float = 0.0,
+    caps: Caps | None = None,
 ) -> Array | Trace:
     """Denoise one action with guidance (paper, algorithm 1): a <- a + (v(a, t) + w g) / T, t = 0, 1/T, ..., 1 - 1/T.
 
@@ -72,13 +74,15 @@ def sample(
     exactly prop. to pi exp(Q / beta): adding grad Q / beta to the score would add ((1 - t)/t) grad Q / beta to v.
 
     With `t0` the path starts at that time, from the point a0 = a_t0; the first step ends at the next k/T. To start from
-    an action a known in advance: a0 = (1 - t0) noise + t0 a.
+    an action a known in advance: a0 = (1 - t0) noise + t0 a. `caps` limit what guidance may add.
     """
-    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule, grid(steps, t0))
+    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule, grid(steps, t0), caps)
     return path if trace else finish(q, path, guide, weight, low, high)
 
 
-def denoise(v, q, a0, guide, weight, steps, low, high, schedule="constant", grid: Grid | None = None) -> Trace:
+def denoise(
+    v, q, a0, guide, weight, steps, low, high, schedule="constant", grid: Grid | None = None, caps: Caps | None = None
+) -> Trace:
     """The path of `sample`."""
     if steps < 1:
         raise UserError(f"steps must be at least 1, got {steps}")
@@ -95,6 +99,7 @@ def denoise(v, q, a0, guide, weight, steps, low, high, schedule="constant", grid
         finite = jnp.all(jnp.isfinite(g))
         g = jnp.where(finite, g, 0)
         drift, w = flow(a, t), weight * factor(t)
+        g = g if caps is None else capped(g, w, drift, caps)
         move = (drift + w * g) * length[0] if length else (drift + w * g) / steps
         return a + move, (t, a, drift, clean(flow, a, t), g, ~finite, w)
 

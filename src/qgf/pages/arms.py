@@ -13,7 +13,7 @@ from qgf.method.guides import GUIDES
 from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.playing.arm import Arm
 from qgf.playing.measure import Measure, kind, number, span
-from qgf.playing.rows import Row
+from qgf.playing.rows import MEASURED, Row
 from qgf.statistics import bootstrap, joint_bootstrap, ragged, wilson
 
 
@@ -28,6 +28,11 @@ class Shown:
     value: float = nan
     ratio: float = nan
     decision_ms: float = nan
+    displacement: float = nan
+    nats: float = nan
+    jerk: float = nan
+    agreement: float = nan
+    fallbacks: float = nan
     scores: tuple[float, ...] = ()  # returns of the episodes, where there are no successes
     spread: tuple[float, float] | None = None  # 95 % interval over several training seeds
 
@@ -97,7 +102,7 @@ def once(rows: Iterable[Row]) -> list[Row]:
 def _shown(arm: Arm, rows: Sequence[Row]) -> Shown:
     counts = [row.episodes for row in rows]
     known = lambda name: [nan if (x := getattr(row, name)) is None else x for row in rows]
-    names = ("returns", "value", "ratio", "decision_ms")
+    names = ("returns", "value", "ratio", "decision_ms", *MEASURED)
     means = {name: float(np.average(known(name), weights=counts)) for name in names}
     scores = () if all(row.measure == "success" for row in rows) else tuple(x for row in rows for x in row.scores)
     successes = None if scores else sum(row.successes or 0 for row in rows)

@@ -18,11 +18,12 @@ from qgf.environments.datasets import references_of
 from qgf.environments.maze import Walks
 from qgf.files import atomic_path, read_csv, read_json, stays_inside, write_text
 from qgf.laboratory.analysis import TABLES, Asked
+from qgf.laboratory.seeds import Alike
 from qgf.pages import plots
 from qgf.pages.analysis_plots import SECTIONS
 from qgf.pages.arms import Shown, default, newest
 from qgf.playing.doubts import doubts
-from qgf.playing.measure import TESTS, UNKNOWN, normalised
+from qgf.playing.measure import TESTS, UNKNOWN, amount, normalised, share
 from qgf.playing.scores import read_scores
 from qgf.playing.tune import Saved
 from qgf.training.run import Run
@@ -131,7 +132,19 @@ def _success_in(env: str, rows: Sequence[Shown], figures: Path, number: str, ref
     if len({x.arm.strength for x in single if x.arm.strength}) > 1:
         caption = f"{what} against strength; the dotted line is the cloned policy. Bands are {BANDS[measure]}."
         html += _embed(plots.against_strength(single), figures / f"strength{number}.png", caption)
-    return f"<section><h2>{what}{env and f' in {escape(env)}'}</h2>{html}{_table(head, lines)}</section>"
+    done = _done(rows)
+    return f"<section><h2>{what}{env and f' in {escape(env)}'}</h2>{html}{_table(head, lines)}{done}</section>"
+
+
+def _done(rows: Sequence[Shown]) -> str:
+    """What guidance did to the actions of the arms that guided."""
+    known = [x for x in rows if amount(x.displacement) and x.nats]
+    lines = [
+        (x.label, amount(x.displacement), amount(x.nats), amount(x.jerk), amount(x.agreement), share(x.fallbacks))
+        for x in known
+    ]
+    head = ("what guidance did", "moved, σ<sub>a</sub>", "path, nats", "jerk", "cosine of ∇Q", "fell back")
+    return _table(head, lines) if lines else ""
 
 
 def _tuning(run: Run, figures: Path) -> str:
@@ -210,7 +223,15 @@ def _analysis(run: Run, figures: Path) -> str:
         if tables[name]
     ]
     note = "".join(f"<p>The critics were asked otherwise than by themselves: {x}.</p>" for x in _asked(run))
-    return f"<section><h2>What the gradient is worth</h2>{note}{''.join(pictures)}</section>" if pictures else ""
+    found = note + "".join(pictures) + _seeds(run)
+    return f"<section><h2>What the gradient is worth</h2>{found}</section>" if found else ""
+
+
+def _seeds(run: Run) -> str:
+    """How alike the gradients of critics of several training seeds are, if that was measured."""
+    rows = read_csv(run.directory / "analysis" / "seeds.csv", Alike)
+    lines = [(x.first, x.second, f"{x.cosine:.2f}", f"{x.cosine_low:.2f} to {x.cosine_high:.2f}") for x in rows]
+    return _table(("critic", "and", "cosine of ∇Q", "95 % interval"), lines) if lines else ""
 
 
 def _asked(run: Run) -> list[str]:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from qgf.errors import UserError
+from qgf.method.choosing import find_fallback
 from qgf.method.guides import GUIDES, WRAPPERS
 from qgf.method.members import OTHERS, check_way, way
 from qgf.method.policy import Policy
@@ -28,9 +29,13 @@ class Arm:
     steps: int | None = None
     schedule: str = "constant"
     execute: int | None = None  # actions of each chunk that are played before the next, all of them if not given
+    warm: float | None = None  # time at which the next chunk starts from what is left of the last
     members: str | None = None  # how the critic's ensemble is asked for guidance, a number being one of them
     choose: str | None = None  # and for the best of several
     robust: bool = False  # whether the unit of strength is the robust one
+    fallback: str | None = None  # when to act without guidance
+    cap_step: float | None = None  # of |v|, the most that guidance adds in a step
+    cap_dim: float | None = None  # of sigma_a, the most that it pushes a number by
 
     @property
     def label(self) -> str:
@@ -41,7 +46,9 @@ class Arm:
         steps = f" T={self.steps}" if self.steps else ""
         asked = f" members {self.members}" if self.members else ""
         asked += (f" choose {self.choose}" if self.choose else "") + (" robust" if self.robust else "")
-        execute = f" execute {self.execute}" if self.execute else ""
+        asked += f" fallback {self.fallback}" if self.fallback else ""
+        asked += "".join(f" cap {x:g} {of}" for x, of in ((self.cap_step, "v"), (self.cap_dim, "sigma")) if x)
+        execute = (f" execute {self.execute}" if self.execute else "") + (f" warm {self.warm:g}" if self.warm else "")
         return f"{self.guide}{'' if self.guide == 'none' else schedule + amount}{several}{asked}{steps}{execute}"
 
     @property
@@ -52,12 +59,21 @@ class Arm:
 
     def of(self, policy: Policy) -> Policy:
         """The policy acting this way."""
-        asked: dict[str, Any] = dict(members=self.members, choose=self.choose, robust=self.robust)
-        return policy.guided(self.guide, self.strength, self.weight, self.best_of, self.steps, self.schedule, **asked)
+        more = ("members", "choose", "robust", "fallback", "cap_step", "cap_dim")
+        how: dict[str, Any] = {name: getattr(self, name) for name in more}
+        return policy.guided(self.guide, self.strength, self.weight, self.best_of, self.steps, self.schedule, **how)
 
-    def asking(self, members: str | None = None, choose: str | None = None, robust: bool = False) -> Arm:
-        """The arm that asks its critic so, where that makes a difference: what does not count is left out, so that one
-        way of acting is one arm. Raises UserError for a way that is none.
+    def asking(
+        self,
+        members: str | None = None,
+        choose: str | None = None,
+        robust: bool = False,
+        fallback: str | None = None,
+        cap_step: float | None = None,
+        cap_dim: float | None = None,
+    ) -> Arm:
+        """The arm that asks its critic so and is held back so, where that makes a difference: what does not count is
+        left out, so that one way of acting is one arm. Raises UserError for ways and fallbacks that are none.
         """
         members, choose = (None if way(told) is None else told for told in (members, choose))
         choose = choose if self.best_of > 1 else None
@@ -65,7 +81,12 @@ class Arm:
         check_way(way(members))
         check_way(way(choose), way(members))
         robust = robust and self.guide != "none" and self.weight is None
-        return replace(self, members=members, choose=choose, robust=robust)
+        held: dict[str, Any] = (
+            dict(fallback=fallback, cap_step=cap_step, cap_dim=cap_dim) if self.guide != "none" else {}
+        )
+        if fallback and getattr(find_fallback(fallback), "asks", False) and held:
+            check_way(OTHERS, way(members))
+        return replace(self, members=members, choose=choose, robust=robust, **held)
 
 
 def arms(
@@ -75,10 +96,14 @@ def arms(
     best_of: Iterable[int] = (1,),
     steps: int | None = None,
     schedules: Iterable[str] = ("constant",),
-    execute: int | None = None,
+    execute: Iterable[int | None] = (None,),
     members: Iterable[str | None] = (None,),
     choose: Iterable[str | None] = (None,),
     robust: bool = False,
+    fallback: Iterable[str | None] = (None,),
+    cap_step: float | None = None,
+    cap_dim: float | None = None,
+    warm: float | None = None,
 ) -> list[Arm]:
     """All combinations; "none" has no strength. Raises UserError if strengths and weights are both given, or for ways
     to ask an ensemble that are none.
@@ -89,10 +114,10 @@ def arms(
         [dict(weight=w) for w in weights] if weights else [dict(strength=s) for s in strengths or (DEFAULT_STRENGTH,)]
     )
     made = [
-        Arm(guide, best_of=n, steps=steps, execute=execute, **how).asking(*asked, robust)
+        Arm(guide, best_of=n, steps=steps, execute=k, warm=warm, **how).asking(m, c, robust, f, cap_step, cap_dim)
         for n in best_of
         for guide in guides
-        for asked in product(members, choose)
+        for k, m, c, f in product(execute, members, choose, (None if f == "none" else f for f in fallback))
         for how in ([{}] if guide == "none" else [amount | dict(schedule=s) for s in schedules for amount in amounts])
     ]
     return list(dict.fromkeys(made))

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache, reduce
+from math import nan
 from time import perf_counter
 from typing import Any
 from zlib import crc32
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from qgf.environments import family_of, vector
@@ -21,17 +21,14 @@ from qgf.environments.pictures import zeros
 from qgf.environments.spaces import LIMIT
 from qgf.errors import Caution, UserError
 from qgf.method.checks import check_functions
-from qgf.method.guides import agreements, need
-from qgf.method.observations import ObsSpec, looked
+from qgf.method.observations import ObsSpec
 from qgf.method.policy import Policy, act_jit
+from qgf.playing.decisions import ASKED, agreement_at, displacement_at
 from qgf.playing.rows import OWN, SHARED
 from qgf.playing.scores import Score
 from qgf.playing.units import to_environment
-from qgf.types import Members, ability
+from qgf.playing.warm import Warm, check_warm
 from qgf.words import STATE
-
-ASKED = 256
-"""Decisions at which the members of a critic are compared."""
 
 Played = Callable[[int, "int | None", int], None]
 """(done, solved, total), episodes; solved is None as long as nothing has said what that is."""
@@ -69,6 +66,7 @@ def evaluate(
     rule: str = "",
     keys: Sequence[str] = (),
     training_seed: int | None = None,
+    warm: float | None = None,
 ) -> Score:
     """Play `episodes` episodes, chunks open loop: whole, or (receding horizon) their first `execute` actions.
 
@@ -79,10 +77,12 @@ def evaluate(
 
     `rule` says what success is: a key of info, or what one or the return must reach ("return>=-200"). Without it that
     is the environment's to say; where no episode does, `Score.success` is None, and arms are compared by their
-    return. `keys` chooses among observations that are dictionaries.
+    return. `keys` chooses among observations that are dictionaries. With `warm` every chunk but an episode's first is
+    denoised from that time on, from what is left of the last one.
     """
     _check_episodes(episodes)
     _check_execute(execute, policy.horizon)
+    check_warm(warm, execute, policy)
     own = envs is None
     envs = envs or environments(env_name, policy.horizon, episodes, keys, rule)
     _check_autoreset(envs)
@@ -90,7 +90,7 @@ def evaluate(
         gflop = _check_fit(policy, envs, env_name)
         played = to_environment(policy, envs.single_action_space, env_name)
         stream = stream_of(env_name, training_seed)
-        score = _play(policy, env_name, envs, episodes, seed, progress, first, execute, played, rule, stream)
+        score = _play(policy, env_name, envs, episodes, seed, progress, first, execute, played, rule, stream, warm)
         return replace(score, gflop=gflop, stream=OWN if stream else SHARED)
     finally:
         if own:
@@ -171,14 +171,17 @@ def _play(
     played: Callable[[np.ndarray], np.ndarray],
     rule: str,
     stream: Stream,
+    warm: float | None,
 ) -> Score:  # fmt: skip
     lanes = envs.num_envs
     seeds = episode_seeds(seed, first + episodes, stream)[first:]
     base = noise_key(seed, stream)
     success, told = np.zeros(episodes, bool), _Told(env_name, episodes, rule)
     returns, lengths, decisions, value, ratio, skipped = (np.zeros(episodes) for _ in range(6))
+    rest = Warm(policy, lanes, execute, warm) if warm and execute else None
+    nats, jerk, fell_back = 0.0, 0.0, None if policy.fallback is None else 0.0
     paths: list[list[np.ndarray]] = [[] for _ in range(episodes)]
-    asked: list[tuple[Any, np.ndarray]] = []  # the first observations and what was done at them
+    asked: list[tuple[Any, ...]] = []  # the first observations, what was done at them and from which noise
     playing = np.full(lanes, -1)  # the episode in each lane, -1: none
     upcoming = iter(range(episodes))
     free = np.ones(lanes, bool)
@@ -201,11 +204,13 @@ def _play(
         counts = np.where(playing >= 0, decisions[playing], 0).astype(int)
         keys = decision_keys(base, np.stack([first + np.maximum(playing, 0), counts]))
         actions, info = jax.tree.map(np.asarray, act_jit(policy, obs, keys))
+        if rest:
+            actions, info = rest.act(obs, keys, (actions, info), counts == 0)
         thinking, calls = thinking + perf_counter() - clock, calls + 1
         for lane in active:
             paths[playing[lane]].append(_numbers(obs, lane))
             if len(asked) < ASKED:
-                asked.append((_row(obs, lane), actions[lane].copy()))
+                asked.append((_row(obs, lane), actions[lane].copy(), info.a0[lane].copy()))
         obs, rewards, terminated, truncated, infos = envs.step(played(actions)[:, :execute])
         k = playing[active]
         returns[k] += rewards[active]
@@ -215,18 +220,24 @@ def _play(
         value[k] += info.value[active]
         ratio[k] += info.ratio[active]
         skipped[k] += info.skipped[active]
+        nats, jerk = nats + info.nats[active].sum(), jerk + info.jerk[active].sum()
+        fell_back = None if fell_back is None else fell_back + info.fell_back[active].sum()
         free = (terminated | truncated) & (playing >= 0) | (playing < 0)
         for lane in active[free[active]]:
             paths[playing[lane]].append(_numbers(obs, lane))
         told.ended(playing, active[free[active]], infos)
         done += int(free[active].sum())
         progress(done, int(success.sum()) if told.any else None, episodes)
+    seen, done_there, noise = jax.tree.map(lambda *x: np.stack(x), *asked)
+    far = nan if warm else displacement_at(policy, seen, done_there, noise)
+    each = lambda x: nan if x is None else float(x / decisions.sum())
     return Score(
         env=env_name, seed=seed, first=first, success=told.checked(success), rule=rule, returns=returns,
         lengths=lengths, value=value / decisions, ratio=ratio / decisions, skipped=skipped,
         seconds=perf_counter() - began, decision_ms=1e3 * thinking / calls, paths=[np.stack(p) for p in paths],
         weight=0.0 if policy.guide == "none" else np.asarray(policy.weight).item(),
-        agreement=agreement_at(policy, *jax.tree.map(lambda *x: np.stack(x), *asked)),
+        agreement=agreement_at(policy, seen, done_there), displacement=far,
+        nats=each(nats), jerk=each(jerk), fallbacks=each(fell_back),
     )  # fmt: skip
 
 
@@ -290,24 +301,6 @@ class _Told:
                 "task is solved; put success (or is_success) into the info of every step, or say what it is (--success)"
             )
         return None
-
-
-def agreement_at(policy: Policy, obs: Any, actions: np.ndarray) -> float:
-    """Mean cosine of the gradients that the members of the critic have at actions[n, H, A] (`guides.agreement`): near 0
-    they know nothing of the direction that guidance takes. nan for a critic that is no ensemble.
-    """
-    if ability(policy.critic, Members) is None:
-        return float("nan")
-    rows = np.arange(ASKED) % len(actions)  # one program, however many there are
-    known = np.asarray(policy.inward(jnp.asarray(actions[rows]))).reshape(ASKED, -1)
-    found = np.asarray(_agreement(policy.critic, jax.tree.map(lambda x: x[rows], obs), known))
-    return float(found[: len(actions)].mean())
-
-
-@eqx.filter_jit
-def _agreement(critic, obs, actions):
-    critic, obs = looked(critic, obs)
-    return agreements(need(critic, Members), obs, actions)
 
 
 def gflop_per_action(policy: Policy, one: ObsSpec) -> float:

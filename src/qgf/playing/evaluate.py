@@ -8,6 +8,7 @@ from qgf.errors import UserError
 from qgf.playing.arm import Arm, check
 from qgf.playing.episodes import _check_episodes, _check_execute, environments, evaluate
 from qgf.playing.scores import Score
+from qgf.playing.warm import check_warm
 
 
 def share_of(episodes: int, tasks: list[str]) -> int:
@@ -30,6 +31,7 @@ def evaluate_run(
     ways = [[arm.of(trained.policy()) for arm in chosen] for trained in policies]  # fails early on a bad option
     for arm, way in zip(chosen, ways[0], strict=True):
         _check_execute(arm.execute, way.horizon)
+        check_warm(arm.warm, arm.execute, way)
         check(way)
     _check_episodes(episodes)
     envs = environments(env_name, policies[0].spec.horizon, episodes, keys, rule)
@@ -40,7 +42,16 @@ def evaluate_run(
                 tell = progress(arm, policy_seed) if progress else lambda *_: None
                 own = run.config.seed + policy_seed
                 score = evaluate(
-                    policy, env_name, episodes, seed, envs, tell, execute=arm.execute, rule=rule, training_seed=own
+                    policy,
+                    env_name,
+                    episodes,
+                    seed,
+                    envs,
+                    tell,
+                    execute=arm.execute,
+                    rule=rule,
+                    training_seed=own,
+                    warm=arm.warm,
                 )
                 scores.append(replace(score, arm=arm, policy_seed=policy_seed, updates=trained.updates))
     finally:

@@ -15,7 +15,7 @@ from qgf.files import Digits, Number, as_written, read_csv, turn, write_csv
 from qgf.method.policy import Policy
 from qgf.playing.arm import Arm
 from qgf.playing.episodes import evaluate
-from qgf.playing.rows import KEY, LATER, OWN, VALUES, Measured, Row, columns, exact
+from qgf.playing.rows import KEY, LATER, MEASURED, OWN, VALUES, Measured, Row, columns, exact
 from qgf.playing.scores import Score
 
 
@@ -29,6 +29,17 @@ class Cost(msgspec.Struct, frozen=True):
     gflop: Measured
     decision_ms: Annotated[float, Digits(".2f")]
     seconds: Annotated[float, Digits(".1f")]
+    displacement: Measured | None = None
+    nats: Measured | None = None
+    jerk: Measured | None = None
+    fallbacks: Measured | None = None
+    agreement: Measured | None = None
+
+
+def told(costs: list[Cost]) -> tuple[str, ...]:
+    """The columns of costs.csv: those that files always had, and what one of these rows knows."""
+    known = lambda name: name not in MEASURED or any(getattr(cost, name) is not None for cost in costs)
+    return tuple(name for name in Cost.__struct_fields__ if known(name))
 
 
 class Ledger:
@@ -75,8 +86,10 @@ class Ledger:
 
     def add(self, score: Score, train: str, split: str) -> Row:
         played = score.row(train=train, split=split)
-        cost = Cost(score.env, train, score.policy_seed, score.arm.label, score.gflop, score.decision_ms, score.seconds)
-        row = msgspec.structs.replace(played, gflop=None, decision_ms=None, seconds=None)
+        measured = {name: getattr(played, name) for name in MEASURED}
+        whose = (score.env, train, score.policy_seed, score.arm.label)
+        cost = Cost(*whose, score.gflop, score.decision_ms, score.seconds, **measured)
+        row = msgspec.structs.replace(played, gflop=None, decision_ms=None, seconds=None, **dict.fromkeys(MEASURED))
         with turn(self.path.parent):
             if self._now() != self._state:  # another process has added rows
                 self._read()
@@ -87,7 +100,7 @@ class Ledger:
     def _write(self, more: dict[tuple[Any, ...], Row], cost: Cost) -> None:
         rows = self.rows | more
         # The costs first, so that no row is without its cost
-        write_csv(self.path.with_name("costs.csv"), [*self.costs, cost], Cost.__struct_fields__)
+        write_csv(self.path.with_name("costs.csv"), [*self.costs, cost], told([*self.costs, cost]))
         self.costs.append(cost)
         rows = {key: rows[key] for key in sorted(rows, key=_natural)}
         write_csv(self.path, rows.values(), columns(rows.values()))
@@ -122,7 +135,17 @@ class Player:
             own = self.policy_seed if self.training_seed is None else self.training_seed
             whose = own if self.ledger.stream == OWN else None
             score = evaluate(
-                policy, self.env, episodes, seed, self.envs(), tell, first, arm.execute, self.rule, training_seed=whose
+                policy,
+                self.env,
+                episodes,
+                seed,
+                self.envs(),
+                tell,
+                first,
+                arm.execute,
+                self.rule,
+                training_seed=whose,
+                warm=arm.warm,
             )
             score = replace(score, arm=arm, policy_seed=self.policy_seed, updates=self.updates)
             row = self.ledger.add(score, self.train, split)
@@ -131,7 +154,8 @@ class Player:
     def _key(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> tuple[Any, ...]:
         whose = dict(env=self.env, train=self.train, policy_seed=self.policy_seed, updates=self.updates)
         block = dict(split=split, stream=self.ledger.stream, seed=seed, first=first, episodes=episodes, rule=self.rule)
-        known = whose | asdict(arm) | block | dict(strength=exact(arm.strength), weight=exact(arm.weight))
+        numbers = {name: exact(getattr(arm, name)) for name in ("strength", "weight", "cap_step", "cap_dim", "warm")}
+        known = whose | asdict(arm) | block | numbers
         return tuple(known[name] for name in (*KEY, *LATER))
 
 

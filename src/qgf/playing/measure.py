@@ -51,6 +51,16 @@ def span(ends: Sequence[float], measure: Measure) -> str:
     return f"{100 * low:.0f} to {100 * high:.0f} %" if measure == "success" else f"{low:.1f} to {high:.1f}"
 
 
+def amount(x: float | None) -> str:
+    """What was measured of actions, nothing where it was not."""
+    return "" if x is None or not np.isfinite(x) else f"{x:.3g}"
+
+
+def share(x: float | None) -> str:
+    """A share of decisions likewise."""
+    return "" if x is None or not np.isfinite(x) else f"{100 * x:.0f} %"
+
+
 def solved(wins: int | None) -> str:
     """What a bar says beside its episodes; nothing as long as it is not known what success is."""
     return "" if wins is None else f"{wins} solved"

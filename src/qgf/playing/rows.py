@@ -17,7 +17,7 @@ Mean = Annotated[float, Digits(".4f")]
 Measured = Annotated[float, Digits(".6g")]
 
 ARM = ("guide", "strength", "weight", "best_of", "steps", "schedule")
-MORE = ("execute", "members", "choose", "robust")
+MORE = ("execute", "members", "choose", "robust", "fallback", "cap_step", "cap_dim", "warm")
 """What an arm has, and what it has since."""
 VALUES = (
     "raw_weight", "successes", "success", "low", "high", "returns", "lengths", "value", "ratio", "skipped", "outcomes",
@@ -29,6 +29,7 @@ of one task and training seed.
 KEY = ("env", "train", "policy_seed", "updates", *ARM, "split", "seed", "first", "episodes")
 """What tells two rows apart, and"""
 LATER = dict(execute=None, stream=SHARED, rule="", members=None, choose=None, robust=False)
+LATER |= dict(fallback=None, cap_step=None, cap_dim=None, warm=None)
 """what does since; files have these columns only where a row has another value."""
 
 
@@ -48,6 +49,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     members: str | None = None  # how the ensemble was asked, if not its own way
     choose: str | None = None
     robust: bool = False
+    fallback: str | None = None
+    cap_step: Exact | None = None
+    cap_dim: Exact | None = None
+    warm: Exact | None = None
     stream: Count = SHARED  # whose episodes: SHARED or OWN
     seed: Number
     first: Number = 0  # number of the first episode
@@ -70,6 +75,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     task: int | None = None  # of a study, whose `env` is then without it
     method: str = ""  # of a study
     agreement: Measured | None = None  # mean cosine of the critics' gradients at what was played
+    displacement: Measured | None = None  # from the unguided actions, in sigma_a (`method.harm`), means
+    nats: Measured | None = None
+    jerk: Measured | None = None
+    fallbacks: Measured | None = None  # the share of decisions in which the fallback acted
     gflop: Measured | None = None  # per action chunk
     decision_ms: Annotated[float, Digits(".2f")] | None = None
     seconds: Annotated[float, Digits(".1f")] | None = None
@@ -117,6 +126,10 @@ def columns(rows: Iterable[Row]) -> tuple[str, ...]:
     told = lambda name, usual: (name,) if any(getattr(row, name) != usual for row in rows) else ()
     later = tuple(name for known, usual in LATER.items() for name in told(known, usual))
     return KEY + later + VALUES + told("each", "")
+
+
+MEASURED = ("displacement", "nats", "jerk", "fallbacks", "agreement")
+"""What was measured beside success, where it was."""
 
 
 def exact(x: float | None) -> float | None:

@@ -13,7 +13,7 @@ import numpy as np
 from qgf.files import as_written, read_csv, write_csv
 from qgf.playing.arm import Arm
 from qgf.playing.measure import Measure, interval
-from qgf.playing.rows import SHARED, Row, columns
+from qgf.playing.rows import MEASURED, SHARED, Row, columns
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Score:
     weight: float  # raw guidance weight
     agreement: float = float("nan")  # mean cosine of the critics' gradients at what was played; nan: a single critic
     gflop: float = float("nan")  # 1e9 floating-point operations per action chunk of one observation, counted
+    displacement: float = nan  # from the unguided actions at the same decisions, in sigma_a
+    nats: float = nan  # divergence of the guided from the unguided paths, mean over decisions
+    jerk: float = nan
+    fallbacks: float = nan  # share of decisions in which the fallback acted; nan where there is none
     first: int = 0  # number of the first episode
     stream: int = SHARED  # whose the episodes are
     updates: int = 0
@@ -78,11 +82,13 @@ class Score:
         means: dict[str, Any] = {
             name: float(np.mean(getattr(self, name))) for name in ("returns", "lengths", "value", "ratio")
         }
+        measured: dict[str, Any] = {name: None if np.isnan(x := getattr(self, name)) else x for name in MEASURED}
         row = Row(
             env=self.env, policy_seed=self.policy_seed, updates=self.updates, seed=self.seed, first=self.first,
             stream=self.stream, episodes=self.episodes, raw_weight=self.weight, skipped=int(self.skipped.sum()),
-            rule=self.rule, agreement=None if np.isnan(self.agreement) else self.agreement, gflop=self.gflop,
+            rule=self.rule, gflop=self.gflop,
             decision_ms=self.decision_ms, seconds=self.seconds, **asdict(self.arm), **means, **told, **more,
+            **measured,
         )  # fmt: skip
         return as_written(row)
 
@@ -100,7 +106,7 @@ def pooled(scores: list[Score], env: str) -> Score:
     joined: dict[str, Any] = {name: np.concatenate([getattr(s, name) for s in scores]) for name in names}
     seconds, decision_ms = sum(s.seconds for s in scores), float(np.mean([s.decision_ms for s in scores]))
     paths = [path for s in scores for path in s.paths]
-    joined["agreement"] = float(np.mean([s.agreement for s in scores]))
+    joined |= {name: float(np.mean([getattr(s, name) for s in scores])) for name in MEASURED}
     return replace(scores[0], env=env, seconds=seconds, decision_ms=decision_ms, paths=paths, **joined)
 
 
@@ -119,4 +125,5 @@ def write_scores(path: Path, scores: list[Score]) -> None:
     """Add rows to evaluation.csv; an arm that was evaluated before on the same episodes is replaced."""
     rows = {row.key: row for row in [*read_scores(path), *(score.row() for score in scores)]}
     names = tuple(name for name in columns(rows.values()) if name not in ("train", "split"))
-    write_csv(path, rows.values(), (*names, "agreement", "gflop", "decision_ms", "seconds"))
+    known = tuple(x for x in MEASURED if x == "agreement" or any(getattr(row, x) is not None for row in rows.values()))
+    write_csv(path, rows.values(), (*names, *known, "gflop", "decision_ms", "seconds"))

@@ -152,6 +152,10 @@ class Trial(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_o
     members: str | None = None
     choose: str | None = None
     robust: bool = False
+    fallback: str | None = None
+    cap_step: float | None = None
+    cap_dim: float | None = None
+    warm: float | None = None
     label: str
     successes: Number | None
     episodes: Count

@@ -9,19 +9,22 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import msgspec
 import numpy as np
 
 from qgf.errors import UserError
 from qgf.files import Few, Many, convert, placed, read_json, write_json
 from qgf.method.actions import ActionRange
+from qgf.method.caps import Caps
+from qgf.method.choosing import FALLBACKS
 from qgf.method.guided import guided_flow as guided_flow  # public together with the `save` of what it makes
 from qgf.method.guides import GUIDES
 from qgf.method.policy import Policy, with_fields
 from qgf.method.schedules import SCHEDULES
 from qgf.plugins import USED, trained_with
 from qgf.training.options import method_from_json, method_to_json
-from qgf.training.trained import Ends, Scales, Size, Sizes, calibration_record, ends, load_trained, skeleton_of
+from qgf.training.trained import Ends, Scales, Size, Sizes, Unit, calibration_record, ends, load_trained, skeleton_of
 from qgf.training.weights import WEIGHTS, named, read_weights, write_weights
 from qgf.types import Calibration, Spec
 
@@ -46,6 +49,13 @@ class Format(msgspec.Struct):
     policy_format: int
 
 
+class Limits(msgspec.Struct, forbid_unknown_fields=True):
+    """`Caps`, in the units of the networks' actions."""
+
+    step: Unit | None = None
+    dim: Unit | None = None
+
+
 class Record(Format, forbid_unknown_fields=True):
     """The config.json of a policy that was saved."""
 
@@ -62,6 +72,7 @@ class Record(Format, forbid_unknown_fields=True):
     use: list[dict[str, str]] = []  # the user's files and packages it was made with
     members: str | int | None = None
     choose: str | int | None = None
+    caps: Limits | None = None
 
 
 def save_policy(policy: Policy, directory: str | Path) -> None:
@@ -82,7 +93,7 @@ def save_policy(policy: Policy, directory: str | Path) -> None:
         steps=policy.steps,
         best_of=policy.samples,
         schedule=_name("schedule", policy.schedule, SCHEDULES),
-        fallback=policy.fallback,
+        fallback=policy.fallback and _name("fallback", policy.fallback, FALLBACKS),
         calibration=calibration_record(policy.calibration),
         trained=_trained(policy),
     )
@@ -91,6 +102,8 @@ def save_policy(policy: Policy, directory: str | Path) -> None:
     if USED:
         config["use"] = USED
     config |= {name: way for name in ("members", "choose") if (way := getattr(policy, name)) is not None}
+    if policy.caps is not None:
+        config["caps"] = {name: float(x) for name, x in policy.caps._asdict().items() if x is not None}
     write_weights(directory / WEIGHTS, _stored(policy))
     write_json(directory / "config.json", config)
 
@@ -161,6 +174,9 @@ def load_policy(directory: str | Path, like: Policy | None = None) -> Policy:
             raise UserError(f"{path}: belongs to another policy, {name} is {size}, not {getattr(like, name)}")
     filled = read_weights(_stored(like), directory / WEIGHTS, any_shape=("low", "high"))
     acting = {name: getattr(record, name) for name in ("guide", "steps", "schedule", "fallback", "members", "choose")}
+    acting["caps"] = record.caps and Caps(
+        *(None if x is None else jnp.asarray(x, float) for x in (record.caps.step, record.caps.dim))
+    )
     calibration = record.calibration and Calibration(**msgspec.structs.asdict(record.calibration))
     with placed(path, ""):
         actions = record.actions and ActionRange.of(record.actions, record.action_dim)
