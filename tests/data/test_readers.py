@@ -176,3 +176,18 @@ def test_a_damaged_file_is_one_line_or_read_the_same(name, tmp_path):
         file.write_bytes(content)
     assert refused
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.parametrize("frames, said", [((0, 1, 4), "frame 4 comes after 1"), ((0, 1, 1), "frame 1 comes after 1")])
+def test_frames_of_lerobot_are_whole_and_there_once(frames, said, tmp_path):
+    """What was left out between two frames, and episodes of two datasets under one number, are no steps."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path = formats.lerobot(tmp_path)
+    file = path / "data" / "chunk-001" / "file-000.parquet"
+    table = pyarrow.parquet.read_table(file).slice(0, 3)
+    place = table.schema.get_field_index("frame_index")
+    pyarrow.parquet.write_table(table.set_column(place, "frame_index", pyarrow.array(frames)), file)
+    with pytest.raises(UserError, match=f"in episode 0 {said}: some are missing or there twice"):
+        lerobot.read(path)

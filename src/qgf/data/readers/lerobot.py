@@ -158,6 +158,14 @@ def _pictures(rows: np.ndarray, where: str, room: Room) -> np.ndarray:
 def _episodes(table: dict[str, np.ndarray], names: list[str], path: Path) -> Iterator[Episode]:
     vectors = lambda x: x.reshape(len(x), -1)
     states, images = apart({name: table[name] for name in names}, str(path))
+    episode, frame = (table[name].astype(np.int64) for name in ("episode_index", "frame_index"))
+    odd = np.flatnonzero((np.diff(episode) == 0) & (np.diff(frame) != 1))
+    if odd.size:
+        k = odd[0]
+        raise UserError(
+            f"{path}: in episode {episode[k]} frame {frame[k + 1]} comes after {frame[k]}: some are missing or there "
+            "twice"
+        )
     first = np.flatnonzero(np.diff(table["episode_index"], prepend=-1))
     for rows in map(slice, first, [*first[1:], len(states)]):
         success = table["next.success"][rows].astype(bool).ravel() if "next.success" in table else None
