@@ -70,6 +70,16 @@ def zero(estimator):
     return guide
 
 
+def negated(estimator):
+    """A control that pushes as hard the other way, g -> -g: where it does as well, the critic's sign is no advice."""
+
+    @wraps(estimator)
+    def guide(v, q, a, t):
+        return -estimator(v, q, a, t)
+
+    return guide
+
+
 def gate(estimator):
     """Guidance that fades where the critics disagree about the direction, g -> max(0, c) g.
 
@@ -101,7 +111,7 @@ def agreement(directions: torch.Tensor) -> torch.Tensor:
     return crossed / torch.clamp((len(each) - 1) * squares, min=1e-30)
 
 
-WRAPPERS: Registry = Registry("torch control", dict(placebo=placebo, zero=zero, gate=gate))
+WRAPPERS: Registry = Registry("torch control", dict(placebo=placebo, zero=zero, negated=negated, gate=gate))
 """What goes around a guide: "placebo:ood"; alone around QGF."""
 GUIDES: Registry = Registry("torch guide", dict(gradstep=gradstep, robustq=robustq, cfgrl=cfgrl))
 """What asks for more than v and q."""
