@@ -16,3 +16,8 @@ def test_unknown_names_the_nearest_and_all_that_are_known(name, nearest):
 
 def test_nothing_near_gives_no_hint():
     assert str(unknown("guide", "zzzzzz", iter(KNOWN))) == "unknown guide 'zzzzzz' (known: none, ood, jacobian, qgf)"
+
+
+def test_an_error_may_be_raised_again_from_itself():
+    """As gymnasium's vector environments do with what a worker raised."""
+    assert str(UserError(UserError("x: no\n such file"))) == "x: no such file"

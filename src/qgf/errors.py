@@ -12,8 +12,8 @@ MANY, SHOWN = 25, 5
 class UserError(Exception):
     """Something the user gave is wrong; the message says what, where, and what to do: one line, whatever it quotes."""
 
-    def __init__(self, message: str):
-        super().__init__(" ".join(line.strip() for line in message.splitlines() if line.strip()))
+    def __init__(self, message: object):
+        super().__init__(" ".join(line.strip() for line in str(message).splitlines() if line.strip()))
 
 
 class Caution(UserWarning):
