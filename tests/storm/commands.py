@@ -59,6 +59,10 @@ COMMANDS = {
     "train again": Command(f"{TRAIN} --overwrite", TRAIN.replace("steps 60", "steps 40")),
     "collect": Command(f"collect {ENV} --transitions 2000 --data-dir new", again="is there already"),
     "convert": Command("data data.npz --convert new.npz", again="is there already"),
+    "convert to shards": Command("data data.npz --convert new", again="is there already"),
+    "train through a window": Command(
+        f"{TRAIN.replace('data.npz', 'new')} --memory 6KB", "data data.npz --convert new"
+    ),
     "export": Command("export run --step 40", TRAIN),
     "evaluate": Command(f"evaluate run --guide none qgf {PLAY}", f"{MAZE}; evaluate run --guide ood --episodes 1"),
     "tune": Command("tune run --strength 1 2 --rungs 1 --episodes 1", MAZE),

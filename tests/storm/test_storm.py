@@ -9,7 +9,8 @@ from storm.operations import Operations
 from storm.trial import Storm, content
 
 FEW = {
-    "train": 5, "train again": 2, "collect": 2, "convert": 20, "export": 3, "evaluate": 3, "tune": 2, "report": 2,
+    "train": 5, "train again": 2, "collect": 2, "convert": 20, "convert to shards": 15,
+    "train through a window": 3, "export": 3, "evaluate": 3, "tune": 2, "report": 2,
     "compare": 1,
 }  # fmt: skip
 """Kills of each command here, spread evenly over its operations; what analyse trains and measures takes too long."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import tyro
 
-from qgf.cli.printing import closing, console, print_table
+from qgf.cli.printing import bar, closing, console, print_table
 
 if TYPE_CHECKING:
     from qgf.data.doctor import Examination
@@ -37,14 +37,22 @@ def data(
         labels: A file that says which episodes succeeded, 1 or 0 in a line for each.
         horizon: Actions per chunk, for what is lost at the ends of episodes.
         data_dir: The folder of datasets by name, by default $QGF_DATA or ~/.ogbench/data.
-        convert: Write the data to this .npz file, and its validation part to NAME-val.npz.
-        overwrite: Replace a file that is there already.
+        convert: Write the data to this .npz file, and its validation part to NAME-val.npz; or under any other name as
+            record shards, a folder of which training needs no more than a part in memory.
+        overwrite: Replace what is there already.
     """
+    from qgf.data import Dataset
     from qgf.data.doctor import examine, summary, suspicions
     from qgf.data.npz import write_npz
+    from qgf.data.stored import Stored
     from qgf.environments.datasets import load_dataset
 
-    loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels)
+    shards = convert is not None and convert.suffix != ".npz"
+    if convert is not None and shards:
+        _write_shards(dataset, convert, data_dir, obs_keys, labels, overwrite)
+        loaded = load_dataset(convert)
+    else:
+        loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels)
     found = examine(loaded, horizon)
     console.print(loaded.name)
     for line in summary(found)[:2]:
@@ -59,8 +67,18 @@ def data(
         console.print(f"beside it, held out: {summary(examine(loaded.validation, horizon))[0]}")
     if convert is None:
         return closing("nothing written", "data", dataset, "--convert", "OUT.npz")
-    write_npz(convert, loaded, overwrite)
+    if isinstance(loaded, Stored):
+        loaded = loaded if shards else loaded.whole()
+    if isinstance(loaded, Dataset):
+        write_npz(convert, loaded, overwrite)
     closing(f"wrote {convert}", "train", convert)
+
+
+def _write_shards(dataset, convert, data_dir, obs_keys, labels, overwrite) -> None:
+    from qgf.environments.converting import convert as write
+
+    with bar("converting", "rows") as tell:
+        write(dataset, convert, data_dir, obs_keys, labels, overwrite, lambda done, total: tell(done, total))
 
 
 def _print_rewards(found: Examination) -> None:

@@ -70,6 +70,14 @@ def declared(arrays: Arrays, dim: int, name: str) -> Range | None:
     return (low, high) if np.isfinite(low).all() and np.isfinite(high).all() else None
 
 
+def how_scaled(range: Range | None, seen: Range) -> str:
+    """How actions that fill the range `seen` become what networks see, a sentence; "" where they are that."""
+    if range is None:
+        return ""
+    how = "their own range, as no environment is known (--env)" if same(range, seen) else f"the range {shown(range)}"
+    return f"actions from {shown(seen)} are scaled to [-1, 1] by {how}"
+
+
 def outside(seen: Range, given: Range, name: str) -> str:
     """What is to be said of actions that leave the range that their file gives, "" if they do not. Raises UserError for
     numbers that vary where that range is a point, so that nothing would be left of them.

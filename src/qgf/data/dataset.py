@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from qgf.data.actions import RANGE, UNIT, Range, declared, equal, extent, outside, same, scaled, shown, within
+from qgf.data.actions import RANGE, UNIT, Range, declared, equal, extent, how_scaled, outside, same, scaled, within
 from qgf.data.layout import RANKS, REFERENCES, SYNONYMS, Hazard, lay_out
 from qgf.data.pictures import IMAGES, seen
 from qgf.data.scaling import observed, reward_unit
@@ -82,25 +82,62 @@ class Dataset:
         """Rows that have a next state."""
         return len(self.ends) - int(self.ends.sum())
 
+    @property
+    def episodes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Every episode's last row, and the steps after which its task first ends, 0 if it does not, [E] each."""
+        last = np.flatnonzero(self.ends)
+        ended = np.zeros(len(last), np.int64)
+        if self.masks is not None:
+            over = np.flatnonzero((self.masks == 0) & ~self.ends)
+            episode, at = np.unique(np.searchsorted(last, over), return_index=True)
+            ended[episode] = over[at] - (last[episode - 1] * (episode > 0) - (episode == 0))
+        return last, ended
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Transitions of the episodes, [E]."""
+        return np.diff(np.flatnonzero(self.ends), prepend=-1) - 1
+
+    @property
+    def first(self) -> np.ndarray:
+        """First rows of the episodes, [E]."""
+        return np.flatnonzero(np.append(True, self.ends[:-1]))
+
+    @property
+    def kind(self) -> np.dtype:
+        """The type of observations."""
+        return self.observations.dtype
+
+    def part(self, first: np.ndarray, rows: np.ndarray, capacity: int | None = None) -> Dataset:
+        """Pieces of episodes, `rows` [P] from `first` [P] on, laid end to end: the last row of each counts as its final
+        state. Up to `capacity` rows they are repeated, as episodes without a step.
+        """
+        total = int(rows.sum())
+        which = np.arange(total) + np.repeat(first - np.cumsum(rows) + rows, rows)
+        ends = np.zeros(total, bool)
+        ends[np.cumsum(rows) - 1] = True
+        more = (capacity or total) - total
+        return replace(self.rows(np.resize(which, total + more)), ends=np.append(ends, np.ones(more, bool)))
+
+    def rows(self, which: Any) -> Dataset:
+        """Some of its rows: a slice, or a mask or numbers of them; whole episodes, for the ends stay where they are."""
+        cut = {name: x[which] for name, x in vars(self).items() if isinstance(x, np.ndarray)}
+        return replace(self, **cut, images={name: x[which] for name, x in self.images.items()})
+
     def starts(self, horizon: int, option: str = "--horizon") -> np.ndarray:
         """Rows at which a chunk of `horizon` actions, and the state after it, lie inside one episode, [M].
 
         An episode of fewer transitions has none. Raises UserError if all are so short; `option` set the horizon.
         """
-        last = np.flatnonzero(self.ends)
-        lengths = np.diff(last, prepend=-1) - 1
-        if lengths.max() < horizon:
-            raise UserError(
-                f"{self.name}: all {len(lengths)} episodes are shorter than the action chunk of {horizon}, the longest "
-                f"has {lengths.max()} transitions; train with a shorter {option}"
-            )
+        last, lengths = np.flatnonzero(self.ends), self.lengths
+        long_enough(self.name, lengths, horizon, option)
         end_of_row = np.repeat(last, lengths + 1)
         rows = np.arange(len(self.ends))
         return rows[rows + horizon <= end_of_row]
 
     def short(self, horizon: int) -> int:
         """How many episodes are shorter than a chunk, so that nothing starts in them."""
-        return int(np.sum(np.diff(np.flatnonzero(self.ends), prepend=-1) - 1 < horizon))
+        return int(np.sum(self.lengths < horizon))
 
     def chunk_returns(self, starts: np.ndarray, horizon: int, discount: float) -> tuple[np.ndarray, np.ndarray]:
         """R = sum_i gamma^i r_i up to and including the first terminal step, and gamma^H prod masks; [M] each.
@@ -154,11 +191,7 @@ class Dataset:
     @property
     def scaling(self) -> str:
         """How actions become what networks see, a sentence; "" where they are that."""
-        if self.action_range is None:
-            return ""
-        given = f"the range {shown(self.action_range)}"
-        how = "their own range, as no environment is known (--env)" if self.scaled_by_extent else given
-        return f"actions from {shown(self.extent)} are scaled to [-1, 1] by {how}"
+        return how_scaled(self.action_range, self.extent)
 
     def scaled(self) -> Dataset:
         """The dataset as networks see it, its actions in [-1, 1]; itself where they are so already."""
@@ -191,6 +224,15 @@ class Dataset:
         if beyond := outside(dataset.extent, given, name):
             dataset = replace(dataset, notes=(*notes, Hazard(beyond)))
         return dataset if equal(given, UNIT) and not beyond else replace(dataset, action_range=given)
+
+
+def long_enough(name: str, lengths: np.ndarray, horizon: int, option: str) -> None:
+    """Raises UserError if no episode of so many transitions [E] has a chunk of `horizon` actions; `option` set it."""
+    if lengths.max() < horizon:
+        raise UserError(
+            f"{name}: all {len(lengths)} episodes are shorter than the action chunk of {horizon}, the longest "
+            f"has {lengths.max()} transitions; train with a shorter {option}"
+        )
 
 
 def references(arrays: dict[str, np.ndarray], name: str) -> tuple[float, float] | None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from qgf.data.dataset import Dataset
 from qgf.data.outliers import Outlier, outliers
-from qgf.data.scaling import still
+from qgf.data.scaling import blocks, moments, still
+from qgf.data.stored import Stored
 
+BINS = 10
+"""Of a histogram of rewards, and the distinct values that are shown one by one."""
 LONG = 10_000
 """Steps of an episode that is more likely several whose ends were not marked."""
 
@@ -67,31 +71,27 @@ class Examination:
         return None if self.ending is None else 1 - float(f"{1 / max(self.ending, 2):.1g}")
 
 
-def examine(dataset: Dataset, horizon: int = 5) -> Examination:
-    """Look at all rows of a dataset once, [N, *] in float64 by columns."""
-    last = np.flatnonzero(dataset.ends)
-    lengths = np.diff(last, prepend=-1) - 1
+def examine(dataset: Dataset | Stored, horizon: int = 5) -> Examination:
+    """Look at all rows of a dataset once, [N, *] in float64 by columns; of one on the disk that was done before."""
+    if isinstance(dataset, Stored):
+        return _examined(dataset, horizon)
     used = ~dataset.ends
     actions = dataset.actions[used]
-    masks = None if dataset.masks is None else dataset.masks[used]
-    reached = np.zeros(0, int)  # steps until the task first ends, of the episodes in which it does
-    if masks is not None:
-        number = (np.cumsum(dataset.ends) - dataset.ends)[used]  # of a step's episode
-        step = np.arange(len(number)) - (np.cumsum(lengths) - lengths)[number]
-        first = np.unique(number[masks == 0], return_index=True)[1]
-        reached = step[masks == 0][first] + 1
     rewards = None if dataset.rewards is None else dataset.rewards[used]
+    found = moments(partial(blocks, dataset.observations))
     columns = dict(observation=dataset.observations)
     columns |= dict(action=actions) if dataset.scaled_by_extent else {}
     columns |= {} if rewards is None else dict(reward=rewards[:, None])
+    last, ended = dataset.episodes
+    lengths, reached = np.diff(last, prepend=-1) - 1, ended[ended > 0]
     return Examination(
         name=dataset.name,
         transitions=dataset.transitions,
         lengths=lengths,
         terminated=len(reached),
         ending=float(np.median(reached)) if len(reached) else None,
-        obs_mean=dataset.observations.mean(axis=0, dtype=np.float64),
-        obs_std=dataset.observations.std(axis=0, dtype=np.float64),
+        obs_mean=found.mean,
+        obs_std=found.std,
         action_low=actions.min(axis=0),
         action_high=actions.max(axis=0),
         rewards=None if rewards is None else _histogram(rewards),
@@ -106,7 +106,34 @@ def examine(dataset: Dataset, horizon: int = 5) -> Examination:
     )
 
 
-def _histogram(x: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray]:
+def _examined(dataset: Stored, horizon: int) -> Examination:
+    """The same of what was measured when the data were converted."""
+    meta, lengths, reached = dataset.meta, dataset.lengths, dataset.ended[dataset.ended > 0]
+    low, high = dataset.extent
+    rewards = meta.rewards
+    return Examination(
+        name=dataset.name,
+        transitions=dataset.transitions,
+        lengths=lengths,
+        terminated=len(reached),
+        ending=float(np.median(reached)) if len(reached) else None,
+        obs_mean=np.array(meta.observations.mean),
+        obs_std=np.array(meta.observations.std),
+        action_low=low,
+        action_high=high,
+        rewards=None if rewards is None else (np.array(rewards.values), np.array(rewards.counts)),
+        reward_range=None if rewards is None else (rewards.low, rewards.high),
+        horizon=horizon,
+        cameras=dataset.cameras,
+        still=tuple(meta.still),
+        largest=float(np.abs(dataset.scaled_extent).max()),
+        whole=meta.whole,
+        apart={what: [Outlier(*one) for one in those] for what, those in meta.apart.items()},
+        chunks=int(np.maximum(lengths - horizon + 1, 0).sum()),
+    )
+
+
+def _histogram(x: np.ndarray, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
     """Values and counts of x, or if there are more than `bins`, left ends of as many bins and counts."""
     values, counts = np.unique(x, return_counts=True)
     if len(values) <= bins:

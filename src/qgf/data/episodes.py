@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -12,6 +12,9 @@ import numpy as np
 from qgf.data.layout import Arrays
 from qgf.data.pictures import IMAGES, are_pictures
 from qgf.errors import UserError
+
+PART = 64 * 2**20
+"""Bytes of data that are handled together where they are not held as a whole."""
 
 
 class Episode(NamedTuple):
@@ -60,6 +63,20 @@ def arrays_of(episodes: Iterable[Episode], name: str) -> Arrays:
         terminals=np.concatenate([end & e.terminated for end, e in zip(last, whole, strict=True)]),
         timeouts=np.concatenate([end & (not e.terminated) for end, e in zip(last, whole, strict=True)]),
     )
+
+
+def batches(episodes: Iterable[Episode], name: str) -> Iterator[Arrays]:
+    """The arrays of some episodes at a time."""
+    held: list[Episode] = []
+    size = 0
+    for episode in episodes:
+        held.append(episode)
+        size += sum(x.nbytes for x in (episode.observations, episode.actions, *episode.images.values()))
+        if size > PART:
+            yield arrays_of(held, name)
+            held, size = [], 0
+    if held:
+        yield arrays_of(held, name)
 
 
 def beside(parts: Sequence[np.ndarray], where: str) -> np.ndarray:

@@ -8,7 +8,7 @@ state comes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import equinox as eqx
@@ -91,6 +91,10 @@ class GoalChunks(eqx.Module):
         goal = self.draw(rows, key)
         short, long = (self._chunk(self.starts[rows], goal, steps) for steps in (horizon, self.long))
         return short._replace(long=long)
+
+    def moved(self, rows: Any) -> GoalChunks:
+        """The same as a part of larger data, in which so many rows are before it."""
+        return replace(self, starts=self.starts + rows, ends=self.ends + rows)
 
     def _seen(self, rows: Array, goal: Array) -> Any:
         return seen(self.images, rows, jnp.concatenate([self.obs[rows], self.goals[goal]], axis=-1))

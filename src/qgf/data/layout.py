@@ -75,7 +75,7 @@ def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tupl
     compact = following is None and timeouts is None
     ends = terminals | (False if timeouts is None else timeouts)
     if then is not None:
-        ends = ends | _gaps(rows, then, ends, notes)
+        ends = ends | gaps(rows, then, ends, notes)
         if not notes:
             notes.append("next_observations agree with the next rows")
     ends[-1] = True
@@ -175,7 +175,7 @@ def _differ(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return (x.astype(kind, copy=False) != y.astype(kind, copy=False)).any(axis=tuple(range(1, x.ndim)))
 
 
-def _gaps(rows: Arrays, following: Arrays, ends: np.ndarray, notes: list[str]) -> np.ndarray:
+def gaps(rows: Arrays, following: Arrays, ends: np.ndarray, notes: list[str]) -> np.ndarray:
     """Rows, not ends already, whose next observation or picture is not the next row's, [N]."""
     differ = [_differ(x[:-1], rows[key][1:]) for key, x in following.items()]
     gaps = np.append(np.any(differ, axis=0), False) & ~ends

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from numpy.lib import format as npy
@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from qgf.data.actions import RANGE
 from qgf.data.dataset import KEYS, Dataset
 from qgf.data.episodes import apart
-from qgf.data.layout import REFERENCES, REQUIRED, SYNONYMS
+from qgf.data.layout import REFERENCES, REQUIRED, SYNONYMS, Arrays
 from qgf.data.pictures import IMAGES, NEXT
 from qgf.errors import UserError
 from qgf.files import Room, check, real_size, sealed_path
@@ -29,6 +29,20 @@ DEFLATED = 1032
 """Times its size that a deflated member can have at most."""
 LONGEST = 255
 """Characters of an array's name, as of a file's; what is longer would fill the message about it."""
+DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError)
+"""What reading a damaged archive raises."""
+
+
+class Head(NamedTuple):
+    """Of an array in a file."""
+
+    shape: tuple[int, ...]
+    by_column: bool
+    kind: np.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.kind.itemsize
 
 
 def read_npz(path: str | Path, keys: tuple[str, ...] | None = KEYS) -> dict[str, np.ndarray]:
@@ -41,19 +55,24 @@ def read_npz(path: str | Path, keys: tuple[str, ...] | None = KEYS) -> dict[str,
     if (size := real_size(path)) == 0:
         raise UserError(f"{path}: the file is empty")
     room = Room(path, size)
+    room.instead = f": convert it to shards, of which only a part is held (qgf data {path} --convert FOLDER)"
     try:
         with zipfile.ZipFile(path) as archive:
-            members = _members(path, archive, keys)
+            members = members_of(path, archive, keys)
             for key, member in members.items():
                 with archive.open(member) as file:
-                    room.take(_declared(path, key, member, file), f"{key!r}")
+                    room.take(head(path, key, member, file).nbytes, f"{key!r}")
             check(path)
             return {key: _array(archive, member) for key, member in members.items()}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
-        raise UserError(f"{path}: cannot be read, it is truncated or no .npz ({str(error)[:160]})") from error
+    except DAMAGE as error:
+        raise damaged(path, error) from error
 
 
-def _members(path: Path, archive: zipfile.ZipFile, keys: tuple[str, ...] | None) -> dict[str, zipfile.ZipInfo]:
+def damaged(path: Path, error: BaseException) -> UserError:
+    return UserError(f"{path}: cannot be read, it is truncated or no .npz ({str(error)[:160]})")
+
+
+def members_of(path: Path, archive: zipfile.ZipFile, keys: tuple[str, ...] | None) -> dict[str, zipfile.ZipInfo]:
     """The members to read, by their arrays' names."""
     found: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
@@ -75,23 +94,22 @@ def _members(path: Path, archive: zipfile.ZipFile, keys: tuple[str, ...] | None)
     return found
 
 
-def _declared(path: Path, key: str, member: zipfile.ZipInfo, file: IO[bytes]) -> int:
-    """The bytes of an array, by the head of its member, which has to agree with the archive's."""
+def head(path: Path, key: str, member: zipfile.ZipInfo, file: IO[bytes]) -> Head:
+    """What the head of a member says, which has to agree with the archive's."""
     version = npy.read_magic(file)
     if version not in HEADS:
         raise UserError(f"{path}: cannot be read, {key!r} is of an unknown version of .npy")
     try:
-        shape, _, dtype = HEADS[version](file)
+        found = Head(*HEADS[version](file))
     except (SyntaxError, TypeError, RecursionError, MemoryError, OverflowError, tokenize.TokenError) as error:
         raise UserError(f"{path}: cannot be read, the head of {key!r} is damaged ({type(error).__name__})") from error
-    if dtype.hasobject:
+    if found.kind.hasobject:
         raise UserError(f"{path}: cannot be read, {key!r} holds pickled objects")
-    declared = math.prod(shape) * dtype.itemsize
-    if declared != member.file_size - file.tell() or min(shape, default=0) < 0:
+    if found.nbytes != member.file_size - file.tell() or min(found.shape, default=0) < 0:
         raise UserError(
-            f"{path}: cannot be read, {key!r} declares {declared} bytes and has {member.file_size - file.tell()}"
+            f"{path}: cannot be read, {key!r} declares {found.nbytes} bytes and has {member.file_size - file.tell()}"
         )
-    return declared
+    return found
 
 
 HEADS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
@@ -123,10 +141,14 @@ def read(path: Path, keys: Sequence[str] = ()) -> dict[str, np.ndarray]:
             raise UserError(f"{path}: missing key {key!r} {_found(path)}")
     if not keys:
         return arrays
-    named = read_npz(path, tuple(keys))
-    if missing := [key for key in keys if key not in named]:
+    return named(arrays, read_npz(path, tuple(keys)), keys, path)
+
+
+def named(arrays: Arrays, parts: Arrays, keys: Sequence[str], path: Path) -> Arrays:
+    """The arrays with observations made of the `parts` that are called `keys`."""
+    if missing := [key for key in keys if key not in parts]:
         raise UserError(f"{path}: missing key {missing[0]!r}")
-    states, images = apart({key.removeprefix(IMAGES): named[key] for key in keys}, str(path))
+    states, images = apart({key.removeprefix(IMAGES): parts[key] for key in keys}, str(path))
     whole = {key: x for key, x in arrays.items() if not key.startswith((IMAGES, NEXT))}
     return whole | dict(observations=states) | {IMAGES + name: x for name, x in images.items()}
 

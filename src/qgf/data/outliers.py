@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+
+from qgf.data.scaling import blocks, moments
 
 ALONE = 10.0
 """Times as far from the median as all the others."""
@@ -29,9 +32,9 @@ def outliers(x: np.ndarray) -> list[Outlier]:
 
     Where most rows are the same (a contact, a sparse reward) nothing is usual, and nothing stands apart.
     """
-    mean, std = (f(x, axis=0, dtype=np.float64) for f in (np.mean, np.std))
-    reach = np.maximum(x.max(axis=0) - mean, mean - x.min(axis=0))
-    return [found for i in np.flatnonzero(reach > FAR * std) if (found := _apart(x[:, i], int(i))) is not None]
+    known = moments(partial(blocks, x))
+    reach = np.maximum(known.high - known.mean, known.mean - known.low)
+    return [found for i in np.flatnonzero(reach > FAR * known.std) if (found := _apart(x[:, i], int(i))) is not None]
 
 
 def _apart(x: np.ndarray, column: int) -> Outlier | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +17,8 @@ FINE = 1e-3
 BEYOND, LEAST = 2.0, 10.0
 """Observations are clipped at twice what the data reached, and not within ten deviations."""
 UNITS = 32
+BLOCK = 2**14
+"""Rows that are looked at together."""
 
 
 def still(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
@@ -22,19 +26,59 @@ def still(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
     return (std < TINY) | (std < np.minimum(STILL * np.abs(mean), FINE))
 
 
+class Moments(NamedTuple):
+    """Of columns, [S] each: in float64, and the ends of their ranges as they are."""
+
+    mean: np.ndarray
+    std: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+Rows = Callable[[], Iterable[np.ndarray]]
+"""The same rows [N, S] whenever it is called, some at a time: data that do not fit in memory are passed over twice."""
+
+
+def blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows of an array, some at a time."""
+    return (x[i : i + BLOCK] for i in range(0, len(x), BLOCK))
+
+
+def moments(rows: Rows) -> Moments:
+    """Of the columns of rows [N, S]. Sums go row by row in float64, as NumPy's own, however the rows are divided."""
+    n, total, low, high = 0, np.zeros(()), [], []
+    for x in rows():
+        n, total = n + len(x), _added(total, x.astype(np.float64))
+        low.append(x.min(axis=0))
+        high.append(x.max(axis=0))
+    mean, squares = total / n, np.zeros(())
+    for x in rows():
+        squares = _added(squares, (x - mean) ** 2)
+    return Moments(mean, np.sqrt(squares / n), np.min(low, axis=0), np.max(high, axis=0))
+
+
+def _added(total: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The sum [S] of float64 rows that are no longer needed and what was summed before."""
+    rows[0] += total
+    return np.add.reduce(rows, axis=0)
+
+
 def observed(parts: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean, deviation and limits of the columns of all parts [N, *] side by side, [S] each of the parts' type.
+    """Mean, deviation and limits of the columns of all parts [N, *] side by side, [S] each of the parts' type."""
+    return settled([moments(partial(blocks, x)) for x in parts], np.result_type(*parts))
+
+
+def settled(parts: Sequence[Moments], kind: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean, deviation and limits of columns with these moments side by side, [S] each of a type.
 
     What does not move has deviation 1. Limits are how far from 0 normalised observations may go when a policy acts:
     twice as far as the data, at least ten deviations; what does not move in the data no farther than there, for
-    networks learned nothing about it. Moments are computed in float64.
+    networks learned nothing about it.
     """
-    mean, std = (np.concatenate([f(x, 0, dtype=np.float64) for x in parts]) for f in (np.mean, np.std))
-    kind, rests = np.result_type(*parts), still(mean, std)
+    mean, std, low, high = (np.concatenate(x) for x in zip(*parts, strict=True))
+    rests = still(mean, std)
     mean, std = mean.astype(kind), np.where(rests, 1.0, std).astype(kind)
-    columns = np.split(np.arange(len(mean)), np.cumsum([x.shape[1] for x in parts])[:-1])
-    most = [np.abs((x - mean[own]) / std[own]).max(axis=0) for x, own in zip(parts, columns, strict=True)]
-    reached = np.concatenate(most)
+    reached = np.maximum(np.abs((low - mean) / std), np.abs((high - mean) / std))
     return mean, std, np.where(rests, reached, np.maximum(BEYOND * reached, LEAST)).astype(kind)
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from qgf.data import stored
 from qgf.data.actions import UNIT, equal, in_units_of, same, shown
 from qgf.data.dataset import Dataset
 from qgf.data.fingerprint import fingerprint
 from qgf.data.folder import data_dir
 from qgf.data.labels import read_labels
-from qgf.data.layout import MADE_OF, Hazard
+from qgf.data.layout import MADE_OF, Arrays, Hazard
 from qgf.data.readers import is_data, read, reader_of
+from qgf.data.stored import AnyDataset, Stored
 from qgf.environments.family import Label, family_of, find_family
 from qgf.environments.simulators import Missing
 from qgf.errors import Caution, UserError
@@ -31,20 +33,24 @@ def load_dataset(
     download: bool = True,
     keys: Sequence[str] = (),
     labels: str | Path | None = None,
-) -> Dataset:
+) -> Dataset | Stored:
     """A dataset by its environment's name, or from a file or folder of any format in `qgf.data.readers.READERS`.
 
     By name, NAME.npz and NAME-val.npz are looked for in `data_dir(directory)`, where `qgf collect` puts them (or the
     directory is the data themselves, which were moved), and downloaded if they are not there and can be had; the family
     of the name adds the rewards and masks of its tasks, or the goal that each state is. `keys` says what observations
     are made of, where the format has them by name; `labels` is a file that says which episodes succeed
-    (`qgf.data.labels`), for data without rewards. Raises UserError if the dataset is neither there nor to be had, or is
+    (`qgf.data.labels`), for data without rewards. Record shards (`qgf.data.stored`) are opened, not read; by name they
+    are in NAME.shards. Raises UserError if the dataset is neither there nor to be had, or is
     wrong.
     """
     name = str(name)
     itself = directory is not None and is_data(directory)
     if is_data(name) or (itself and find_family(name) is None):
-        return _read(Path(directory if directory is not None and itself else name), name, keys=keys, labels=labels)
+        path = Path(directory if directory is not None and itself else name)
+        if stored.reads(path) and environment_of(known := Stored.of(path).meta.name):  # that of the name
+            return fitted(_read(path, known, keys=keys, labels=labels), known)
+        return _read(path, name, keys=keys, labels=labels)
     if labels:
         raise UserError(f"{name} is an environment's name, whose tasks have rewards: leave out the labels {labels}")
     if keys:
@@ -56,13 +62,20 @@ def load_dataset(
     family = family_of(name)
     folder = data_dir(directory)
     path = folder if itself else folder / f"{family.file(name)}.npz"
+    if not itself and stored.reads(shards := folder / family.shards(name)):
+        return fitted(_load(name, shards), name)
+    if (parts := path.with_suffix("")).is_dir() and not path.is_file():
+        raise UserError(
+            f"{parts}: a folder of many files, which is converted once: qgf data {name} --convert {shards}"
+            + (f" --data-dir {directory}" if directory else "")
+        )
     if not path.is_file() and not (download and family.download(name, folder)):
         tried = " and it cannot be downloaded" if download else ""
         raise UserError(f"{path}: no such dataset{tried}; {family.source(name)}")
     return fitted(_load(name, path), name)
 
 
-def fitted(dataset: Dataset, env: str) -> Dataset:
+def fitted(dataset: AnyDataset, env: str) -> AnyDataset:
     """The dataset of an environment: its actions are the environment's own, and scaled by the range that this takes, or
     they are in [-1, 1] and parts of that (`in_units_of`). Raises UserError if they are neither.
     """
@@ -97,7 +110,7 @@ def references_of(record: Mapping[str, Any], env: str) -> tuple[float, float] | 
         return None
 
 
-def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -> Dataset:
+def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -> Dataset | Stored:
     """The data that a run was trained on, by its config.json: from `directory` if that is given, else from where they
     were, else from the folder of datasets.
 
@@ -125,9 +138,9 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
     return replace(dataset, action_range=ends and (np.array(ends[0]), np.array(ends[1])))
 
 
-def _load(name: str, path: Path, keys: Sequence[str] = (), labels: str | Path | None = None) -> Dataset:
+def _load(name: str, path: Path, keys: Sequence[str] = (), labels: str | Path | None = None) -> Dataset | Stored:
     """The data of a name, from their file."""
-    if environment_of(name) is None:
+    if environment_of(name) is None or stored.reads(path):
         return _read(path, name, keys=keys, labels=labels)
     family = family_of(name)
     return _read(path, family.check(name), family.labeller(name))
@@ -139,21 +152,22 @@ def _read(
     label: Label = lambda arrays, path: arrays,
     keys: Sequence[str] = (),
     labels: str | Path | None = None,
-) -> Dataset:
-    """A file, and the one beside it that is called NAME-val; so are the labels of that."""
+) -> Dataset | Stored:
+    """A file, and the one beside it that is called NAME-val; so are the labels of that. Or record shards."""
+
+    if stored.reads(path):
+        found = Stored.of(path, name)
+        found.chosen(keys, labels)
+        return found
 
     def one(path: Path, labels: Path | None) -> Dataset:
-        arrays = label(read(path, keys), path)
-        dataset = Dataset.from_arrays(arrays, str(path), None if labels is None else read_labels(labels))
-        for note in dataset.notes:
-            if isinstance(note, Hazard):
-                warnings.warn(f"{path}: {note}", Caution, stacklevel=4)
-        parts = tuple(map(str, arrays.get(MADE_OF, keys)))
-        return replace(dataset, goals=arrays.get("goals"), keys=parts, labels=labels)
+        made = laid_out(read(path, keys), path, str(path), label, None if labels is None else read_labels(labels), keys)
+        caution(path, made.notes)
+        return replace(made, labels=labels)
 
     said = None if labels is None else Path(labels)
-    dataset, beside = one(path, said), _beside(path)
-    told = said and _beside(said)
+    dataset, beside = one(path, said), beside_of(path)
+    told = said and beside_of(said)
     if told and beside.exists() and not told.exists():
         raise UserError(f"{told}: no such file: labels of the held-out episodes in {beside} are looked for there")
     held_out = one(beside, told) if beside.exists() else None
@@ -165,10 +179,27 @@ def _read(
     return replace(dataset, name=name, path=path, validation=held_out)
 
 
+def laid_out(
+    arrays: Arrays, path: Path, name: str, label: Label, labels: np.ndarray | None, keys: Sequence[str]
+) -> Dataset:
+    """What a reader read of a file, labelled and checked; errors call it `name`."""
+    arrays = label(arrays, path)
+    made = Dataset.from_arrays(arrays, name, labels)
+    return replace(made, goals=arrays.get("goals"), keys=tuple(map(str, arrays.get(MADE_OF, keys))))
+
+
+def caution(path: Path, notes: Iterable[str]) -> None:
+    """Warn of the hazards among notes."""
+    for note in notes:
+        if isinstance(note, Hazard):
+            warnings.warn(f"{path}: {note}", Caution, stacklevel=5)
+
+
 def _moved(path: Path, place: Path) -> Path:
     """Where data are that were at `path` and are now at, or in, `place`."""
     return place if is_data(place) else place / path.name
 
 
-def _beside(path: Path) -> Path:
+def beside_of(path: Path) -> Path:
+    """What is called NAME-val beside a file or folder."""
     return path.with_name(f"{path.stem}-val{path.suffix}")

@@ -133,6 +133,10 @@ class Family:
         """The data's file, without .npz, in the folder of datasets."""
         return name
 
+    def shards(self, name: str) -> str:
+        """The folder of its record shards, if it was converted to them, in the folder of datasets."""
+        return f"{name}.shards"
+
     def labeller(self, name: str) -> Label:
         """What adds this task's rewards and masks, or `goals`, to the arrays of a data file."""
         return lambda arrays, path: arrays

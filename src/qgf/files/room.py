@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +23,7 @@ class Room:
     def __init__(self, path: str | Path, size: int):
         """`size` is what the file, or all the files of the folder, have on the disk."""
         self.path, self.size, self.taken, self.free = Path(path), size, 0, free_memory()
+        self.instead = ""  # what to do where there is too little memory
 
     @staticmethod
     def of(path: str | Path) -> Room:
@@ -37,6 +39,11 @@ class Room:
     def __str__(self) -> str:
         return str(self.path)
 
+    def unheld(self) -> Room:
+        """The same for arrays that are read a piece at a time: what is free does not matter."""
+        self.free = sys.maxsize
+        return self
+
     def take(self, declared: int, what: str) -> None:
         """Count the bytes of one more array. Raises UserError if that is more than the file can hold, or than there is
         memory for.
@@ -44,12 +51,13 @@ class Room:
         self.taken += declared
         if self.taken > max(FLOOR, DENSEST * self.size):
             raise UserError(
-                f"{self.path}: {what} declares {_size(declared)} in {_size(self.size)} of file, which no data are as "
+                f"{self.path}: {what} declares {shown(declared)} in {shown(self.size)} of file, which no data are as "
                 "empty as; it is not read"
             )
         if self.taken > self.free:
             raise UserError(
-                f"{self.path}: {what} needs {_size(self.taken)} of memory, {_size(self.free)} are free; it is not read"
+                f"{self.path}: {what} needs {shown(self.taken)} of memory, {shown(self.free)} are free; it is not "
+                f"read{self.instead}"
             )
 
 
@@ -79,14 +87,31 @@ def free_memory() -> int:
     with suppress(OSError, ValueError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         free.append(1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable"))))
-    with suppress(OSError, ValueError, StopIteration):  # of a container; a limit of "max" is no number
-        most = int(Path("/sys/fs/cgroup/memory.max").read_text())
-        lines = Path("/sys/fs/cgroup/memory.stat").read_text().splitlines()
-        free.append(most - int(next(line.split()[1] for line in lines if line.startswith("anon "))))
+    for limit, used in _groups():
+        with suppress(OSError, ValueError, StopIteration):  # a limit of "max" is no number
+            lines = (limit.parent / "memory.stat").read_text().splitlines()
+            free.append(int(limit.read_text()) - int(next(line.split()[1] for line in lines if line.startswith(used))))
     return max(0, min(free))
 
 
-def _size(n: float) -> str:
+def _groups() -> Iterator[tuple[Path, str]]:
+    """The files that limit this process's memory groups, a container's and its own, of both versions, and what their
+    statistics call the memory that is taken.
+    """
+    kinds = {
+        "": (Path("/sys/fs/cgroup"), "memory.max", "anon "),
+        "memory": (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "rss "),
+    }
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, kind, path = line.split(":", 2)
+            if kind in kinds:
+                root, limit, used = kinds[kind]
+                yield from ((root / at / limit, used) for at in dict.fromkeys(("", path.strip("/"))))
+
+
+def shown(n: float) -> str:
+    """Bytes as people write them."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if n < 1000:
             return f"{n:.3g} {unit}"

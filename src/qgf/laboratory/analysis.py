@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from qgf.data import Dataset
+from qgf.data.stored import Stored, held
 from qgf.environments.datasets import dataset_of
 from qgf.errors import UserError
 from qgf.files import locked, stays_inside, write_csv, write_table
@@ -59,11 +60,7 @@ def halves(dataset: Dataset) -> tuple[Dataset, Dataset]:
     if episode[-1] == 0:
         raise UserError(f"{dataset.name}: one episode cannot be halved")
 
-    def part(rows):
-        cut = {name: x[rows] for name, x in vars(dataset).items() if isinstance(x, np.ndarray)}
-        return replace(dataset, **cut)
-
-    return part(episode % 2 == 0), part(episode % 2 == 1)
+    return dataset.rows(episode % 2 == 0), dataset.rows(episode % 2 == 1)
 
 
 def half_critic(run: Run, half: Dataset, directory: Path, updates: int, tell: Callable[[int, int], None]) -> Policy:
@@ -105,9 +102,9 @@ class States(NamedTuple):
     episodes: np.ndarray  # [n] the episode that each is of
 
 
-def some_states(dataset: Dataset, horizon: int, n: int, seed: int = 0) -> States:
+def some_states(dataset: Dataset | Stored, horizon: int, n: int, seed: int = 0) -> States:
     """n observations at which chunks start, of episodes that nothing was trained on if there are any."""
-    source = dataset.validation or dataset
+    source = dataset.validation or held(dataset)
     starts = source.starts(horizon)
     rng = np.random.default_rng(seed)
     rows = rng.choice(starts, n, replace=len(starts) < n)
@@ -133,7 +130,7 @@ def analyse(
     the run cannot do, before anything is trained.
     """
     run = Run(Path(directory))
-    dataset = dataset_of(run.record, data_dir)
+    dataset = held(dataset_of(run.record, data_dir))
     if states < 2 or min(samples, default=1) < 1:
         raise UserError(f"an analysis needs at least two states and best of one, got {states} and {min(samples)}")
     observations, episodes = some_states(dataset, run.config.horizon, states, seed)

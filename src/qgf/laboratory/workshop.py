@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 
 from qgf.data import Dataset
+from qgf.data.stored import Stored
 from qgf.environments import family_of
 from qgf.environments.datasets import load_dataset
 from qgf.errors import UserError
@@ -68,7 +69,7 @@ class Workshop:
             family.collect(data, env.transitions, directory=self.data, progress=tell)
         return path
 
-    def dataset(self, env: Environment, task: int) -> Dataset:
+    def dataset(self, env: Environment, task: int) -> Dataset | Stored:
         """The dataset of an environment. Raises UserError if it is there in another size than the study's."""
         path = self.collected(env)
         dataset = load_dataset(env.trained(task), self.data)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from qgf.data import npz
+from qgf.data import npz, stored
 from qgf.data.layout import Arrays
-from qgf.data.readers import hdf5, lerobot, minari, zarr
+from qgf.data.readers import folder, hdf5, lerobot, minari, zarr
+from qgf.data.streams import stream
 from qgf.errors import UserError
 from qgf.registry import Registry
 
@@ -31,7 +32,11 @@ def _check(name: str, reader: Any) -> None:
         raise UserError(f"reader {name!r} needs two functions, reads(path) and read(path, keys)")
 
 
-READERS = Registry[Any]("reader", dict(npz=npz, hdf5=hdf5, minari=minari, lerobot=lerobot, zarr=zarr), check=_check)
+READERS = Registry[Any](
+    "reader",
+    dict(npz=npz, hdf5=hdf5, minari=minari, lerobot=lerobot, zarr=zarr, folder=folder, shards=stored),
+    check=_check,
+)
 """By name; those that were added last are asked first."""
 
 
@@ -55,3 +60,12 @@ def is_data(name: str | Path) -> bool:
 def read(path: str | Path, keys: Sequence[str] = ()) -> Arrays:
     """The arrays of a file or folder of any known format."""
     return reader_of(path).read(Path(path), keys)
+
+
+def parts(path: str | Path, keys: Sequence[str] = ()) -> Iterator[Arrays]:
+    """The same, some whole episodes at a time where the format allows it."""
+    path, reader = Path(path), reader_of(path)
+    if reader is npz:
+        return stream(path, keys)
+    some = getattr(reader, "parts", None)
+    return iter([reader.read(path, keys)]) if some is None else some(path, keys)

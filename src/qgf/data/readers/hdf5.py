@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from qgf.data.episodes import Episode, apart, arrays_of
+from qgf.data.episodes import Episode, apart, arrays_of, batches
 from qgf.data.layout import RANKS, Arrays
 from qgf.data.pictures import IMAGES
 from qgf.errors import UserError
@@ -64,6 +64,17 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
             f"{path}: an HDF5 file of no known layout (found: {', '.join(file) or 'nothing'}); known are D4RL's, "
             "robomimic's and ManiSkill's; of a Minari dataset name the folder"
         )
+
+
+def parts(path: Path, keys: Sequence[str] = ()) -> Iterator[Arrays]:
+    """The same, some episodes at a time where the file keeps them apart."""
+    room = Room.of(path).unheld()
+    with opened(path) as file:
+        for says, dialect in APART.items():
+            if any(re.fullmatch(says, name) for name in file):
+                yield from batches(dialect(file, room, keys), str(room))
+                return
+    yield read(path, keys)
 
 
 def survey(path: Path, room: Room) -> None:
@@ -200,9 +211,8 @@ def _of_episodes(dialect: Callable[[Any, Room, Sequence[str]], Iterator[Episode]
     return lambda file, room, keys: arrays_of(dialect(file, room, keys), str(room))
 
 
-DIALECTS: dict[str, Callable[[Any, Room, Sequence[str]], Arrays]] = {
-    "observations": d4rl,
-    "data": _of_episodes(robomimic),
-    r"traj_\d+": _of_episodes(maniskill),
+APART = {"data": robomimic, r"traj_\d+": maniskill}
+DIALECTS: dict[str, Callable[[Any, Room, Sequence[str]], Arrays]] = {"observations": d4rl} | {
+    says: _of_episodes(dialect) for says, dialect in APART.items()
 }
 """Which name at the top of the file gives a layout away."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from qgf.data.episodes import Episode, apart, arrays_of, beside
+from qgf.data.episodes import Episode, apart, arrays_of, batches, beside
 from qgf.data.layout import MADE_OF, REFERENCES, Arrays
 from qgf.data.pictures import ONLY, are_pictures
 from qgf.data.readers.hdf5 import survey
@@ -27,6 +28,22 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     among the parts of observations that are dictionaries, by default all, in an order that
     is kept with them. Raises UserError if minari is not there or cannot read the folder.
     """
+    with _opened(path, keys) as (dataset, keys):
+        arrays = arrays_of([_episode(episode, path, keys) for episode in dataset.iterate_episodes()], str(path))
+        return arrays | _references(dataset) | ({MADE_OF: np.array(keys)} if keys else {})
+
+
+def parts(path: Path, keys: Sequence[str] = ()) -> Iterator[Arrays]:
+    """The same, some episodes at a time."""
+    with _opened(path, keys) as (dataset, keys):
+        more = _references(dataset) | ({MADE_OF: np.array(keys)} if keys else {})
+        for arrays in batches((_episode(episode, path, keys) for episode in dataset.iterate_episodes()), str(path)):
+            yield arrays | more
+
+
+@contextmanager
+def _opened(path: Path, keys: Sequence[str]) -> Iterator[tuple[Any, Sequence[str]]]:
+    """The dataset, and what its observations are made of."""
     try:
         import minari
     except ImportError:
@@ -40,9 +57,7 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     try:
         dataset = minari.MinariDataset(folder)
         parts = getattr(dataset.observation_space, "spaces", ())
-        keys = keys or (tuple(parts) if isinstance(parts, dict) else ())
-        arrays = arrays_of([_episode(episode, path, keys) for episode in dataset.iterate_episodes()], str(path))
-        return arrays | _references(dataset) | ({MADE_OF: np.array(keys)} if keys else {})
+        yield dataset, keys or (tuple(parts) if isinstance(parts, dict) else ())
     except (
         OSError,
         ArithmeticError,
