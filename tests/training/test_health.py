@@ -19,6 +19,7 @@ from qgf.training.loop import train
 from qgf.training.methods.bc import BC
 from qgf.training.setup import prepare
 from qgf.training.validation import held_out, verdicts
+from qgf.training.window import WHOLE, Window
 
 METHOD = BC(width=16, depth=1)
 CONFIG = TrainConfig(
@@ -72,9 +73,9 @@ def test_how_far_q_lies_beyond_its_range():
 
 def test_the_range_of_q_has_the_value_of_an_end_in_it():
     few = made(lambda a: 0 * a - 1)
-    assert bounds(few, 0.9) == pytest.approx([-10, 0], rel=1e-5)
-    assert bounds(made(lambda a: 0 * a + 2), 0.5) == pytest.approx([0, 4], rel=1e-5)
-    low, high = bounds(made(lambda a: 0 * a), 0.99)
+    assert bounds(few.rewards[~few.ends], 0.9) == pytest.approx([-10, 0], rel=1e-5)
+    assert bounds(np.full(3, 2.0), 0.5) == pytest.approx([0, 4], rel=1e-5)
+    low, high = bounds(np.zeros(3), 0.99)
     assert low == 0 and high > 0
 
 
@@ -126,7 +127,8 @@ def test_a_run_that_goes_on_names_the_checkpoint_it_can_go_on_from(tmp_path):
     state, found = setup.learner.run(setup.start(), setup.chunks, 10)
     checkpoints.save(10, state)
     refuse(setup, checkpoints, {name: np.asarray(x) for name, x in found.items()}, 10, tmp_path)  # nothing is wrong
-    worse = replace(setup, chunks=setup.chunks._replace(returns=setup.chunks.returns * np.inf))
+    wrong = setup.chunks._replace(returns=setup.chunks.returns * np.inf)
+    worse = replace(setup, window=Window(lambda block: wrong, WHOLE))
     with pytest.raises(UserError) as caught:
         refuse(worse, checkpoints, {"loss/flow": np.ones(1), "q": np.array([np.nan])}, 20, tmp_path)
     said = str(caught.value)

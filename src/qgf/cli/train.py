@@ -49,6 +49,7 @@ def train_command(chosen):
         patience: Optional[int] = None,
         env: Optional[str] = None,
         success: str = "",
+        memory: Optional[str] = None,
         overwrite: bool = False,
     ):
         """Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
@@ -77,6 +78,9 @@ def train_command(chosen):
                 while training, and by evaluate and tune where these are not told another.
             success: For --eval-every what success is, if the environment does not say: a key of info, or what one or
                 the return has to reach, as in "return>=-200".
+            memory: What the data may take on the device, as in 2GB: of more a window is held that moves through them.
+                By default data in memory are held whole, and of record shards (`qgf data --convert`) as much as fits
+                into a third of what is free.
             overwrite: Delete what the run's directory holds and start again.
         """
         from qgf.cli.evaluate import environment_of
@@ -87,7 +91,7 @@ def train_command(chosen):
         run = run_training(
             loaded, replace(config, method=method), out, flow=flow, critic_from=critic_from, log=log, keep=keep,
             eval_every=eval_every, eval_episodes=eval_episodes, patience=patience, by_data=eval_by_data, env=env,
-            success=success, overwrite=overwrite,
+            success=success, memory=memory, overwrite=overwrite,
         )  # fmt: skip
         played = ("evaluate", run.directory, "--guide", "none", "ood", "qgf", "--best-of", 1, 4)
         closing(f"wrote {run.directory}", *(played if environment_of(run) else ("analyse", run.directory)))
@@ -135,7 +139,7 @@ def run_training(dataset, config, out=None, **options):
                 found = f", {100 * logs['played/explained']:.0f} % explained after {step}"
             tell(step, config.steps, f"{logs['updates_per_second']:.0f}/s{found}")
 
-        made = run(dataset, config, out, progress=progress, **options)
+        made = run(dataset, config, out, progress=progress, tell=console.print, **options)
     for line in dict.fromkeys(line for seed in range(config.seeds) for line in verdicts(made.played(seed))):
         console.print(line)
     return made

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from qgf.data import Dataset
+from qgf.data.stored import Stored
 from qgf.environments.datasets import environment_of, fitted, load_dataset
 from qgf.errors import UserError
 from qgf.method.policy import Policy
@@ -27,7 +28,7 @@ EPISODES = 20
 
 
 def train(
-    dataset: Dataset | str | Path,
+    dataset: Dataset | Stored | str | Path,
     config: TrainConfig = TrainConfig(),
     directory: str | Path | None = None,
     flow: str | Path | None = None,
@@ -45,6 +46,8 @@ def train(
     patience: int | None = None,
     success: str = "",
     by_data: bool = False,
+    memory: int | str | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Train a flow and a critic on a dataset, or on that of a name or file (`load_dataset`); see `training.loop.train`.
 
@@ -58,15 +61,15 @@ def train(
     Raises UserError for what `load_dataset` and `loop.train` refuse, and
     if no environment is known.
     """
-    if not isinstance(dataset, Dataset):
-        dataset = load_dataset(dataset, data_dir)
+    dataset = load_dataset(dataset, data_dir) if isinstance(dataset, (str, Path)) else dataset
     if env is not None:
         dataset = fitted(dataset, env)
 
     def run(evaluate: Evaluate | None) -> Run:
         return loop.train(
             dataset, config, directory, flow, critic_from, overwrite=overwrite, progress=progress, log=log, keep=keep,
-            evaluate=evaluate, eval_every=eval_every, patience=patience, env=env,
+            evaluate=evaluate, eval_every=eval_every, patience=patience, env=env, memory=memory,
+            tell=tell,
         )  # fmt: skip
 
     if eval_every is None or evaluate is not None:

@@ -79,6 +79,14 @@ class Source(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     look_at: list[str] = []  # what is suspicious about them (`data.doctor`)
 
 
+class Held(msgspec.Struct, forbid_unknown_fields=True):
+    """The window of its data that a run holds (`window.Plan`)."""
+
+    block: Annotated[int, Meta(ge=1)]
+    blocks: Annotated[int, Meta(ge=2)]
+    every: Annotated[int, Meta(ge=1)]
+
+
 class Record(msgspec.Struct, forbid_unknown_fields=True):
     """A run's config.json."""
 
@@ -88,6 +96,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
     env: str | None = None  # to play, where the data's name does not tell
     flow: str | None = None  # the runs that lent it their networks
     critic_from: str | None = None
+    window: Held | None = None  # where it does not hold all of its data
     use: list[dict[str, str]] = []  # the user's files and packages it was made with
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, NamedTuple, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -12,8 +12,11 @@ from jax import Array
 from qgf.data import Dataset
 from qgf.data.hindsight import GoalChunks, Mix
 from qgf.data.pictures import seen
-from qgf.errors import Caution
+from qgf.data.scaling import blocks
 from qgf.types import Batch
+
+ALIGNED = 64
+"""Bytes, a multiple of which is where JAX's memory begins."""
 
 
 class Data(Protocol):
@@ -28,6 +31,11 @@ class Data(Protocol):
 
     def batch(self, rows: Array, horizon: int, key: Array) -> Batch:
         """The batch of the chunks number `rows` [B]."""
+
+    def moved(self, rows: Any) -> Data:
+        """The same as a part of larger data, in which so many rows are before it. Every array of it is of rows, or of
+        chunks.
+        """
 
 
 class Chunks(NamedTuple):
@@ -52,6 +60,10 @@ class Chunks(NamedTuple):
         """The batch of the chunks number `rows` [B]; nothing is left to draw."""
         return batch_at(self, rows, horizon)
 
+    def moved(self, rows: Any) -> Chunks:
+        """The same as a part of larger data, in which so many rows are before it."""
+        return self._replace(starts=self.starts + rows)
+
 
 def batch_at(chunks: Chunks, rows: Array, horizon: int) -> Batch:
     """The batch of the chunks number `rows` [B] of `chunks.starts`."""
@@ -68,16 +80,28 @@ def batch_at(chunks: Chunks, rows: Array, horizon: int) -> Batch:
 
 def chunks(dataset: Dataset, horizon: int, discount: float, mean: np.ndarray, std: np.ndarray) -> Chunks:
     """The dataset with its observations normalised and every chunk's return computed once."""
-    starts = _starts(dataset, horizon, "--horizon")
+    starts = dataset.starts(horizon)
     returns, bootstrap = dataset.chunk_returns(starts, horizon, discount)
     return Chunks(
-        obs=jnp.asarray((dataset.observations - mean) / std),
+        obs=normalised(dataset.observations, mean, std),
         actions=jnp.asarray(dataset.actions),
         starts=jnp.asarray(starts.astype(np.int32)),
         returns=jnp.asarray(returns),
         bootstrap=jnp.asarray(bootstrap),
         **_images(dataset),
     )
+
+
+def normalised(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Array:
+    """(x - mean) / std of rows [N, S] on the device, in float32. No more than the result is made of it: on a CPU the
+    device takes over memory that begins where its own would.
+    """
+    memory = np.empty(4 * x.size + ALIGNED, np.uint8)
+    begin = -memory.ctypes.data % ALIGNED
+    made = memory[begin : begin + 4 * x.size].view(np.float32).reshape(x.shape)
+    for part, rows in zip(blocks(made), blocks(x), strict=True):
+        part[:] = (rows - mean) / std
+    return jax.device_put(made)
 
 
 def _images(dataset: Dataset) -> dict[str, Any]:
@@ -92,12 +116,12 @@ def goal_chunks(
     are drawn, as `mix` says.
     """
     assert dataset.goals is not None
-    starts, size = _starts(dataset, long, "--long"), dataset.obs_dim
+    starts, size = dataset.starts(long, "--long"), dataset.obs_dim
     last = np.flatnonzero(dataset.ends)
     ends = last[np.searchsorted(last, starts)]
     return GoalChunks(
-        obs=jnp.asarray((dataset.observations - mean[:size]) / std[:size]),
-        goals=jnp.asarray((dataset.goals - mean[size:]) / std[size:]),
+        obs=normalised(dataset.observations, mean[:size], std[:size]),
+        goals=normalised(dataset.goals, mean[size:], std[size:]),
         actions=jnp.asarray(dataset.actions),
         starts=jnp.asarray(starts, jnp.int32),
         ends=jnp.asarray(ends, jnp.int32),
@@ -106,16 +130,3 @@ def goal_chunks(
         long=long,
         **_images(dataset),
     )
-
-
-def _starts(dataset: Dataset, horizon: int, option: str) -> np.ndarray:
-    """Where chunks start; warns of episodes that are too short to have one."""
-    starts, short = dataset.starts(horizon, option), dataset.short(horizon)
-    if short:
-        warnings.warn(
-            f"{dataset.name}: {short} of {dataset.ends.sum()} episodes are shorter than the action chunk of {horizon} "
-            f"and are left out; a shorter {option} takes more of them",
-            Caution,
-            stacklevel=3,
-        )
-    return starts

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qgf.data import Dataset
+from qgf.data.stored import Stored
 from qgf.errors import UserError
 from qgf.files import read_sums, settled, stays_inside, turn
 from qgf.training.checkpoint import Checkpoints
+from qgf.training.folder import begun_with
 from qgf.training.learner import State
 from qgf.training.run import Run
 from qgf.training.scales import kept as kept_scales
@@ -41,7 +43,7 @@ def restored(setup: Setup, checkpoints: Checkpoints, step: int) -> State:
     return state._replace(nets=setup.learner.with_frozen(state.nets, fresh.nets))
 
 
-def export(run: Run, dataset: Dataset, step: int | None = None) -> Path:
+def export(run: Run, dataset: Dataset | Stored, step: int | None = None) -> Path:
     """Write policy/ of a run, whether it was finished or not or is being trained, from its checkpoint after `step`
     updates (default the newest); `dataset` is what it was trained on. Returns the folder. Raises UserError if there is
     no such checkpoint.
@@ -50,8 +52,8 @@ def export(run: Run, dataset: Dataset, step: int | None = None) -> Path:
     stays_inside(run.directory)
     checkpoints = Checkpoints(run.directory / "checkpoints", write=False)
     _chosen(run, checkpoints, step)
-    known = kept_scales(run.directory, dataset)
-    setup = prepare(dataset, config, record.get("flow"), record.get("critic_from"), known)
+    known, plan = kept_scales(run.directory, dataset), begun_with(run.directory)
+    setup = prepare(dataset, config, record.get("flow"), record.get("critic_from"), known, plan)
     while True:
         chosen = _chosen(run, checkpoints, step)
         try:

@@ -10,6 +10,7 @@ import msgspec
 from qgf.errors import UserError
 from qgf.files import BOOKKEEPING, is_temporary, read_json, write_json
 from qgf.training.config import Record, from_json, to_json
+from qgf.training.window import WHOLE, Plan
 
 FREE = ("steps", "log_every", "checkpoint_every")  # may change when a run is resumed
 
@@ -42,6 +43,15 @@ def _claim(directory: Path, record: dict) -> None:
             )
     else:
         write_json(path, record)
+
+
+def begun_with(directory: Path) -> Plan | None:
+    """What a run that is there holds of its data; None if there is no run, or one of before the question was."""
+    path = directory / "config.json"
+    if not path.exists():
+        return None
+    window = read_json(path, Record, "a run directory").window
+    return WHOLE if window is None else Plan(window.block, window.blocks, window.every)
 
 
 def _check_names(*names: str | Path) -> None:

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.method.guides import agreements
 from qgf.method.observations import looked
@@ -24,9 +23,11 @@ WIDE = 1.5
 """An action's number beyond that, in [-1, 1], has left the range; a good flow ends a little outside of it."""
 
 
-def bounds(dataset: Dataset, discount: float) -> np.ndarray:
-    """What Q cannot be below and above, [min r, max r] / (1 - gamma) with 0, which an end is worth, in it, [2]."""
-    rewards = np.array([-1.0, 0.0]) if dataset.rewards is None else dataset.rewards[~dataset.ends]
+def bounds(rewards: np.ndarray | None, discount: float) -> np.ndarray:
+    """What Q cannot be below and above, [min r, max r] / (1 - gamma) with 0, which an end is worth, in it, [2], by the
+    rewards of steps.
+    """
+    rewards = np.array([-1.0, 0.0]) if rewards is None else rewards
     least, most = min(float(rewards.min()), 0.0), max(float(rewards.max()), 0.0)
     return np.array([least, most if most > least else least + 1.0], np.float32) / (1 - discount)
 

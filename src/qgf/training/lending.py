@@ -9,6 +9,7 @@ import numpy as np
 
 from qgf.data import Dataset
 from qgf.data.actions import UNIT, same, within
+from qgf.data.stored import AnyDataset, Stored
 from qgf.errors import UserError
 from qgf.training.config import TrainConfig
 from qgf.training.scales import Scales
@@ -16,18 +17,18 @@ from qgf.training.trained import Trained, load_trained
 from qgf.types import Spec
 
 
-def spec_of(dataset: Dataset, config: TrainConfig) -> Spec:
+def spec_of(dataset: Dataset | Stored, config: TrainConfig) -> Spec:
     """The sizes of the networks for a dataset."""
     numbers = dataset.obs_dim + dataset.goal_dim
     return Spec(numbers, dataset.action_dim, config.horizon, dataset.goal_dim, dataset.cameras)
 
 
-def unit_for(dataset: Dataset, critic_from: str | Path | None) -> float:
+def unit_for(dataset: Dataset | Stored, critic_from: str | Path | None) -> float:
     """The unit of rewards: a lent critic's own, else that of the data."""
     return load_trained(critic_from).reward_unit if critic_from else dataset.reward_unit
 
 
-def in_their_units(dataset: Dataset, *lenders: str | Path | None) -> Dataset:
+def in_their_units(dataset: AnyDataset, *lenders: str | Path | None) -> AnyDataset:
     """The dataset with its actions scaled as those were that the lenders' networks know. Raises UserError if two of
     them do not agree, or if the data are beyond their range.
     """
@@ -44,7 +45,7 @@ def in_their_units(dataset: Dataset, *lenders: str | Path | None) -> Dataset:
 
 
 def _donated(
-    flow, critic_from, dataset: Dataset, config: TrainConfig, reward_unit: float = 1.0
+    flow, critic_from, dataset: Dataset | Stored, config: TrainConfig, reward_unit: float = 1.0
 ) -> tuple[dict, Scales | None]:
     """The networks that other runs lend, by name, and the scales of observations that go with them."""
     frozen: dict = {}
@@ -66,7 +67,7 @@ def _donated(
     return frozen, scales
 
 
-def _donor(flow: str | Path, dataset: Dataset, config: TrainConfig) -> Trained:
+def _donor(flow: str | Path, dataset: Dataset | Stored, config: TrainConfig) -> Trained:
     """The run whose networks are reused, after checking that they fit."""
     donor = load_trained(flow)
     wanted = spec_of(dataset, config)

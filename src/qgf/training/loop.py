@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 from qgf.data import Dataset
 from qgf.data.doctor import examine, suspicions
 from qgf.data.fingerprint import fingerprint
+from qgf.data.stored import Stored
 from qgf.errors import Caution, UserError
 from qgf.files import locked, stays_inside, turn, write_json
 from qgf.plugins import USED
@@ -23,11 +26,12 @@ from qgf.training.config import TrainConfig, to_json
 from qgf.training.diverged import refuse
 from qgf.training.doubts import diverged, doubts
 from qgf.training.export import exported, restored, write_policies
-from qgf.training.folder import _check_free, _check_names, _claim, _clear
+from qgf.training.folder import _check_free, _check_names, _claim, _clear, begun_with
 from qgf.training.health import EVERY, health
 from qgf.training.learner import State
 from qgf.training.lending import in_their_units
 from qgf.training.loggers import Log, make_logger
+from qgf.training.memory import read_size
 from qgf.training.metrics import Metrics, recorded
 from qgf.training.run import Run
 from qgf.training.scales import keep as keep_scales
@@ -45,7 +49,7 @@ class Stop(Exception):
 
 
 def train(
-    dataset: Dataset,
+    dataset: Dataset | Stored,
     config: TrainConfig = TrainConfig(),
     directory: str | Path | None = None,
     flow: str | Path | None = None,
@@ -59,6 +63,8 @@ def train(
     eval_every: int | None = None,
     patience: int | None = None,
     env: str | None = None,
+    memory: int | str | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Run:
     """Train a flow by behaviour cloning and a critic by TD, into `directory` (default runs/NAME).
 
@@ -71,6 +77,10 @@ def train(
     called (see `watch.Evaluate`): its numbers are a row of played.csv, and the best policy is in best/. `patience` such
     calls in a row without a better policy end training, as does `Stop` raised by `evaluate` or `progress`; the policy
     of that update is exported. None of this changes what is trained.
+
+    `memory` bytes ("2GB") are what data may take on the device: of more a window is held that moves through them, which
+    a run keeps (`training.window`). By default data in memory are held whole, and of those on the disk as much as fits
+    into a third of what is free; `tell` is told, in a line, what was chosen.
 
     `env` is remembered as what to play. Raises UserError if the directory holds another run, or if another process is
     writing it.
@@ -97,7 +107,15 @@ def train(
         record["use"] = USED
     trial = _trial(config, evaluate, eval_every, patience)
     write_log = make_logger(tuple(log), directory, to_json(config))
-    setup = prepare(dataset, config, flow, critic_from, None if overwrite else kept_scales(directory, dataset))
+    begun = None if overwrite else begun_with(directory)
+    setup = prepare(
+        dataset, config, flow, critic_from, None if overwrite else kept_scales(directory, dataset),
+        begun, None if memory is None else read_size(memory),
+    )  # fmt: skip
+    if setup.window.plan.every:
+        record["window"] = asdict(setup.window.plan)
+    if setup.held:
+        tell(setup.held)
     _check_names(dataset.name, dataset.path or "", directory.resolve())
     _check_free(directory)
     with locked(directory):
@@ -119,7 +137,8 @@ def train(
             if notes:
                 more = f" (+{len(notes) - 1}: qgf data)" if notes[1:] else ""
                 warnings.warn(f"{dataset.name}: look at: {notes[0]}{more}", Caution, stacklevel=2)
-            state = _learn(setup, state, latest, checkpoints, directory, write_log, progress, trial)
+            with closing(setup.window):
+                state = _learn(setup, state, latest, checkpoints, directory, write_log, progress, trial)
         policies = setup.trained(state)
         with turn(directory):
             write_policies(policies, directory / "policy")
@@ -167,7 +186,7 @@ def _learn(
     with held_back() as stop:
         while step < config.steps and (watch is None or watch.patient) and not stop:
             updates = min(config.log_every - step % config.log_every, config.steps - step)
-            state, logs, rate = _updated(setup, state, updates)
+            state, logs, rate = _updated(setup, state, step, updates)
             step += updates
             refuse(setup, checkpoints, logs, step, directory)
             means = {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate)
@@ -197,10 +216,11 @@ def _learn(
     return state
 
 
-def _updated(setup: Setup, state: State, updates: int) -> tuple[State, dict[str, np.ndarray], float]:
-    """The state after one compiled call, what that logged for each seed [seeds], and updates per second."""
+def _updated(setup: Setup, state: State, step: int, updates: int) -> tuple[State, dict[str, np.ndarray], float]:
+    """The state after one compiled call that begins after update `step`, what that logged for each seed
+    [seeds], and updates per second."""
     began = time.perf_counter()
-    state, found = setup.learner.run(state, setup.chunks, updates)
+    state, found = setup.learner.run(state, setup.window.at(step), updates)
     if setup.held_out:
         checked = setup.learner.validate(state, setup.held_out, VALIDATION_SIZE)
         found |= {f"val/{key.removeprefix('loss/')}": x for key, x in checked.items() if key.startswith("loss/")}

@@ -10,6 +10,7 @@ import numpy as np
 
 from qgf.data import Dataset
 from qgf.data.scaling import TINY
+from qgf.data.stored import Stored
 from qgf.errors import UserError
 from qgf.files import Finite, read_json, seal, settled, write_json
 from qgf.training.trained import Scale, Trained, Unit
@@ -24,7 +25,7 @@ class Scales(NamedTuple):
     reward_unit: float  # what rewards are divided by
 
     @classmethod
-    def of(cls, dataset: Dataset, reward_unit: float) -> Scales:
+    def of(cls, dataset: Dataset | Stored, reward_unit: float) -> Scales:
         return cls(*dataset.scales(), reward_unit)
 
     @classmethod
@@ -51,13 +52,17 @@ def keep(directory: Path, scales: Scales) -> None:
         seal(path)
 
 
-def kept(directory: Path, dataset: Dataset) -> Scales | None:
+def kept(directory: Path, dataset: Dataset | Stored) -> Scales | None:
     """The scales of a run that has begun; None where none has, or one of other data. Raises UserError if the file is
     damaged.
     """
-    path, kind = directory / "scales.json", dataset.observations.dtype
+    path, kind = directory / "scales.json", dataset.kind
     if not path.exists():
-        return _former(dataset) if any((directory / "checkpoints").glob("[0-9]*")) else None
+        return (
+            _former(dataset)
+            if isinstance(dataset, Dataset) and any((directory / "checkpoints").glob("[0-9]*"))
+            else None
+        )
     found = read_json(path, Kept, "a run directory")
     mean, std = np.array(found.mean, kind), np.array(found.std, kind)
     limits = None if found.limits is None else np.array(found.limits, kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +14,11 @@ from jax import Array
 
 from qgf.data import Dataset
 from qgf.data.actions import Range
+from qgf.data.dataset import long_enough
+from qgf.data.order import Order
 from qgf.data.pictures import usual
-from qgf.errors import UserError
+from qgf.data.stored import Stored
+from qgf.errors import Caution, UserError
 from qgf.method.guided import calibrate
 from qgf.method.observations import on_state
 from qgf.networks.encoders import accustomed
@@ -22,10 +27,14 @@ from qgf.training.device import Data
 from qgf.training.health import bounds
 from qgf.training.learner import Learner, State, with_parts
 from qgf.training.lending import _donated, spec_of, unit_for
+from qgf.training.memory import Need, check_whole, chosen
 from qgf.training.scales import Scales
 from qgf.training.trained import Trained, ends
+from qgf.training.window import WHOLE, Plan, Window
 
 CALIBRATION_STATES = 256
+FEW = 32 * 2**20
+"""Bytes of the chunks that stay on the device beside a window."""
 VALUES = ("q", "target", "v", "actor_q")
 """What losses report under these names is Q or V."""
 
@@ -37,7 +46,9 @@ class Setup:
     config: TrainConfig
     name: str  # of the dataset
     learner: Learner
-    chunks: Data
+    window: Window  # what updates draw from
+    held: str  # a line that says what that is
+    chunks: Data  # some that stay the same: all, where they are held
     held_out: Data | None
     mean: np.ndarray  # [S] of the observations
     std: np.ndarray  # [S]
@@ -83,33 +94,104 @@ class Setup:
         return policies
 
 
-def prepare(dataset: Dataset, config: TrainConfig, flow=None, critic_from=None, known: Scales | None = None) -> Setup:
-    """Put a dataset on the device and make the learner. `flow` and `critic_from` are runs that lend their networks,
-    `known` are the scales that a run began with.
+def prepare(
+    dataset: Dataset | Stored,
+    config: TrainConfig,
+    flow=None,
+    critic_from=None,
+    known: Scales | None = None,
+    plan: Plan | None = None,
+    memory: int | None = None,
+) -> Setup:
+    """Put a dataset, or the first of it, on the device and make the learner. `flow` and `critic_from` are runs that
+    lend their networks, `known` are the scales that a run began with, `plan` is what it holds: else `memory` bytes
+    decide.
 
     Raises UserError if dataset, method and lenders do not fit.
     """
     _check_goals(dataset, config.method)
-    actions, extent, dataset = dataset.action_range, dataset.extent, dataset.scaled()
+    actions, extent = dataset.action_range, dataset.extent
     unit = known.reward_unit if known else unit_for(dataset, critic_from)
-    dataset = dataset.in_units(unit)
+    ready = lambda part: replace(part, action_range=actions).scaled().in_units(unit)
+    validation = dataset.validation and ready(dataset.validation)
+    if isinstance(dataset, Dataset):
+        dataset = ready(replace(dataset, validation=None))
     method = replace(config.method, critic=config.method.critic.in_units(unit))
-    method = method.prepared(dataset.rewards, config.discount)
+    rewards = dataset.rewards if isinstance(dataset, Dataset) or dataset.rewards is None else dataset.rewards / unit
+    method = method.prepared(rewards, config.discount)
     frozen, lent = _donated(flow, critic_from, dataset, replace(config, method=method), unit)
     scales = known or lent or Scales.of(dataset, unit)
-    mean, std = scales[:2]
-    on_device = lambda part: method.on_device(part, config.horizon, config.discount, mean, std)
-    chunks, held_out = on_device(dataset), on_device(dataset.validation) if dataset.validation else None
+    on_device = lambda part: method.on_device(part, config.horizon, config.discount, *scales[:2])
+    window, said, chunks, few = _held(dataset, ready, on_device, method, config, plan, memory)
+    _warn_of_short(dataset, validation, *method.reach(config.horizon))
     spec = spec_of(dataset, config)
     precision = None if config.precision == "float32" else config.precision
     learner = Learner(method, spec, config.learning_rate, config.batch_size, frozen, precision)
     nets = jax.eval_shape(lambda key: method.init(spec, key), jax.random.key(0))
     if foreign := [part for part in frozen if not hasattr(nets, part)]:
         raise UserError(f"{flow or critic_from}: method {method.name} has no {foreign[0]} that could be lent to it")
+    steps = rewards[~dataset.ends] if isinstance(dataset, Dataset) and rewards is not None else rewards
     return Setup(
-        config, dataset.name, learner, chunks, held_out, *scales, actions, extent, bounds(dataset, config.discount),
-        {name: usual(x) for name, x in dataset.images.items()},
+        config, dataset.name, learner, window, said, chunks, on_device(validation) if validation else None, *scales,
+        actions, extent, bounds(steps, config.discount), {name: usual(x) for name, x in few.images.items()},
     )  # fmt: skip
+
+
+def _held(
+    dataset: Dataset | Stored, ready, on_device, method, config: TrainConfig, plan: Plan | None, memory: int | None
+) -> tuple[Window, str, Data, Dataset]:
+    """What updates draw from, a line that says what that is, and chunks that stay the same, on the device and not:
+    all there are where they are held anyway.
+    """
+    steps, option = method.reach(config.horizon)
+    long_enough(dataset.name, dataset.lengths, steps, option)
+    order = Order(dataset.lengths, dataset.first, steps, config.seed, jax.process_index(), jax.process_count())
+    part = lambda *pieces: ready(dataset.part(*pieces)) if isinstance(dataset, Stored) else dataset.part(*pieces)
+    said = ""
+    if plan is not None and plan.every not in (0, config.log_every):
+        raise UserError(f"the run's window moves every {plan.every} updates, which --log-every has to stay")
+    if isinstance(dataset, Stored) or memory is not None or (plan and plan.every):
+        few = part(*order.some(_few(dataset, steps)))
+        chunks = on_device(few)
+        if not hasattr(chunks, "moved"):
+            raise UserError(f"method {method.name}: its data cannot be held in part, they have no moved(rows)")
+        need = Need.of(chunks, len(few.ends))
+        found, said = chosen(dataset, need, order, config, memory) if plan is None or memory else (plan, "")
+        if plan is not None and found != plan:
+            raise UserError(
+                f"the run holds {_told(plan)}, with this --memory it would hold {_told(found)}; leave --memory out, or "
+                "use another --out or --overwrite"
+            )
+        if found.every:
+            rows = order.rows(found.block)
+            read = lambda k: on_device(part(*order.pieces(k * found.block, (k + 1) * found.block), rows))
+            return Window(read, found, rows), said, chunks, few
+        check_whole(dataset, need, order)
+    everything = ready(dataset.whole()) if isinstance(dataset, Stored) else dataset
+    chunks = on_device(everything)
+    return Window(lambda k: chunks, WHOLE), said, chunks, everything
+
+
+def _few(dataset: Dataset | Stored, steps: int) -> int:
+    """How many chunks stay on the device beside a window; of pictures fewer."""
+    size = 4 * (dataset.obs_dim + dataset.action_dim) + sum(math.prod(shape) for _, shape in dataset.cameras)
+    return int(np.clip(FEW // (size * (steps + 1)), CALIBRATION_STATES, 2048))
+
+
+def _told(plan: Plan) -> str:
+    return f"a window of {plan.blocks} x {plan.block:,} chunks" if plan.every else "all of its data"
+
+
+def _warn_of_short(dataset: Dataset | Stored, validation: Dataset | None, steps: int, option: str) -> None:
+    """Warn of episodes that are too short to have a chunk."""
+    for part in (dataset, validation):
+        if part is not None and (short := part.short(steps)):
+            warnings.warn(
+                f"{part.name}: {short} of {len(part.lengths)} episodes are shorter than the action chunk of {steps} "
+                f"and are left out; a shorter {option} takes more of them",
+                Caution,
+                stacklevel=4,
+            )
 
 
 def initial_state(learner: Learner, config: TrainConfig) -> State:
@@ -130,13 +212,13 @@ def policy_folders(folder: Path, seeds: int) -> list[Path]:
     return [folder] if seeds == 1 else [folder / f"seed{seed}" for seed in range(seeds)]
 
 
-def _check_goals(dataset: Dataset, method) -> None:
-    if method.goal_conditioned and dataset.goals is None:
+def _check_goals(dataset: Dataset | Stored, method) -> None:
+    if method.goal_conditioned and not dataset.goal_dim:
         raise UserError(
             f"{dataset.name}: method {method.name} needs goals; use a name such as "
             "pointmaze-medium-navigate-oraclerep-v0"
         )
-    if dataset.goals is not None and not method.goal_conditioned:
+    if dataset.goal_dim and not method.goal_conditioned:
         raise UserError(
             f"{dataset.name} has goals and no rewards, which method {method.name} needs: use --method gc, or a "
             "single-task name"

@@ -16,6 +16,7 @@ from jax import Array
 from scipy.stats import rankdata
 
 from qgf.data import Dataset
+from qgf.data.stored import Stored
 from qgf.errors import UserError
 from qgf.method.guides import agreements
 from qgf.method.observations import looked
@@ -34,7 +35,7 @@ FLAT = 0.1
 FALLEN = 0.1
 
 
-def held_out(dataset: Dataset, config: TrainConfig) -> Evaluate:
+def held_out(dataset: Dataset | Stored, config: TrainConfig) -> Evaluate:
     """evaluate(policy) -> the measures of `measured` on a fixed draw of the dataset's held-out chunks.
 
     Raises UserError for data without held-out episodes, without rewards, or with goals.

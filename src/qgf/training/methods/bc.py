@@ -78,6 +78,10 @@ class BC:
         """The method with the options of its critic that follow from the data's rewards [N] and the discount."""
         return replace(self, critic=self.critic.prepared(rewards, discount))
 
+    def reach(self, horizon: int) -> tuple[int, str]:
+        """The steps of the longest chunk that is drawn, and the option that sets them."""
+        return horizon, "--horizon"
+
     def on_device(self, dataset: Dataset, horizon: int, discount: float, mean: np.ndarray, std: np.ndarray) -> Data:
         """What batches are drawn from: the dataset's chunks with the returns that its own rewards give."""
         return chunks(dataset, horizon, discount, mean, std)

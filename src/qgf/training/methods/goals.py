@@ -72,6 +72,9 @@ class GC(BC):
     def lends(self) -> dict[str, tuple[str, ...]]:
         return super().lends | dict(critic=(*self.critic.parts, "long"))
 
+    def reach(self, horizon: int) -> tuple[int, str]:
+        return self.long, "--long"
+
     def on_device(self, dataset: Dataset, horizon: int, discount: float, mean: np.ndarray, std: np.ndarray) -> Data:
         """The long critic's chunks, whose returns are known when a goal is drawn."""
         return goal_chunks(dataset, self.mix, self.long, discount, mean, std)

@@ -1,0 +1,102 @@
+"""What batches are drawn from: all of the data on the device, or a window of random episodes that moves through them.
+
+A window is `blocks` blocks of `block` chunks. After every `every` updates the oldest is replaced by the next of an
+endless order (`data.order`), which a thread read meanwhile: what is in it is a function of seed, host and the number of
+updates, however training got there. All of the data are one block that is never replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from qgf.training.device import Data
+
+AHEAD = 2
+"""Blocks that are read at a time."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is held, in chunks."""
+
+    block: int
+    blocks: int
+    every: int  # updates, after which a block is replaced; 0: never
+
+    def moves(self, step: int) -> int:
+        """How many blocks were replaced before the update after `step`."""
+        return step // self.every if self.every else 0
+
+
+WHOLE = Plan(0, 1, 0)
+"""All of the data."""
+
+
+class Window:
+    """`at(step)` is what the update after `step` draws from."""
+
+    def __init__(self, read: Callable[[int], Data], plan: Plan, rows: int = 0):
+        """`read(k)` is the k-th block of the order, of `rows` rows."""
+        self.read, self.plan, self.rows = read, plan, rows
+        self._data: Data | None = None
+        self._moves = -1
+        self._ahead: dict[int, Future[Data]] = {}
+        self._readers: ThreadPoolExecutor | None = None
+
+    def at(self, step: int) -> Data:
+        """What has been drawn from before is used up, if it was another."""
+        moves = self.plan.moves(step)
+        if moves != self._moves:
+            if self.plan.blocks == 1:
+                self._data = self.read(moves)
+            elif self._data is not None and moves == self._moves + 1:
+                self._put(moves + self.plan.blocks - 1)
+            else:
+                self._fill(moves)
+            self._moves = moves
+            if self.plan.every:
+                self._ask(moves + self.plan.blocks)
+        assert self._data is not None
+        return self._data
+
+    def close(self) -> None:
+        """End the thread that reads."""
+        if self._readers is not None:
+            self._readers.shutdown(cancel_futures=True)
+        self._readers, self._ahead = None, {}
+
+    def _fill(self, moves: int) -> None:
+        self._data = None
+        for block in range(moves, moves + self.plan.blocks):
+            for ahead in range(block, min(block + AHEAD, moves + self.plan.blocks)):
+                self._ask(ahead)
+            self._put(block)
+
+    def _ask(self, block: int) -> None:
+        """Have a block read meanwhile."""
+        if self._readers is None:
+            self._readers = ThreadPoolExecutor(AHEAD, "window")
+        if block not in self._ahead:
+            self._ahead[block] = self._readers.submit(self.read, block)
+
+    def _put(self, block: int) -> None:
+        """Put a block in its place, over the oldest."""
+        self._ask(block)
+        new = self._ahead.pop(block).result()
+        if self._data is None:
+            self._data = jax.tree.map(lambda x: jnp.zeros((self.plan.blocks * len(x), *x.shape[1:]), x.dtype), new)
+        self._data = _replaced(self._data, new, block % self.plan.blocks, self.rows)
+
+
+@partial(jax.jit, static_argnames="rows", donate_argnames="data")
+def _replaced(data: Any, new: Any, k: int, rows: int) -> Any:
+    """The window with its k-th block replaced by a new one of `rows` rows."""
+    put = lambda x, part: jax.lax.dynamic_update_slice_in_dim(x, part, k * len(part), 0)
+    return jax.tree.map(put, data, new.moved(k * rows))
