@@ -38,4 +38,7 @@ def collect(
             env, transitions, seed, workers, data_dir, overwrite, lambda done, total: tell(done, total)
         )
     where = ("--data-dir", data_dir) if data_dir else ()
+    if path.is_dir():  # of many files
+        shards = path.parent / family.shards(family.task(env, 1))
+        return closing(f"wrote {path}", "data", family.task(env, 1), "--convert", shards, *where)
     closing(f"wrote {path}", "train", family.task(env, 1), *where)

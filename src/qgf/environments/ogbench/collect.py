@@ -34,6 +34,9 @@ Job = tuple[str, int]
 """Split and number of an episode."""
 PUBLISHED_ROWS = {"cube-triple": 3e6, "puzzle-4x5": 3e6, "cube-quadruple": 5e6, "puzzle-4x6": 5e6}
 """Environment -> rows of the published training set, where they are not a million."""
+LARGE_ROWS = 10**8
+"""Of the published sets that are folders, of files of a million each."""
+FILE_ROWS = 10**6
 
 
 def check(name: EnvName) -> EnvName:
@@ -59,6 +62,8 @@ def training_episodes(name: EnvName, transitions: int | None = None) -> int:
     length = episode_length(name) - 1
     if transitions is not None:
         return -(-transitions // length)
+    if name.large:
+        return round(LARGE_ROWS / length)
     return round(next((n for env, n in PUBLISHED_ROWS.items() if name.env.startswith(env)), 1e6) / length)
 
 
@@ -80,18 +85,52 @@ def collect(
     dataset, train = parsed.dataset, training_episodes(parsed, transitions)
     if train < 1:
         raise UserError(f"transitions must be at least 1, got {transitions}")
+    folder, workers = data_dir(directory), workers or len(cores())
+    if parsed.large:
+        return _collect_files(parsed, train, seed, folder / dataset, workers, overwrite, progress)
     jobs = [("train", k) for k in range(train)] + [("val", k) for k in range(-(-train // 10))]
-    folder = data_dir(directory)
     target = folder / f"{dataset}.npz"
     partial, gone = folder / f"{dataset}.partial", folder / f"{dataset}.gone"
     shutil.rmtree(gone, ignore_errors=True)
     if target.exists() and not overwrite and not partial.exists():  # a collection that was begun may end
         raise UserError(f"{target} is there already; pass --overwrite to make it anew")
     with locked(partial):
-        _finish(parsed, jobs, seed, partial, target, workers or len(cores()), progress)
+        _claim(partial, dict(dataset=dataset, seed=seed))
+        _finish(parsed, jobs, seed, partial, target, workers, progress)
         partial.rename(gone)  # it is all there or gone at any moment
     shutil.rmtree(gone)
     return target
+
+
+def _collect_files(
+    name: EnvName, train: int, seed: int, folder: Path, workers: int, overwrite: bool, progress: Counted
+) -> Path:
+    """Write the files of a large dataset one after another, of a million transitions each, and beside each one held
+    out. What is there already is kept, so that a collection goes on, and can grow.
+    """
+    length = episode_length(name)
+    each, total = FILE_ROWS // (length - 1), train + -(-train // 10)
+    files = [folder / f"{name.dataset.replace('-100m', '')}-{k:03d}.npz" for k in range(-(-train // each))]
+    if all(file.exists() for file in files) and not overwrite and not (folder / "partial").exists():
+        raise UserError(f"{folder} is there already; pass --overwrite to make it anew")
+    with locked(folder):
+        if overwrite:
+            for path in [folder / "plan.json", *folder.glob("*.npz")]:
+                path.unlink(missing_ok=True)
+        _claim(folder, dict(dataset=name.dataset, seed=seed))
+        done, partial = 0, folder / "partial"
+        for k, file in enumerate(files):
+            numbers = range(k * each, min((k + 1) * each, train))
+            held_out = range(-(-numbers[0] // 10), -(-(numbers[-1] + 1) // 10))
+            jobs = [("train", n) for n in numbers] + [("val", n) for n in held_out]
+            if not file.exists():
+                before = done * length
+                partial.mkdir(exist_ok=True)
+                count = lambda now, of, before=before: progress(before + now, total * length)
+                _finish(name, jobs, seed, partial, file, workers, count)
+            shutil.rmtree(partial, ignore_errors=True)
+            done += len(jobs)
+    return folder
 
 
 def _finish(
@@ -99,15 +138,16 @@ def _finish(
 ) -> None:
     """Collect what is missing of the episodes, and join them to the dataset's two files, of which `target` is last."""
     dataset, length = name.dataset, episode_length(name)
-    _claim(partial, dict(dataset=dataset, seed=seed))
     todo = [job for job in jobs if not _shard(partial, *job).exists()]
     done = len(jobs) - len(todo)
     progress(done * length, len(jobs) * length)
     for _ in _collected(dataset, seed, todo, partial, workers):
         done += 1
         progress(done * length, len(jobs) * length)
-    for split, path in (("val", target.with_name(f"{dataset}-val.npz")), ("train", target)):
+    for split, path in (("val", target.with_name(f"{target.stem}-val.npz")), ("train", target)):
         episodes = [read_npz(_shard(partial, *job)) for job in jobs if job[0] == split]
+        if not episodes:  # a tenth of fewer than ten
+            continue
         with sealed_path(path) as temporary, open(temporary, "wb") as file:
             np.savez_compressed(file, **{key: np.concatenate([e[key] for e in episodes]) for key in episodes[0]})  # type: ignore[arg-type]
 

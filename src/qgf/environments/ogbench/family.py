@@ -103,6 +103,9 @@ class OGBench(Family):
     def file(self, name: str) -> str:
         return split_name(name).dataset
 
+    def shards(self, name: str) -> str:
+        return f"{split_name(name).full}.shards"
+
     def labeller(self, name: str) -> Label:
         """Rewards and masks of a single task, or the goal that each state is, from OGBench's own functions."""
         parsed, relabel = parse_name(name), simulator("ogbench.relabel_utils")
@@ -123,6 +126,8 @@ class OGBench(Family):
 
     def download(self, name: str, folder: Path) -> bool:
         """Fetch NAME.npz and NAME-val.npz from OGBench's server; False if it cannot be reached or has them not."""
+        if split_name(name).large:
+            return False
         utils, file = simulator("ogbench.utils"), self.file(name)
         try:
             urllib.request.urlopen(f"{utils.DATASET_URL}/{file}.npz", timeout=10).close()
@@ -135,6 +140,10 @@ class OGBench(Family):
         from qgf.environments.ogbench.collect import COLLECTABLE
 
         parsed = parse_name(name)
+        if parsed.large:
+            files = f"a folder {parsed.dataset} of numbered files"
+            made = f", or made with: qgf collect {parsed.dataset}" if parsed.group in COLLECTABLE else ""
+            return f"it is {files}, to be fetched from OGBench's server{made}"
         if parsed.group in COLLECTABLE:
             return f"make it with: qgf collect {parsed.dataset.rsplit('-', 1)[0]}"
         return f"fetch it from OGBench's server; there is no scripted oracle for {parsed.group}"

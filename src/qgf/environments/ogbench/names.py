@@ -21,12 +21,19 @@ KINDS = {
     "puzzle": ("play", "noisy"),
 }
 """The kinds of published data of each group of environments."""
+LARGE = (
+    *(f"{name}-play" for name in ("cube-double", "cube-triple", "cube-quadruple", "cube-octuple", "scene")),
+    *(f"puzzle-{size}-play" for size in ("3x3", "4x4", "4x5", "4x6")),
+    "cube-quadruple-noisy",
+    "humanoidmaze-giant-navigate",
+)
+"""Of these 100 million transitions are published too."""
 FORMS = ("singletask", "oraclerep")
 VISUAL = "visual-"
 """What names begin with whose observations are pictures."""
 LOOKS = re.compile(rf"({VISUAL})?({'|'.join(KINDS)}|powderworld)-")
 PARTS = re.compile(
-    rf"(?P<base>.+?)-(?P<kind>[^-]+)(-(?P<form>{'|'.join(FORMS)})(-task(?P<task>\d+))?)?-(?P<version>v\d+)"
+    rf"(?P<base>.+?)-(?P<kind>[^-]+)(?P<size>-100m)?(-(?P<form>{'|'.join(FORMS)})(-task(?P<task>\d+))?)?-(?P<version>v\d+)"
 )
 
 
@@ -40,12 +47,13 @@ class EnvName(NamedTuple):
     full: str
     group: str  # cube
     env: str  # OGBench's id without pictures, cube-single-singletask-task2-v0; of an oraclerep name cube-single-v0
-    dataset: str  # file name, cube-single-play-v0
+    dataset: str  # file name, cube-single-play-v0; where it is `large` that of a folder
     kind: str  # of the data, play
     single_task: bool = False
     goals: bool = False
     task: int | None = None  # which goal it is, if it is one
     visual: bool = False  # visual-cube-single-...: observations are pictures
+    large: bool = False  # cube-double-play-100m-...: many files, of 100 million transitions
 
     @property
     def with_states(self) -> str:
@@ -71,20 +79,16 @@ def split_name(name: str) -> EnvName:
     full = name if re.search(r"-v\d+$", name) else f"{name}-v0"
     if full.startswith("powderworld-"):
         raise UserError(f"{name}: its actions are discrete, and a flow gives numbers; there is no way")
-    if "-100m-" in full:
-        raise UserError(
-            f"{name}: data of 100 million transitions come in many files and do not fit in memory, there is no way "
-            f"yet; {full.replace('-100m', '')} is the same environment with the data of usual size"
-        )
     parts = PARTS.fullmatch(full)
     if parts is None or (not parts["form"] and _meant(full)):
         raise unknown("environment", name, known_names(_meant(full)))
     base, kind, form, version = parts["base"], parts["kind"], parts["form"], parts["version"]
-    env = full.replace(f"{base}-{kind}", base, 1) if form == "singletask" else f"{base}-{version}"
+    size = parts["size"] or ""
+    env = full.replace(f"{base}-{kind}{size}", base, 1) if form == "singletask" else f"{base}-{version}"
     task = int(parts["task"]) if parts["task"] else None
-    dataset, group = f"{base}-{kind}-{version}", base.removeprefix(VISUAL).split("-")[0]
+    dataset, group = f"{base}-{kind}{size}-{version}", base.removeprefix(VISUAL).split("-")[0]
     single, goals, visual = form == "singletask", form == "oraclerep", full.startswith(VISUAL)
-    return EnvName(full, group, env.removeprefix(VISUAL), dataset, kind, single, goals, task, visual)
+    return EnvName(full, group, env.removeprefix(VISUAL), dataset, kind, single, goals, task, visual, bool(size))
 
 
 def parse_name(name: str) -> EnvName:
@@ -116,3 +120,5 @@ def _names(form: str | None) -> Iterator[str]:
         if looks_like(env) and group in KINDS and "singletask" not in base:
             for start in (base, f"{VISUAL}{base}") if group == "pointmaze" else (base,):
                 yield from (f"{start}-{kind}{task}-{version}" for kind in KINDS[group] for task in tasks)
+                kinds = (kind for kind in KINDS[group] if f"{start}-{kind}" in LARGE)
+                yield from (f"{start}-{kind}-100m{task}-{version}" for kind in kinds for task in tasks)
