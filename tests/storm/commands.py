@@ -120,7 +120,7 @@ class Lanes:
             self.envs[0].observation_space,
         )
         space = self.single_observation_space
-        self.observation_space = mock.Mock(shape=(lanes, *space.shape))
+        self.observation_space = mock.Mock(shape=(lanes, *space.shape), dtype=space.dtype)
 
     def reset(self, *, seed, options):
         for env, one, starts in zip(self.envs, seed, options["reset_mask"], strict=True):

@@ -33,10 +33,12 @@ from qgf.networks.blocks import Nets
 from qgf.pages.report import report
 from qgf.playing.arm import possible
 from qgf.playing.evaluate import share_of
+from qgf.training.config import TrainConfig
 from qgf.training.learner import Learner
 from qgf.training.lending import spec_of
 from qgf.training.loop import train
 from qgf.training.methods.goals import GC
+from qgf.training.setup import prepare
 from qgf.training.trained import load_trained
 from qgf.types import Spec
 
@@ -175,7 +177,7 @@ def test_returns_and_bootstraps_are_those_of_a_loop_over_the_steps(horizon):
 
 def test_episodes_shorter_than_the_long_chunk_are_left_out_with_a_word():
     with pytest.warns(Caution, match=r"^mine: 1 of 3 episodes are shorter than the action chunk of 9 .* --long takes"):
-        numbered(GC(long=9))
+        prepare(numbered()[0], TrainConfig(steps=1, horizon=H, method=GC(8, 1, IQL(), long=9)))
 
 
 # What the networks are and learn

@@ -242,7 +242,8 @@ def _method(path: Path, at: str, way: Way, grids: Grids) -> Method:
         )
     same = {replace(arm, strength=None) for arm in arms}
     if tune == "offline" and (len(same) > 1 or arms[0].strength is None or len(trains) > 1):
-        raise UserError(f"{path}: at {at}: offline chooses among strengths; give one of everything else, and no weight")
+        more = "one training" if len(trains) > 1 else "one of everything else, and no weight"
+        raise UserError(f"{path}: at {at}: offline chooses among strengths; give {more}")
     return Method(tuple(replace(arm, steps=way.steps) for arm in arms), tune, trains)
 
 

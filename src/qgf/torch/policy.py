@@ -75,7 +75,7 @@ class Policy:
                 "guide adds; info=True tells which"
             )
         if single:
-            actions, told = actions[0], Info(*(x[0] for x in told))
+            actions, told = actions[0], Info(*(x if x is None else x[0] for x in told))
         return (actions, told) if info else actions
 
     @property
@@ -231,7 +231,9 @@ def best(act, n: int, critic):
         rank = torch.where(usable, value, worst).reshape(-1, n)
         pick = torch.argmax(rank, dim=1) + n * torch.arange(len(rank), device=rank.device)
         discarded = n - usable.reshape(-1, n).sum(dim=1)
-        return actions[pick], Info(*(x[pick] for x in info._replace(finite=finite)))._replace(discarded=discarded)
+        return actions[pick], Info(*(x if x is None else x[pick] for x in info._replace(finite=finite)))._replace(
+            discarded=discarded
+        )
 
     return chosen
 
