@@ -75,7 +75,7 @@ class Policy:
                 "guide adds; info=True tells which"
             )
         if single:
-            actions, told = actions[0], Info(*(x if x is None else x[0] for x in told))
+            actions, told = actions[0], rows_of(told, 0)
         return (actions, told) if info else actions
 
     @property
@@ -231,9 +231,7 @@ def best(act, n: int, critic):
         rank = torch.where(usable, value, worst).reshape(-1, n)
         pick = torch.argmax(rank, dim=1) + n * torch.arange(len(rank), device=rank.device)
         discarded = n - usable.reshape(-1, n).sum(dim=1)
-        return actions[pick], Info(*(x if x is None else x[pick] for x in info._replace(finite=finite)))._replace(
-            discarded=discarded
-        )
+        return actions[pick], rows_of(info._replace(finite=finite), pick)._replace(discarded=discarded)
 
     return chosen
 
@@ -308,6 +306,11 @@ def leaves(obs):
             yield from leaves(x)
     else:
         yield obs
+
+
+def rows_of(info: Info, i) -> Info:
+    """Of all that an info tells, row i or rows i."""
+    return Info(*(x if x is None else x[i] for x in info))  # type: ignore[arg-type]
 
 
 def repeated(obs, n: int):
