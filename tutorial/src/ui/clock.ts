@@ -9,7 +9,8 @@ let last = 0;
 
 function frame(now: number): void {
   scheduled = false;
-  const elapsed = Math.min((now - last) / 1000, 0.1);
+  // A frame may have begun before it was asked for.
+  const elapsed = Math.min(Math.max((now - last) / 1000, 0), 0.1);
   last = now;
   playing.forEach((tick) => tick(elapsed));
   const draws = [...dirty];
