@@ -33,15 +33,20 @@ def wilson_of(rate: float, trials: float, confidence: float = 0.95) -> tuple[flo
     return float((centre - half) / scale), float((centre + half) / scale)
 
 
+def _pairs(a: ArrayLike, b: ArrayLike, kind: type) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(a, kind).ravel(), np.asarray(b, kind).ravel()
+    if a.shape != b.shape:
+        raise UserError(f"a paired test needs the same episodes on both sides, got {a.size} and {b.size}")
+    return a, b
+
+
 def mcnemar(a: ArrayLike, b: ArrayLike) -> float:
     """Exact two-sided McNemar test of paired booleans, P(|B - n/2| >= |b₁₀ - n/2|), B ~ Binomial(n, 1/2).
 
     n counts the pairs that differ, b₁₀ those with a and not b; 1.0 if none differ. McNemar 1947. Raises UserError if
     the two are not of one length.
     """
-    a, b = np.asarray(a, bool).ravel(), np.asarray(b, bool).ravel()
-    if a.shape != b.shape:
-        raise UserError(f"a paired test needs the same episodes on both sides, got {a.size} and {b.size}")
+    a, b = _pairs(a, b, bool)
     only_a, only_b = int(np.sum(a & ~b)), int(np.sum(b & ~a))
     return float(scipy.stats.binomtest(only_a, only_a + only_b).pvalue) if only_a + only_b else 1.0
 
@@ -65,9 +70,7 @@ def sequential(a: ArrayLike, b: ArrayLike, alpha: float = 0.05) -> Sequential:
     if wins and losses are equally likely, however often pairs differ; so it reaches 1/alpha with probability alpha at
     most (Ville 1939). Raises UserError if the two are not of one length.
     """
-    a, b = np.asarray(a, bool).ravel(), np.asarray(b, bool).ravel()
-    if a.shape != b.shape:
-        raise UserError(f"a paired test needs the same episodes on both sides, got {a.size} and {b.size}")
+    a, b = _pairs(a, b, bool)
     k, lost = np.cumsum(a & ~b), np.cumsum(~a & b)
     ratio = (k + lost) * np.log(2) + scipy.special.betaln(k + 0.5, lost + 0.5) - scipy.special.betaln(0.5, 0.5)
     most = float(np.exp(min(np.max(ratio, initial=0.0), 700.0)))
@@ -101,9 +104,7 @@ def paired_permutation(a: ArrayLike, b: ArrayLike, samples: int = 10_000, seed: 
 
     Raises UserError if the two are not of one length.
     """
-    a, b = np.asarray(a, float).ravel(), np.asarray(b, float).ravel()
-    if a.shape != b.shape:
-        raise UserError(f"a paired test needs the same episodes on both sides, got {a.size} and {b.size}")
+    a, b = _pairs(a, b, float)
     difference = a - b
     far = np.abs(difference.sum()) * (1 - 1e-12)
     if len(a) <= EXACT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -82,54 +83,52 @@ def examine(dataset: Dataset | Stored, horizon: int = 5) -> Examination:
     columns = dict(observation=dataset.observations)
     columns |= dict(action=actions) if dataset.scaled_by_extent else {}
     columns |= {} if rewards is None else dict(reward=rewards[:, None])
-    last, ended = dataset.episodes
-    lengths, reached = np.diff(last, prepend=-1) - 1, ended[ended > 0]
     return Examination(
-        name=dataset.name,
-        transitions=dataset.transitions,
-        lengths=lengths,
-        terminated=len(reached),
-        ending=float(np.median(reached)) if len(reached) else None,
+        **_episodes(dataset, dataset.episodes[1], horizon),
         obs_mean=found.mean,
         obs_std=found.std,
         action_low=actions.min(axis=0),
         action_high=actions.max(axis=0),
         rewards=None if rewards is None else _histogram(rewards),
         reward_range=None if rewards is None else (float(rewards.min()), float(rewards.max())),
-        horizon=horizon,
-        cameras=dataset.cameras,
         still=tuple(name for name, _ in dataset.cameras if (dataset.images[name] == dataset.images[name][0]).all()),
-        chunks=int(np.maximum(lengths - horizon + 1, 0).sum()),
         largest=float(np.abs(dataset.scaled().actions[used]).max()),
         whole=bool((actions == np.round(actions)).all()),
         apart={what: outliers(x) for what, x in columns.items()},
     )
 
 
-def _examined(dataset: Stored, horizon: int) -> Examination:
-    """The same of what was measured when the data were converted."""
-    meta, lengths, reached = dataset.meta, dataset.lengths, dataset.ended[dataset.ended > 0]
-    low, high = dataset.extent
-    rewards = meta.rewards
-    return Examination(
+def _episodes(dataset: Dataset | Stored, ended: np.ndarray, horizon: int) -> dict[str, Any]:
+    """What is known of data wherever they lie; `ended` as in `Dataset.episodes`."""
+    lengths, reached = dataset.lengths, ended[ended > 0]
+    return dict(
         name=dataset.name,
         transitions=dataset.transitions,
         lengths=lengths,
         terminated=len(reached),
         ending=float(np.median(reached)) if len(reached) else None,
+        horizon=horizon,
+        cameras=dataset.cameras,
+        chunks=int(np.maximum(lengths - horizon + 1, 0).sum()),
+    )
+
+
+def _examined(dataset: Stored, horizon: int) -> Examination:
+    """The same of what was measured when the data were converted."""
+    meta, (low, high) = dataset.meta, dataset.extent
+    rewards = meta.rewards
+    return Examination(
+        **_episodes(dataset, dataset.ended, horizon),
         obs_mean=np.array(meta.observations.mean),
         obs_std=np.array(meta.observations.std),
         action_low=low,
         action_high=high,
         rewards=None if rewards is None else (np.array(rewards.values), np.array(rewards.counts)),
         reward_range=None if rewards is None else (rewards.low, rewards.high),
-        horizon=horizon,
-        cameras=dataset.cameras,
         still=tuple(meta.still),
         largest=float(np.abs(dataset.scaled_extent).max()),
         whole=meta.whole,
         apart={what: [Outlier(*one) for one in those] for what, those in meta.apart.items()},
-        chunks=int(np.maximum(lengths - horizon + 1, 0).sum()),
     )
 
 

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from qgf.errors import UserError
+from qgf.laboratory.cost import seconds_of
 from qgf.method.flops import Uncountable, Work, work
 from qgf.method.policy import Policy
 from qgf.playing.rows import Measured
@@ -95,12 +96,7 @@ def read_rate(size: int, calls: int = 30) -> float:
     matrix = jnp.ones((max(size // 4 // width, 1), width), jnp.float32)
     product = jax.jit(lambda matrix, x: matrix @ x)
     x = jnp.ones(width, jnp.float32)
-    jax.block_until_ready(product(matrix, x))
-    taken = []
-    for _ in range(calls):
-        began = perf_counter()
-        jax.block_until_ready(product(matrix, x))
-        taken.append(perf_counter() - began)
+    taken = [seconds_of(lambda: product(matrix, x)) for _ in range(calls + 1)][1:]  # the first compiles
     return matrix.nbytes / min(taken)
 
 

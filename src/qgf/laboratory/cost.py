@@ -47,8 +47,8 @@ def cost(
         arrays, fixed = eqx.partition(acting, eqx.is_array)
         act = lambda arrays, obs, key, fixed=fixed: eqx.combine(arrays, fixed).act(obs, key)[0]
         compiled = jax.jit(act).lower(arrays, obs, key).compile()
-        seconds = [_seconds(lambda: compiled(arrays, obs, key)) for _ in range(calls + 1)][1:]  # noqa: B023
-        milliseconds = 1e3 * float(np.median(seconds))
+        taken = [seconds_of(lambda: compiled(arrays, obs, key)) for _ in range(calls + 1)][1:]  # noqa: B023
+        milliseconds = 1e3 * float(np.median(taken))
         rows.append(Price(arm.guide, arm.best_of, flops(act, arrays, obs, key), milliseconds, memory(compiled)))
         progress(i + 1, len(chosen))
     return rows
@@ -60,7 +60,8 @@ def memory(compiled) -> float:
     return sizes.temp_size_in_bytes + sizes.output_size_in_bytes if sizes else float("nan")
 
 
-def _seconds(call) -> float:
+def seconds_of(call: Callable[[], object]) -> float:
+    """How long a call takes until its result is there."""
     began = perf_counter()
     jax.block_until_ready(call())
     return perf_counter() - began

@@ -27,10 +27,8 @@ def mean_interval(x, episodes=None) -> tuple[float, float, float]:
         else:
             names, group = np.unique(np.asarray(episodes)[known], return_inverse=True)
             g, sums = len(names), np.bincount(group, x[known] - mean)
-            half = (
-                scipy.stats.t.ppf(0.975, max(g - 1, 1)) * np.sqrt(np.sum(sums**2) * np.divide(g, g - 1.0)) / known.sum()
-            )
-            half = half if g > 1 else np.nan
+            deviation = np.sqrt(g / (g - 1) * np.sum(sums**2)) if g > 1 else np.nan
+            half = scipy.stats.t.ppf(0.975, g - 1) * deviation / known.sum()
     return float(mean), float(mean - half), float(mean + half)
 
 

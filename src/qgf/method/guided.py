@@ -17,7 +17,7 @@ from qgf.method.choosing import Fallback, best
 from qgf.method.flow import STEPS
 from qgf.method.members import gradients, robust_mean
 from qgf.method.observations import ObsSpec, looked, one_of, read
-from qgf.method.policy import Policy, with_fields
+from qgf.method.policy import Policy, with_fields, without_guidance
 from qgf.method.sampling import climb
 from qgf.method.schedules import Schedule
 from qgf.method.strength import OWN, raw_weight
@@ -112,8 +112,7 @@ def calibrate(policy: Policy, observations, key: Array, actions: int = 32, ways:
     if states is None:
         raise UserError("calibrate takes a batch of observations [N, S], got one")
     check_functions(policy.velocity, policy.critic, one_of(observations), policy.horizon, policy.action_dim)
-    own = dict(calibration=None, members=None, choose=None, fallback=None, caps=None)
-    plain = with_fields(policy, guide="none", samples=1, schedule="constant", **own)
+    plain = without_guidance(policy, samples=1, calibration=None, members=None, choose=None)
     sigma, grad_norm = map(np.float64, _scales(plain, observations, key, actions))
     others = {k: tuple(np.asarray(x)) for k, x in _ways(plain, observations, key).items()} if ways else None
     return with_fields(policy, calibration=Calibration(sigma, grad_norm, others))

@@ -176,7 +176,7 @@ class Policy(eqx.Module):
         last = jnp.clip(last.reshape(len(actions), -1), self.low, self.high).reshape(actions.shape)
         doubt = find_fallback(self.fallback)
         if doubt is only_finite:
-            plain = with_fields(acting, guide="none", weight=0.0, fallback=None, caps=None)
+            plain = without_guidance(acting)
             found = fall_back(actions, info, lambda: plain._sampled(obs, keys, a0, path), acting.critic, obs, last)
         else:
             other, its, info = acting._beside(obs, actions, info, keys, path)
@@ -187,7 +187,7 @@ class Policy(eqx.Module):
 
     def _beside(self, obs, actions: Array, info: Info, keys, path) -> tuple[Array, Info, Info]:
         """The unguided actions from the same noise, what is told of them, and how far the actions are from them."""
-        plain = with_fields(self, guide="none", weight=0.0, schedule="constant", fallback=None, caps=None)
+        plain = without_guidance(self)
         other, its = plain._denoise(obs, keys, info.a0, path)
         sigma = jnp.nan if self.calibration is None else self.calibration.sigma
         flat = lambda a: a.reshape(len(a), -1)
@@ -330,3 +330,9 @@ def with_fields(policy: Policy, **changes) -> Policy:
     """The policy with some fields replaced."""
     fields = {field.name: getattr(policy, field.name) for field in dataclasses.fields(policy)}
     return type(policy)(**(fields | changes))
+
+
+def without_guidance(policy: Policy, **changes) -> Policy:
+    """The policy as it was cloned, nothing guides it or holds guidance back, and with these fields replaced."""
+    plain = dict(guide="none", weight=0.0, schedule="constant", fallback=None, caps=None)
+    return with_fields(policy, **plain | changes)

@@ -11,7 +11,7 @@ import numpy as np
 
 from qgf.method.guides import agreements, need
 from qgf.method.observations import looked
-from qgf.method.policy import Policy, with_fields
+from qgf.method.policy import Policy, without_guidance
 from qgf.types import Members, ability
 
 ASKED = 256
@@ -43,8 +43,7 @@ def displacement_at(policy: Policy, obs: Any, actions: np.ndarray, a0: np.ndarra
     if policy.guide == "none" or policy.calibration is None:
         return 0.0 if policy.guide == "none" else float("nan")
     rows = np.arange(ASKED) % len(actions)  # one program, however many there are
-    alone = dict(guide="none", weight=0.0, samples=1, schedule="constant", fallback=None, caps=None, calibration=None)
-    plain = with_fields(policy, **alone, members=None, choose=None)
+    plain = without_guidance(policy, samples=1, calibration=None, members=None, choose=None)
     unguided, _ = _from(plain, jax.tree.map(lambda x: x[rows], obs), a0[rows])
     known = policy.inward(jnp.asarray(actions[rows]))
     far = jnp.sqrt(jnp.mean((known - policy.inward(unguided)) ** 2, axis=(1, 2))) / policy.calibration.sigma

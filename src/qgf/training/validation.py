@@ -20,7 +20,7 @@ from qgf.data.stored import Stored
 from qgf.errors import UserError
 from qgf.method.guides import agreements
 from qgf.method.observations import looked
-from qgf.method.policy import Policy, with_fields
+from qgf.method.policy import Policy, without_guidance
 from qgf.training.config import TrainConfig
 from qgf.training.health import explained
 from qgf.training.watch import Evaluate
@@ -87,8 +87,8 @@ def measured(policy: Policy, batch: Batch, solved: np.ndarray) -> dict[str, floa
 
     agreement and ranks are told of ensembles, order where there are both kinds of episodes.
     """
-    plain = with_fields(policy, guide="none", weight=0.0, samples=1, fallback=None, calibration=None, members=None)
-    found = _measured(with_fields(plain, choose=None), batch, jax.random.key(0))
+    plain = without_guidance(policy, samples=1, calibration=None, members=None, choose=None)
+    found = _measured(plain, batch, jax.random.key(0))
     q = np.asarray(found.pop("q"))
     told = dict(explained=float(found.pop("explained"))) | {name: float(x) for name, x in found.items()}
     if solved.any() and not solved.all():
