@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 import tempfile
 from importlib import import_module
@@ -17,6 +18,10 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         CACHE = tempfile.TemporaryDirectory(prefix="qgf-tests-")
         os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
+
+# A shell lets what it starts in the background ignore Ctrl-C, and so would every program that a test interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import jax
 import jax.numpy as jnp

@@ -1,5 +1,6 @@
 /** Restart, back, play, step and scrub: the demo's place on the page's clock. */
 
+import { after } from '../core/film';
 import { pause, play, reducedMotion } from './clock';
 import { html, svg } from './dom';
 import { attribute, lang, onLang, t, type Text } from './i18n';
@@ -98,9 +99,7 @@ export function playback(
   };
   const hop = (by: number) => {
     const n = steps(state());
-    // Where the parameters are coarse, the film knows better than they do.
-    const at = (Math.abs(now() - place) < 0.5 / n ? place : now()) * n;
-    seek((by > 0 ? Math.floor(at + 1e-4) + 1 : Math.ceil(at - 1e-4) - 1) / n);
+    seek(by > 0 ? after(now(), place, n) : -after(-now(), -place, n));
   };
   const restart = () => {
     set(film.to(0));
