@@ -12,6 +12,7 @@ from qgf.data.dataset import Dataset
 from qgf.data.labels import read_labels
 from qgf.environments.datasets import dataset_of, load_dataset
 from qgf.errors import UserError
+from qgf.training.loop import train
 from qgf.training.run import Run
 
 LENGTHS = (7, 5, 4)
@@ -92,6 +93,104 @@ def test_labels_that_do_not_fit_are_refused(arrays, labels, said):
     assert str(caught.value) == said
 
 
+GO = "rewards 1 at success, else 0: 2 of 3 episodes succeed, the others end with nothing"
+
+
+@pytest.mark.parametrize(
+    "arrays, labels",
+    [
+        (rows(), [1, 0, 1]),
+        (rows(final=False), [1, 0, 1]),
+        (rows(compact=True), [1, 0, 1]),
+        (rows(success=column(ENDS[0], ENDS[2])), None),
+        (rows(rewards=np.arange(16.0), success=column(ENDS[0], ENDS[2])), None),  # it was asked for
+        (rows(rewards=1.0 * column(ENDS[0], ENDS[2])), None),  # rewards that say it themselves
+        (rows(compact=True, rewards=np.where(column(7, 13, 18, n=19), np.nan, column(6, 17, n=19))), None),
+    ],
+)
+def test_success_to_go_ends_every_episode(arrays, labels):
+    found = Dataset.from_arrays(arrays, "x", labels and np.array(labels, bool), "success-to-go")
+    used = ~found.ends
+    assert_array_equal(found.rewards[used], column(6, 15))
+    assert_array_equal(found.masks[used], ~column(6, 11, 15))
+    assert_array_equal(np.diff(np.flatnonzero(found.ends), prepend=-1), [8, 6, 5])  # no step is given up
+    assert found.notes[-1] == GO and found.rewarded == "success-to-go"
+
+
+def exact(found, discount=0.9):
+    """Q of every step by Bellman's equation, what is cut off NaN; a list for each episode."""
+    value, episodes = np.nan, [[] for _ in found.lengths]
+    for row in reversed(range(len(found.ends))):
+        if found.ends[row]:
+            value, episode = np.nan, episodes[found.ends[:row].sum()]
+        else:
+            value = found.rewards[row] + (discount * value if found.masks[row] else 0)
+            episode.insert(0, value)
+    return episodes
+
+
+def zero_one(path):
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        for demo in file["data"].values():
+            demo["rewards"][...] = demo["rewards"][()] + 1
+    return path
+
+
+def with_success(path):
+    import zarr
+
+    zarr.open_group(str(path))["data"].create_array("success", data=np.isin(np.arange(12), [6]))
+    return path
+
+
+SAYS = dict(
+    lerobot=formats.lerobot,
+    lerobot_alone=lambda out: formats.lerobot(out, rewards=False),
+    maniskill=formats.maniskill,
+    robomimic=lambda out: zero_one(formats.robomimic(out)),
+    zarr=lambda out: with_success(formats.diffusion_policy(out)),
+)
+TOLD = dict(npz=formats.ogbench_npz, d4rl=formats.d4rl, minari=formats.minari, zarr_told=formats.diffusion_policy)
+
+
+@pytest.mark.parametrize("name", SAYS | TOLD)
+def test_q_is_the_discount_to_the_steps_until_success_and_0_after_failure(name, tmp_path):
+    """In every format that says what succeeds, and with labels in those that do not."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("1\n0\n")
+    path = (SAYS | TOLD)[name](tmp_path)
+    to_go = load_dataset(path, labels=labels if name in TOLD else None, rewards="success-to-go")
+    won, lost = exact(to_go)
+    np.testing.assert_allclose(won, 0.9 ** np.arange(6, -1, -1.0), rtol=1e-6)
+    assert_array_equal(lost, np.zeros(5))
+    won, lost = exact(load_dataset(path, labels=labels if name in TOLD else None, rewards="until-success"))
+    np.testing.assert_allclose(won, -(1 - 0.9 ** np.arange(6, -1, -1.0)) / 0.1, rtol=1e-6, atol=1e-6)
+    assert np.isnan(lost).all()  # it is cut off
+
+
+@pytest.mark.parametrize(
+    "more, how, said",
+    [
+        (
+            dict(rewards=np.arange(16.0)),
+            "success-to-go",
+            r"no 'success', and rewards are not 0 and 1 \(row 2: 2\); give",
+        ),
+        (
+            dict(),
+            "until-success",
+            "x: nothing says which steps or episodes succeed: no 'success', no rewards; give --lab",
+        ),
+        (dict(success=[1, 0, 1]), "to-go", "unknown rewards 'to-go'.*success-to-go"),
+    ],
+)
+def test_rewards_that_cannot_be_made_are_refused(more, how, said):
+    with pytest.raises(UserError, match=said):
+        Dataset.from_arrays(rows(**more), "x", None, how)
+
+
 def test_a_file_of_labels(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text("1\nfalse\n Success \n")
@@ -114,18 +213,23 @@ def test_formats_without_rewards_train_a_critic(write, tmp_path, capsys):
     assert "1 of 2 episodes succeed" in said and "1 episodes end the task, 1 are cut off" in said
 
 
-def test_a_run_finds_its_labels_again(tmp_path, capsys):
+def test_a_run_finds_its_labels_and_what_was_made_of_them_again(tmp_path, capsys):
     path, labels = formats.diffusion_policy(tmp_path), tmp_path / "labels.txt"
     labels.write_text("1\n0\n")
     tiny = dict(steps=10, log_every=10, checkpoint_every=10, width=8, depth=1, horizon=2, batch_size=4)
     tiny = [word for key, x in tiny.items() for word in (f"--{key.replace('_', '-')}", str(x))]
-    main(["train", str(path), *tiny, "--labels", str(labels), "--out", str(tmp_path / "run")])
-    assert "rewards -1 until success: 1 of 2 episodes succeed" in capsys.readouterr().out
-    record = Run(tmp_path / "run").record
-    assert dataset_of(record).rewards is not None
+    said = ["--labels", str(labels), "--rewards", "success-to-go"]
+    main(["train", str(path), *tiny, *said, "--out", str(tmp_path / "run")])
+    assert "1 at success, else 0: 1 of 2 episodes succeed, the others end with nothing" in capsys.readouterr().out
+    again = dataset_of(Run(tmp_path / "run").record)
+    assert again.rewarded == "success-to-go" and again.rewards.max() == 1
+    with pytest.raises(UserError, match=r"other data .* now; rewards success-to-go there, None now\)"):
+        train(load_dataset(path, labels=labels), Run(tmp_path / "run").config, tmp_path / "run")
     labels.write_text("0\n1\n")
     with pytest.raises(UserError, match="other data"):
-        dataset_of(record)
+        dataset_of(Run(tmp_path / "run").record)
     assert json.loads((tmp_path / "run" / "config.json").read_text())["data"]["labels"] == str(labels)
+    with pytest.raises(UserError, match=r"leave out the choice of rewards \(until-success\)"):
+        load_dataset("pointmaze-medium-navigate-v0", rewards="until-success")
     with pytest.raises(UserError, match="whose tasks have rewards"):
         load_dataset("pointmaze-medium-navigate-v0", labels=labels)

@@ -167,13 +167,13 @@ def test_the_first_updates_are_the_same_to_the_bit(tmp_path):
         assert_array_equal(one, other)
 
 
-def values(dataset):
-    """Q at steps 0, 10 and 19 after a short training, [3]."""
+def values(dataset, marks=0.0):
+    """Q at steps 0, 10 and 19 after a short training, [3], for each of the marks that a state may carry."""
     setup = prepare(replace(dataset, name="x"), CHAIN)
     state, _ = setup.learner.run(setup.start(), setup.chunks, CHAIN.steps)
     policy = setup.trained(state)[0].policy()
-    at = jnp.array([[k / L, 0.0] for k in (0, 10, 19)])
-    return np.asarray(jax.vmap(policy.critic)(at, jnp.zeros((3, A))))
+    at = jnp.array([[k / L, mark] for mark in np.atleast_1d(marks) for k in (0, 10, 19)])
+    return np.asarray(jax.vmap(policy.critic)(at, jnp.zeros((len(at), A))))
 
 
 TRUE = np.array([(1 - GAMMA ** (L - k)) / (1 - GAMMA) for k in (0, 10, 19)])
@@ -190,3 +190,15 @@ def test_a_chain_that_is_cut_off_is_worth_more(tmp_path):
     """The same rows with time limits for ends: no step of them is worth as little as an end's."""
     path = d4rl_npz(tmp_path, terminals=np.zeros(E * L, bool), timeouts=np.tile(np.arange(L) == L - 1, E))
     assert (values(load_dataset(path)) > 1.5 * TRUE)[1:].all()
+
+
+def test_a_chain_that_half_the_time_succeeds_has_success_to_go(tmp_path):
+    """gamma to the power of the steps until success, and 0 where it fails."""
+    succeeds = np.repeat(np.arange(E) % 2 == 0, L)
+    rows = flat(success=succeeds & (np.arange(E * L) % L == L - 1))
+    del rows["rewards"]
+    for key in ("observations", "next_observations"):
+        rows[key][:, 1] = np.where(succeeds, 1, -1)
+    np.savez(tmp_path / "x.npz", **rows)
+    found = values(load_dataset(tmp_path / "x.npz", rewards="success-to-go"), [1.0, -1.0])
+    np.testing.assert_allclose(found, [*GAMMA ** np.array([19, 9, 0]), 0, 0, 0], atol=0.08)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import tyro
 
 from qgf.cli.printing import bar, closing, console, print_table
+from qgf.data.labels import Rewarded
 
 if TYPE_CHECKING:
     from qgf.data.doctor import Examination
@@ -24,6 +25,7 @@ def data(
     /,
     obs_keys: tuple[str, ...] = (),
     labels: Optional[Path] = None,
+    rewards: Optional[Rewarded] = None,
     horizon: int = 5,
     data_dir: Optional[Path] = None,
     convert: Optional[Path] = None,
@@ -35,6 +37,7 @@ def data(
         dataset: A file or folder of any format that `qgf names` lists, or an environment's name.
         obs_keys: What observations are made of, where the format has them by name, in this order.
         labels: A file that says which episodes succeeded, 1 or 0 in a line for each.
+        rewards: How rewards follow from success, as `qgf train` has it.
         horizon: Actions per chunk, for what is lost at the ends of episodes.
         data_dir: The folder of datasets by name, by default $QGF_DATA or ~/.ogbench/data.
         convert: Write the data to this .npz file, and its validation part to NAME-val.npz; or under any other name as
@@ -49,10 +52,10 @@ def data(
 
     shards = convert is not None and convert.suffix != ".npz"
     if convert is not None and shards:
-        _write_shards(dataset, convert, data_dir, obs_keys, labels, overwrite)
+        _write_shards(dataset, convert, data_dir, obs_keys, labels, rewards, overwrite)
         loaded = load_dataset(convert)
     else:
-        loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels)
+        loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels, rewards=rewards)
     found = examine(loaded, horizon)
     console.print(loaded.name)
     for line in summary(found)[:2]:
@@ -74,11 +77,11 @@ def data(
     closing(f"wrote {convert}", "train", convert)
 
 
-def _write_shards(dataset, convert, data_dir, obs_keys, labels, overwrite) -> None:
+def _write_shards(dataset, convert, data_dir, obs_keys, labels, rewards, overwrite) -> None:
     from qgf.environments.converting import convert as write
 
     with bar("converting", "rows") as tell:
-        write(dataset, convert, data_dir, obs_keys, labels, overwrite, lambda done, total: tell(done, total))
+        write(dataset, convert, data_dir, obs_keys, labels, overwrite, tell, rewards)
 
 
 def _print_rewards(found: Examination) -> None:

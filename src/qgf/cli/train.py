@@ -10,6 +10,7 @@ import tyro
 from qgf.cli.data import Where
 from qgf.cli.names import summaries
 from qgf.cli.printing import bar, closing, console
+from qgf.data.labels import Rewarded
 
 
 def command(arguments):
@@ -41,6 +42,7 @@ def train_command(chosen):
         data_dir: Where = None,
         obs_keys: tuple[str, ...] = (),
         labels: Optional[Path] = None,
+        rewards: Optional[Rewarded] = None,
         log: tuple[str, ...] = (),
         keep: int = 2,
         eval_every: Optional[int] = None,
@@ -64,8 +66,11 @@ def train_command(chosen):
             data_dir: The folder of datasets, by default $QGF_DATA or ~/.ogbench/data; or the data themselves, if they
                 were moved since the run began.
             obs_keys: What observations are made of, where the data's format has them by name, in this order.
-            labels: A file with a line per episode, 1 where it succeeded and 0 where not, for data without rewards: they
-                are -1 until success, which ends the task; what failed is cut off.
+            labels: A file with a line per episode, 1 where it succeeded and 0 where not, for data without rewards.
+            rewards: How rewards follow from success, of --labels, a column `success` or rewards of 0 and 1:
+                until-success, -1 until then, an episode that failed is cut off (as where success is all that is known);
+                success-to-go, 1 then and else 0, an episode that failed ends with nothing, so that Q is the discount to
+                the power of the steps until success.
             log: Loggers to write to besides metrics.csv.
             keep: Number of checkpoints to keep, the newest; `qgf export` makes a policy of any of them.
             eval_every: Play the policy, guided by QGF at the default strength, every so many updates, a multiple of
@@ -86,7 +91,7 @@ def train_command(chosen):
         from qgf.cli.evaluate import environment_of
         from qgf.environments.datasets import fitted, load_dataset
 
-        loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels)
+        loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels, rewards=rewards)
         loaded = fitted(loaded, env) if env else loaded
         run = run_training(
             loaded, replace(config, method=method), out, flow=flow, critic_from=critic_from, log=log, keep=keep,

@@ -12,8 +12,8 @@ File format (OGBench's, any `.npz`), one row per step, N rows:
                                `timeouts` and where the next row is not the state after, and without `masks` the task
                                ends at `terminals`.
   timeouts     [N]     bool    optional, also called truncations: likewise, without recorded final states (D4RL)
-  success      [N] or [E] bool optional, instead of rewards: the steps, or the episodes, that solve the task. Rewards
-                               are -1 until then, and there the task ends
+  success      [N] or [E] bool optional, instead of rewards: the steps, or the episodes, that solve the task, from which
+                               rewards follow (`labels.rewarded`)
   ref_min_score, ref_max_score []  optional, the returns that a normalised score calls 0 and 100
   action_low, action_high [A]  optional, the range that the environment takes, if actions are in its units
   images/CAMERA [N, H, W, C] uint8  optional, pictures before the step, with `observations` or without any; with
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 
 from qgf.data.actions import RANGE, UNIT, Range, declared, equal, extent, how_scaled, outside, same, scaled, within
+from qgf.data.labels import Rewarded
 from qgf.data.layout import RANKS, REFERENCES, SYNONYMS, Hazard, lay_out
 from qgf.data.pictures import IMAGES, seen
 from qgf.data.scaling import observed, reward_unit
@@ -56,6 +57,7 @@ class Dataset:
     path: Path | None = None  # the file it was read from
     keys: tuple[str, ...] = ()  # what its observations were made of, where that was chosen
     labels: Path | None = None  # the file that says which episodes succeed
+    rewarded: Rewarded | None = None  # how rewards follow from success, where that was chosen
     references: tuple[float, float] | None = None  # the returns that a normalised score calls 0 and 100
     action_range: Range | None = None  # what -1 and 1 mean to the networks, where these are not actions themselves
     images: Mapping[str, np.ndarray] = field(default_factory=dict)  # by camera, [N, H, W, C] uint8
@@ -210,14 +212,21 @@ class Dataset:
         return seen(self.images, rows, state)
 
     @staticmethod
-    def from_arrays(arrays: dict[str, np.ndarray], name: str, labels: np.ndarray | None = None) -> Dataset:
-        """Check raw arrays against the file format and lay them out; `labels` [E] say which episodes succeed. UserError
-        names file, key, shape and row.
+    def from_arrays(
+        arrays: dict[str, np.ndarray],
+        name: str,
+        labels: np.ndarray | None = None,
+        rewards: Rewarded | None = None,
+    ) -> Dataset:
+        """Check raw arrays against the file format and lay them out; `labels` [E] say which episodes succeed, `rewards`
+        how rewards follow from that. UserError names file, key, shape and row.
         """
-        rows, notes = lay_out(arrays, name, labels)
+        rows, notes = lay_out(arrays, name, labels, rewards)
         fields = rows["observations"], rows["actions"], rows["ends"], rows.get("rewards"), rows.get("masks")
         images = {key.removeprefix(IMAGES): x for key, x in rows.items() if key.startswith(IMAGES)}
-        dataset = Dataset(name, *fields, notes=notes, references=references(arrays, name), images=images)
+        dataset = Dataset(
+            name, *fields, rewarded=rewards, notes=notes, references=references(arrays, name), images=images
+        )
         given = declared(arrays, dataset.action_dim, name)
         if given is None:
             return dataset if within(dataset.extent, UNIT) else replace(dataset, action_range=dataset.extent)

@@ -24,7 +24,7 @@ class Episode(NamedTuple):
     actions: np.ndarray  # [T, A]
     rewards: np.ndarray | None  # [T]
     terminated: bool  # the last action ended the task; False: a time limit, the state after it has a value
-    success: np.ndarray | None = None  # [T] steps that solve it, where there are no rewards
+    success: np.ndarray | None = None  # [T] steps that solve it
     images: Mapping[str, np.ndarray] = MappingProxyType({})  # by camera, uint8, as many as there are states
 
 
@@ -54,7 +54,7 @@ def arrays_of(episodes: Iterable[Episode], name: str) -> Arrays:
         arrays[IMAGES + camera] = np.concatenate(pictures)
     if whole[0].rewards is not None:
         arrays["rewards"] = np.concatenate([padded(np.asarray(e.rewards), 0) for e in whole])
-    elif all(e.success is not None for e in whole):
+    if all(e.success is not None for e in whole):
         arrays["success"] = np.concatenate([padded(np.asarray(e.success), 0) for e in whole])
     if compact:
         masks = [padded(1.0 - (e.terminated & (np.arange(len(e.actions)) == len(e.actions) - 1)), 1) for e in whole]

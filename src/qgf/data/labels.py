@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
-from qgf.errors import UserError
+from qgf.errors import UserError, unknown
 from qgf.files import read_text
 
 WORDS = dict.fromkeys(("1", "true", "yes", "success"), True) | dict.fromkeys(("0", "false", "no", "failure"), False)
+
+Rewarded = Literal["until-success", "success-to-go"]
+"""How rewards follow from success (`rewarded`)."""
 
 
 def read_labels(path: str | Path) -> np.ndarray:
@@ -54,3 +58,38 @@ def reached(success: np.ndarray, ends: np.ndarray, last: np.ndarray) -> np.ndarr
     whole = np.ones(ends.sum(), bool)
     np.logical_and.at(whole, number[steps], success[steps])
     return np.where(whole[number], only, success) & steps
+
+
+def told(rewards: np.ndarray, steps: np.ndarray, name: str) -> np.ndarray:
+    """The steps [N] with a reward of 1, in data whose rewards are 1 at success and else 0 (robomimic's, mazes') and
+    that have no other word of it. Raises UserError for other rewards.
+    """
+    odd = np.flatnonzero(steps & (rewards != 0) & (rewards != 1))
+    if odd.size:
+        raise UserError(
+            f"{name}: nothing says which steps or episodes succeed: no 'success', and rewards are not 0 and 1 (row "
+            f"{odd[0]}: {rewards[odd[0]]:.4g}); give --labels"
+        )
+    return steps & (rewards == 1)
+
+
+def rewarded(success: np.ndarray, last: np.ndarray, how: Rewarded) -> tuple[np.ndarray, np.ndarray, str]:
+    """Rewards and masks [N] of the steps that solve a task, [N], and what becomes of other episodes; `last` [E] are the
+    last steps of all. With k the steps from one to the success, and Q the value of the data's own behaviour:
+
+      until-success   -1, at success 0 and its end:  Q = -(1 - gamma^k) / (1 - gamma). An episode without success is
+                      cut off: its last state is worth what the critic says of such states, about -1 / (1 - gamma) if
+                      none of them leads to success.
+      success-to-go   0, at success 1 and its end:  Q = gamma^k. Every episode ends with its last step, for Bellman's
+                      equation of rewards 0 alone, Q = gamma Q', has a solution of any size, and failure would be worth
+                      what bootstrapping happened to leave: with mask 0 it is 0, of all states after the last success.
+
+    Raises UserError for another name.
+    """
+    if how == "until-success":
+        return success - 1.0, 1.0 - success, "are cut off"
+    if how != "success-to-go":
+        raise unknown("rewards", how, ("until-success", "success-to-go"))
+    over = success.copy()
+    over[last] = True
+    return success * 1.0, 1.0 - over, "end with nothing"

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from qgf.data.labels import of_episodes, per_episode, reached
+from qgf.data.labels import Rewarded, of_episodes, per_episode, reached, rewarded, told
 from qgf.data.pictures import IMAGES, after_the_step, checked, named
 from qgf.errors import UserError
 
@@ -45,10 +45,12 @@ UNUSED = dict(actions=0, rewards=0, masks=1)
 """What stands in a last row beside the final state; nothing reads it."""
 
 
-def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tuple[Arrays, tuple[str, ...]]:
+def lay_out(
+    arrays: Arrays, name: str, labels: np.ndarray | None = None, how: Rewarded | None = None
+) -> tuple[Arrays, tuple[str, ...]]:
     """Rows with a last one of each episode for its final state: observations, actions, `ends`, and if known rewards and
     masks; and what was decided on the way, a sentence each. `labels` [E] say of episodes whether they succeed: in place
-    of rewards and masks, as the column `success` does where there are none.
+    of rewards and masks, as the column `success` does where there are none, or where `how` asks for it (`rewarded`).
 
     Where no final state was recorded, an episode whose task ended repeats its last state, whose value nothing asks for,
     and one that was cut off gives up its last step, whose end is not known. Raises UserError naming `name`, key, shape
@@ -83,11 +85,10 @@ def lay_out(arrays: Arrays, name: str, labels: np.ndarray | None = None) -> tupl
         raise UserError(
             f"{name}: every row is the last of an episode ('terminals'), which holds its final state: no step"
         )
-    if (success := _solved(rows, ends, compact, labels, name)) is not None:
-        rows |= dict(rewards=success - 1.0, masks=1.0 - success)
-        terminals = ends & (terminals if compact else success)
-        solved = len(np.unique((np.cumsum(ends) - ends)[success]))
-        notes.append(f"rewards -1 until success: {solved} of {ends.sum()} episodes succeed, the others are cut off")
+    if (made := _made(rows, ends, compact, labels, how, name)) is not None:
+        rows["rewards"], rows["masks"], note = made
+        terminals = ends & (terminals if compact else rows["masks"] == 0)
+        notes.append(note)
     if not compact and "masks" not in rows:
         rows["masks"] = 1.0 - terminals
         notes.append("no masks: `terminals` are where the task ends")
@@ -132,15 +133,31 @@ def _kind(observations: np.ndarray, notes: list[str]) -> type:
     return np.float64
 
 
-def _solved(rows: Arrays, ends: np.ndarray, compact: bool, labels: np.ndarray | None, name: str) -> np.ndarray | None:
-    """The steps at which a task is solved, [N], where rewards and masks are to follow from them; else None."""
+def _made(
+    rows: Arrays, ends: np.ndarray, compact: bool, labels: np.ndarray | None, how: Rewarded | None, name: str
+) -> tuple[np.ndarray, np.ndarray, str] | None:
+    """Rewards and masks [N] where they are to follow from success, and a note that says so; else None."""
     success = rows.pop("success", None)
     last = np.flatnonzero(ends)
     if compact:
         last = np.maximum(last - 1, 0)
     if labels is not None:
-        return of_episodes(labels, ends, last, name)
-    return None if success is None or "rewards" in rows else reached(success, ends, last)
+        success = of_episodes(labels, ends, last, name)
+    elif how is None and (success is None or "rewards" in rows):
+        return None
+    elif success is not None:
+        success = reached(success, ends, last)
+    elif "rewards" in rows:
+        success = told(rows["rewards"], ~ends if compact else np.ones_like(ends), name)
+    else:
+        raise UserError(
+            f"{name}: nothing says which steps or episodes succeed: no 'success', no rewards; give --labels"
+        )
+    how = how or "until-success"
+    rewards, masks, others = rewarded(success, last, how)
+    solved = len(np.unique((np.cumsum(ends) - ends)[success]))
+    first = "rewards -1 until success" if how == "until-success" else "rewards 1 at success, else 0"
+    return rewards, masks, f"{first}: {solved} of {ends.sum()} episodes succeed, the others {others}"
 
 
 def _odd_masks(masks: np.ndarray, steps: np.ndarray, over: np.ndarray | None) -> list[Hazard]:

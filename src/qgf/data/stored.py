@@ -20,6 +20,7 @@ import numpy as np
 
 from qgf.data.actions import Range, how_scaled, same, scaled
 from qgf.data.dataset import Dataset
+from qgf.data.labels import Rewarded
 from qgf.data.layout import Hazard
 from qgf.data.scaling import Moments, settled
 from qgf.data.shards import EPISODES, FORMAT, HELD_OUT, META, Files, Meta, load_array
@@ -63,6 +64,7 @@ class Stored:
     labels: Path | None = None
     references: tuple[float, float] | None = None
     action_range: Range | None = None
+    rewarded: Rewarded | None = None
 
     @staticmethod
     def of(path: Path, name: str | None = None) -> Stored:
@@ -86,9 +88,9 @@ class Stored:
         _ = found.files
         return found
 
-    def chosen(self, keys: Any, labels: Any = None) -> None:
+    def chosen(self, keys: Any, rewards: Any = None) -> None:
         """Raises UserError if the data are to be read as others than they were converted to."""
-        if labels is not None or (keys and tuple(keys) != self.keys):
+        if rewards is not None or (keys and tuple(keys) != self.keys):
             raise UserError(f"{self.path}: what its observations and rewards are was settled when it was converted")
 
     # What it holds

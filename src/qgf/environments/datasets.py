@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from qgf.data.actions import UNIT, equal, in_units_of, same, shown
 from qgf.data.dataset import Dataset
 from qgf.data.fingerprint import fingerprint
 from qgf.data.folder import data_dir
-from qgf.data.labels import read_labels
+from qgf.data.labels import Rewarded, read_labels
 from qgf.data.layout import MADE_OF, Arrays, Hazard
 from qgf.data.readers import is_data, read, reader_of
 from qgf.data.stored import AnyDataset, Stored
@@ -33,6 +34,7 @@ def load_dataset(
     download: bool = True,
     keys: Sequence[str] = (),
     labels: str | Path | None = None,
+    rewards: Rewarded | None = None,
 ) -> Dataset | Stored:
     """A dataset by its environment's name, or from a file or folder of any format in `qgf.data.readers.READERS`.
 
@@ -40,19 +42,19 @@ def load_dataset(
     directory is the data themselves, which were moved), and downloaded if they are not there and can be had; the family
     of the name adds the rewards and masks of its tasks, or the goal that each state is. `keys` says what observations
     are made of, where the format has them by name; `labels` is a file that says which episodes succeed
-    (`qgf.data.labels`), for data without rewards. Record shards (`qgf.data.stored`) are opened, not read; by name they
-    are in NAME.shards. Raises UserError if the dataset is neither there nor to be had, or is
-    wrong.
+    (`qgf.data.labels`), for data without rewards, and `rewards` how these follow from success. Record shards
+    (`qgf.data.stored`) are opened, not read; by name they are in NAME.shards. Raises UserError if the dataset is
+    neither there nor to be had, or is wrong.
     """
     name = str(name)
     itself = directory is not None and is_data(directory)
     if is_data(name) or (itself and find_family(name) is None):
         path = Path(directory if directory is not None and itself else name)
         if stored.reads(path) and environment_of(known := Stored.of(path).meta.name):  # that of the name
-            return fitted(_read(path, known, keys=keys, labels=labels), known)
-        return _read(path, name, keys=keys, labels=labels)
-    if labels:
-        raise UserError(f"{name} is an environment's name, whose tasks have rewards: leave out the labels {labels}")
+            return fitted(_read(path, known, keys=keys, labels=labels, rewards=rewards), known)
+        return _read(path, name, keys=keys, labels=labels, rewards=rewards)
+    if given := f"labels {labels}" if labels else rewards and f"choice of rewards ({rewards})":
+        raise UserError(f"{name} is an environment's name, whose tasks have rewards: leave out the {given}")
     if keys:
         raise UserError(
             f"{name} is an environment's name, whose observations are whole: leave out the keys {', '.join(keys)}"
@@ -119,13 +121,12 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
     name, known = record["dataset"], record.get("data") or {}
     where = Path(known.get("path") or name)
     if directory is None and known and where.exists():
-        dataset = _load(name, where, known.get("keys") or (), known.get("labels"))
+        dataset = _load(name, where, known)
     elif environment_of(name) is None:
         dataset = _read(
             where if directory is None else _moved(where, Path(directory)),
             name,
-            keys=known.get("keys") or (),
-            labels=known.get("labels"),
+            **_choices(known),
         )
     else:
         dataset = load_dataset(name, directory)
@@ -138,10 +139,15 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
     return replace(dataset, action_range=ends and (np.array(ends[0]), np.array(ends[1])))
 
 
-def _load(name: str, path: Path, keys: Sequence[str] = (), labels: str | Path | None = None) -> Dataset | Stored:
+def _choices(known: Mapping[str, Any]) -> dict[str, Any]:
+    """As what a run read its data."""
+    return dict(keys=known.get("keys") or (), labels=known.get("labels"), rewards=known.get("rewards"))
+
+
+def _load(name: str, path: Path, known: Mapping[str, Any] = MappingProxyType({})) -> Dataset | Stored:
     """The data of a name, from their file."""
     if environment_of(name) is None or stored.reads(path):
-        return _read(path, name, keys=keys, labels=labels)
+        return _read(path, name, **_choices(known))
     family = family_of(name)
     return _read(path, family.check(name), family.labeller(name))
 
@@ -152,16 +158,18 @@ def _read(
     label: Label = lambda arrays, path: arrays,
     keys: Sequence[str] = (),
     labels: str | Path | None = None,
+    rewards: Rewarded | None = None,
 ) -> Dataset | Stored:
     """A file, and the one beside it that is called NAME-val; so are the labels of that. Or record shards."""
 
     if stored.reads(path):
         found = Stored.of(path, name)
-        found.chosen(keys, labels)
+        found.chosen(keys, labels or rewards)
         return found
 
     def one(path: Path, labels: Path | None) -> Dataset:
-        made = laid_out(read(path, keys), path, str(path), label, None if labels is None else read_labels(labels), keys)
+        said = None if labels is None else read_labels(labels)
+        made = laid_out(read(path, keys), path, str(path), label, said, keys, rewards)
         caution(path, made.notes)
         return replace(made, labels=labels)
 
@@ -180,11 +188,17 @@ def _read(
 
 
 def laid_out(
-    arrays: Arrays, path: Path, name: str, label: Label, labels: np.ndarray | None, keys: Sequence[str]
+    arrays: Arrays,
+    path: Path,
+    name: str,
+    label: Label,
+    labels: np.ndarray | None,
+    keys: Sequence[str],
+    rewards: Rewarded | None = None,
 ) -> Dataset:
     """What a reader read of a file, labelled and checked; errors call it `name`."""
     arrays = label(arrays, path)
-    made = Dataset.from_arrays(arrays, name, labels)
+    made = Dataset.from_arrays(arrays, name, labels, rewards)
     return replace(made, goals=arrays.get("goals"), keys=tuple(map(str, arrays.get(MADE_OF, keys))))
 
 

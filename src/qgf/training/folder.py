@@ -13,6 +13,7 @@ from qgf.training.config import Record, from_json, to_json
 from qgf.training.window import WHOLE, Plan
 
 FREE = ("steps", "log_every", "checkpoint_every")  # may change when a run is resumed
+READ_AS = ("keys", "labels", "rewards")  # of `Source`, what was chosen when data were read
 
 
 def _claim(directory: Path, record: dict) -> None:
@@ -29,11 +30,14 @@ def _claim(directory: Path, record: dict) -> None:
             raise UserError(
                 f"{directory} holds a run with other settings ({differences}); use another --out or --overwrite"
             )
-        there, now = (r["data"]["fingerprint"] if r.get("data") else None for r in (old, record))
+        data = [r.get("data") or {} for r in (old, record)]
+        there, now = (known.get("fingerprint") for known in data)
         if there and there != now:
+            pairs = {key: [known.get(key) for known in data] for key in READ_AS}
+            read = "".join(f"; {key} {x} there, {y} now" for key, (x, y) in pairs.items() if x != y)
             raise UserError(
                 f"{directory} was trained on other data of the name {record['dataset']} (fingerprint {there} there, "
-                f"{now} now); use another --out or --overwrite"
+                f"{now} now{read}); use another --out or --overwrite"
             )
         scales = [(r.get("data") or {}).get("actions") for r in (old, record)]
         if there and scales[0] != scales[1]:

@@ -92,6 +92,8 @@ def train(
         source["keys"] = list(dataset.keys)
     if dataset.labels is not None:
         source["labels"] = str(dataset.labels.resolve())
+    if dataset.rewarded is not None:
+        source["rewards"] = dataset.rewarded
     if dataset.references is not None:
         source["references"] = list(dataset.references)
     if dataset.action_range is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from qgf.data.episodes import Episode, apart, arrays_of, batches
-from qgf.data.layout import RANKS, Arrays
+from qgf.data.layout import RANKS, SYNONYMS, Arrays
 from qgf.data.pictures import IMAGES
 from qgf.errors import UserError
 from qgf.files import Room, chunk_fits
@@ -175,7 +175,7 @@ def _followed(states: np.ndarray, following: np.ndarray, where: str) -> np.ndarr
 
 def d4rl(file, room: Room, keys: Sequence[str]) -> Arrays:
     """Flat rows; `terminals` end the task, `timeouts` cut it off, `next_observations` only in some sets."""
-    rows = {key: _array(file, key, room) for key in RANKS if key in file and key != "observations"}
+    rows = {key: _array(file, key, room) for key in (*RANKS, *SYNONYMS) if key in file and key != "observations"}
     states, images = _states(file, "observations", room, keys)
     return dict(observations=states) | {IMAGES + name: x for name, x in images.items()} | rows
 

@@ -19,7 +19,7 @@ STATES = ("obs", "state", "keypoint")
 """The arrays taken as observations if none are named: the first of these that is there."""
 
 
-OTHERS = ("action", "reward", "rewards")
+OTHERS = ("action", "reward", "rewards", "success")
 """What is read besides."""
 
 
