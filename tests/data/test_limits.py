@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gymnasium.envs.registration import EnvSpec
 from numpy.lib import format as npy
 
 import formats
@@ -159,6 +160,40 @@ def test_arrays_that_are_declared_and_not_there_are_refused(tmp_path):
     meta.write_text(json.dumps(json.loads(meta.read_text()) | dict(shape=[10**10, 4])))
     with little_memory():
         assert "which no data are as empty as" in refused(lambda: zarr.read(root))
+
+
+def test_a_codec_that_cannot_even_be_named_is_refused(tmp_path):
+    root = formats.diffusion_policy(tmp_path)
+    meta = root / "data" / "action" / ".zarray"
+    known = json.loads(meta.read_text())
+    meta.write_text(json.dumps(known | dict(compressor=known["compressor"] | dict(shuffle=5))))
+    assert "not a replay buffer (IndexError" in refused(lambda: zarr.read(root))
+
+
+def test_minari_makes_no_environment_that_the_data_name(tmp_path):
+    """Minari does, to know spaces that are not in its metadata, and an environment is any function with any words."""
+    path, ran = formats.minari(tmp_path), tmp_path / "ran"
+    meta = path / "data" / "metadata.json"
+    known = json.loads(meta.read_text())
+    made = EnvSpec("x-v0", entry_point="os:mkdir", kwargs=dict(path=str(ran))).to_json()
+    for missing in ("observation_space", "action_space"):
+        spec = {name: x for name, x in known.items() if name != missing} | dict(env_spec=made)
+        meta.write_text(json.dumps(spec))
+        assert f"no {missing}: " in refused(lambda: minari.read(path))
+        assert not ran.exists()
+    meta.write_text(json.dumps(known | dict(env_spec=made)))
+    assert len(minari.read(path)["actions"]) and not ran.exists()  # where it has both, nothing has to be made
+
+
+def test_minari_is_not_believed_how_much_there_is(tmp_path):
+    path = formats.minari(tmp_path)
+    meta = path / "data" / "metadata.json"
+    known = json.loads(meta.read_text())
+    space = dict(type="Box", dtype="float32", shape=[10**10], low=0.0, high=1.0)
+    for lie in (dict(total_episodes=10**10), dict(total_episodes=2**53), dict(observation_space=json.dumps(space))):
+        meta.write_text(json.dumps(known | lie))
+        with little_memory():
+            assert "which no data are as empty as" in refused(lambda: minari.read(path))
 
 
 def test_hdf5_reads_no_other_file(tmp_path):

@@ -40,11 +40,11 @@ def opened(path: Path) -> Iterator[Any]:
             yield file
     except (
         OSError,
-        KeyError,
+        LookupError,
         ValueError,
         TypeError,
         RuntimeError,
-        OverflowError,
+        ArithmeticError,
         SystemError,
     ) as error:  # one per kind of damage
         raise UserError(f"{path}: cannot be read, it is truncated or no HDF5 file ({error})") from error

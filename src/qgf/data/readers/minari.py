@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from qgf.data.layout import MADE_OF, REFERENCES, Arrays
 from qgf.data.pictures import ONLY, are_pictures
 from qgf.data.readers.hdf5 import survey
 from qgf.errors import UserError
-from qgf.files import Room, small
+from qgf.files import Room, read_text, small
 
 
 def reads(path: Path) -> bool:
@@ -55,6 +56,7 @@ def _opened(path: Path, keys: Sequence[str]) -> Iterator[tuple[Any, Sequence[str
     for file in folder.glob("*.hdf5"):
         survey(file, room)
     try:
+        _check_declared(folder, room)
         dataset = minari.MinariDataset(folder)
         parts = getattr(dataset.observation_space, "spaces", ())
         yield dataset, keys or (tuple(parts) if isinstance(parts, dict) else ())
@@ -72,6 +74,30 @@ def _opened(path: Path, keys: Sequence[str]) -> Iterator[tuple[Any, Sequence[str
     ) as error:  # fmt: skip; minari does not check what it reads
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: cannot be read as a Minari dataset ({type(error).__name__}: {first})") from error
+
+
+def _check_declared(folder: Path, room: Room) -> None:
+    """Raises UserError for metadata that Minari believes and should not: without spaces it makes the environment that
+    they name, which is whatever function a stranger likes; and it makes arrays as long as they say.
+    """
+    metadata = json.loads(read_text(folder / "metadata.json"))
+    for name in ("observation_space", "action_space"):
+        if not isinstance(metadata.get(name), str):
+            raise UserError(
+                f"{folder}: metadata.json has no {name}: to know it, the environment would have to be made, which is "
+                "code; save the data with a Minari that writes it, 0.5 or newer"
+            )
+        for shape in _shapes(json.loads(metadata[name])):
+            room.take(2 * 8 * math.prod(shape), name)
+    room.take(8 * int(metadata["total_episodes"]), "total_episodes")
+
+
+def _shapes(space: Any) -> Iterator[list[int]]:
+    """Of a space as Minari writes it, and of all that it is made of."""
+    if isinstance(space, dict) and "shape" in space:
+        yield space["shape"]
+    for part in space.values() if isinstance(space, dict) else space if isinstance(space, list) else ():
+        yield from _shapes(part)
 
 
 def _references(dataset: Any) -> Arrays:

@@ -49,11 +49,11 @@ def read(path: Path, keys: Sequence[str] = ()) -> Arrays:
     except (
         OSError,
         ValueError,
-        KeyError,
+        LookupError,
         TypeError,
         RuntimeError,
         AttributeError,
-        NotImplementedError,
+        ArithmeticError,
         SystemError,
     ) as error:  # fmt: skip; zarr and its codecs raise these
         first = (str(error).splitlines() or [""])[0]
