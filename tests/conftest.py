@@ -30,7 +30,7 @@ import pytest
 from qgf.cli.names import KINDS
 from qgf.environments.datasets import load_dataset
 from qgf.environments.ogbench.collect import collect
-from qgf.plugins import FILES, OWN, USED
+from qgf.plugins import BROUGHT, FILES, OWN, USED
 from qgf.registry import REGISTRIES
 from qgf.training.config import TrainConfig
 from qgf.training.loop import train
@@ -106,3 +106,4 @@ def forget():
         del sys.modules[name]
     USED.clear()
     FILES.clear()
+    BROUGHT.clear()

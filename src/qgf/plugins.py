@@ -24,6 +24,10 @@ USED: list[dict[str, str]] = []
 _asked: list[bool] = []
 
 
+BROUGHT: set[str] = set()
+"""The modules that they imported: their user's, which a run or a study may name, too."""
+
+
 def use(path: str | Path) -> None:
     """Import a file once, so that what it registers can be named everywhere (`qgf --use FILE`).
 
@@ -77,8 +81,11 @@ def installed() -> None:
 
 def _imported(where: str, run: Callable):
     """What `run` returns. Raises UserError for whatever the user's own code raises."""
+    known = set(sys.modules)
     try:
-        return run()
+        found = run()
+        BROUGHT.update(sys.modules.keys() - known)
+        return found
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
     except (Exception, SystemExit) as error:

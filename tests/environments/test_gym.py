@@ -2,14 +2,17 @@
 
 import csv
 import sys
+from functools import partial
+from types import SimpleNamespace
 
 import gymnasium
 import numpy as np
 import pytest
 
+from qgf.cli.evaluate import played_environment
 from qgf.cli.main import main
 from qgf.environments import family_of
-from qgf.environments.datasets import load_dataset
+from qgf.environments.datasets import load_dataset, references_of
 from qgf.environments.vector import make_vector_env
 from qgf.errors import UserError
 from qgf.laboratory.compare import compare
@@ -93,6 +96,22 @@ def test_a_module_has_ids_and_factories(file, monkeypatch):
     monkeypatch.delitem(sys.modules, "reach_env", raising=False)
     assert played("reach_env:Reach-v0")[0].sum() == 2 * -20
     assert played("reach_env:far")[0].sum() == 2 * -7
+
+
+def test_a_module_that_a_study_or_a_run_names_is_not_imported(file, tmp_path, monkeypatch):
+    """Its reader has to name it: it is code."""
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "reach_env", raising=False)
+    study = tmp_path / "study.toml"
+    study.write_text(STUDY.replace("Reach-v0", "reach_env:far").replace("use = ", "# use = "))
+    run = SimpleNamespace(directory=tmp_path / "run", record=dict(dataset="reach.npz", env="reach_env:far"))
+    for read in (partial(read_study, study), partial(played_environment, run, None)):
+        with pytest.raises(UserError, match="names the environment reach_env:far, which would import the module reach"):
+            read()
+    assert references_of(run.record, "reach_env:far") is None and "reach_env" not in sys.modules
+    (tmp_path / "mine.py").write_text("import reach_env")
+    use(tmp_path / "mine.py")
+    assert read_study(study).environments[0].name == played_environment(run, None) == "reach_env:far"
 
 
 def test_a_failing_environment_is_one_line(file, capfd):

@@ -155,8 +155,11 @@ def seen_keys(run):
 
 
 def played_environment(run, env):
+    """The environment that is asked for, else the run's own."""
+    from qgf.environments.family import named_by
+
     if found := env or environment_of(run):
-        return found
+        return env or named_by(run.directory, found)
     raise UserError(
         f"{run.directory} was trained on {run.record['dataset']}; say which environment to play with --env NAME"
     )

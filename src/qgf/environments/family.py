@@ -14,6 +14,7 @@ from qgf.data.actions import Range
 from qgf.environments.simulators import Missing
 from qgf.environments.spaces import check_actions
 from qgf.errors import UserError, unknown
+from qgf.plugins import BROUGHT
 from qgf.registry import Registry
 
 if TYPE_CHECKING:
@@ -59,6 +60,10 @@ class Family:
     def check(self, name: str) -> str:
         """The name in full, here as it is. Raises UserError with the nearest name if there is no such environment."""
         return name
+
+    def imports(self, name: str) -> str:
+        """The module that a name asks to be imported, "" if it asks for none, as here."""
+        return ""
 
     def make(self, name: str, size: int | None = None) -> gymnasium.Env:
         """A new environment, observations [S], actions [A]; its `render` gives pictures of `size` pixels."""
@@ -187,6 +192,20 @@ def family_of(name: str) -> Family:
     if family is None:
         raise unknown("environment", name, list(chain.from_iterable(map(_names, FAMILIES.values()))))
     return family
+
+
+def named_by(where: str | Path, name: str) -> str:
+    """The name of an environment that a run or a study names. Raises UserError if that would import and call what its
+    reader has not: a module which no file of his own has imported (`--use`).
+    """
+    family = find_family(name)
+    module = family.imports(name) if family else ""
+    if module and module not in BROUGHT:
+        raise UserError(
+            f"{where} names the environment {name}, which would import the module {module}, code: if you know it, give "
+            f"--env {name}, or qgf --use with a file that imports {module}"
+        )
+    return name
 
 
 def maze_of(name: str) -> Maze | None:

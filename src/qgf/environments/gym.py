@@ -14,6 +14,7 @@ from qgf.environments.family import Counted, Family
 from qgf.environments.simulators import quiet, simulator
 from qgf.environments.spaces import check_actions
 from qgf.errors import UserError, unknown
+from qgf.plugins import BROUGHT
 
 if TYPE_CHECKING:
     import gymnasium
@@ -33,6 +34,9 @@ class Gymnasium(Family):
     def check(self, name: str) -> str:
         self._source(name)
         return name
+
+    def imports(self, name: str) -> str:
+        return name.rpartition(":")[0]
 
     def make(self, name: str, size: int | None = None) -> gymnasium.Env:
         return _make(name, self._source(name), size)
@@ -74,6 +78,7 @@ class Gymnasium(Family):
         if module:
             try:
                 found = import_module(module)
+                BROUGHT.add(module)  # its user asked for it
             except ImportError as error:
                 raise UserError(f"{name}: module {module} cannot be imported ({error})") from error
             if last not in registry and callable(getattr(found, last, None)):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from qgf.environments import family_of
+from qgf.environments.family import named_by
 from qgf.environments.simulators import Missing
 from qgf.environments.success import Rule
 from qgf.errors import UserError, unknown
@@ -151,6 +152,7 @@ def _environment(path: Path, at: str, part: Tasks, trainings: Mapping[str, Train
     with placed(path, f"{at}.success"):
         _ = part.success and Rule.of(part.success)
     env = Environment(part.name, tuple(part.tasks), tuple(part.seeds), part.transitions, train, part.success)
+    named_by(path, env.name)
     for task in env.tasks:
         try:
             family_of(env.name).check(env.full(task))
