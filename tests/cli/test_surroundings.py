@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import qgf as qgf_of_python
 from qgf.cli.main import _at_home, main
 from qgf.data.folder import data_dir
 from qgf.environments.vector import _hint
@@ -17,6 +18,7 @@ from qgf.errors import UserError
 from qgf.files import atomic_path, sweep, write_text
 from qgf.files.whole import PART
 from qgf.laboratory.study import read_study
+from qgf.training.trained import load_trained
 
 PLAIN = dict(LC_ALL="C", PYTHONCOERCECLOCALE="0", PYTHONUTF8="0", COLUMNS="80")
 
@@ -110,6 +112,19 @@ def test_a_home_is_found_behind_an_option_too(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert _at_home("--out=~/run") == "--out=/home/me/run" and _at_home("~/run") == "/home/me/run"
     assert _at_home("--out=a~b") == "--out=a~b" and _at_home("a=~/b") == "a=~/b"
+
+
+def test_a_home_is_found_from_python_too(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    data.rename(tmp_path / "d.npz")
+    found = qgf_of_python.load_dataset("~/d.npz")
+    assert found.path == tmp_path / "d.npz"
+    assert qgf_of_python.Run("~/run").directory == tmp_path / "run"
+    for read in (qgf_of_python.Policy.load, load_trained):
+        with pytest.raises(UserError, match=f"{tmp_path}/run"):
+            read("~/run")
+    with pytest.raises(UserError, match=r"~nobody-of-this-name/d\.npz: there is no such user"):
+        qgf_of_python.load_dataset("~nobody-of-this-name/d.npz")
 
 
 def test_a_user_without_a_home_is_told_so(monkeypatch):

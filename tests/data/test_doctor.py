@@ -69,12 +69,14 @@ def sensor(value, jitter=0.0):
     return change
 
 
-def one_row(what, column, value):
-    """A fault of one number, in the shortest episode."""
+def one_row(what, column, value, every=None):
+    """A fault of one number, in the shortest episode; or of every so manieth in all."""
 
     def change(episode):
         x = getattr(episode, what).astype(float)
-        if len(episode.actions) == 20:
+        if every:
+            x[::every, column] = value
+        elif len(episode.actions) == 20:
             x[7, column] = value
         return episode._replace(**{what: x})
 
@@ -113,6 +115,25 @@ def reward_at(step, value):
             "action 0: 1 of 80 are far from all others (as 100), and set the range",
         ),
         (dict(rewards=reward_at(7, 1e6)), "reward: 3 of 80 are far from all others (as 1e+06), and set the unit by"),
+        (
+            dict(change=one_row("observations", 1, -9999, every=5)),
+            "observation 1: 19 of 80 are far from all others (as -9999), and set the deviation",
+        ),
+        (
+            dict(change=one_row("observations", 1, 65535, every=2)),
+            "observation 1: 43 of 80 are far from all others (as 6.554e+04), and",
+        ),
+        (dict(change=one_row("actions", 0, -999, every=5)), "action 0: 16 of 80 are far from all others (as -999)"),
+        (dict(rewards=lambda n: np.where(np.arange(n) % 5, reward_at(7, 0)(n), -999)), "reward: 16 of 80 are far"),
+        (
+            dict(rewards=lambda n: 1e36 * (1 + np.arange(n))),
+            "rewards have a size of 3e+37, which float32 cannot square: mul",
+        ),
+        (
+            dict(rewards=lambda n: 1e-20 * (1 + np.arange(n))),
+            "rewards have a size of 3e-19, which float32 cannot square",
+        ),
+        (dict(rewards=lambda n: 1e6 + np.arange(n)), "rewards lie between 1000000 and 1000029: beside what they have"),
         (dict(change=sensor(0.0, 1e-8)), "observation 1 deviates by less than 1e-06 and is taken for constant"),
     ],
 )

@@ -191,3 +191,46 @@ def test_frames_of_lerobot_are_whole_and_there_once(frames, said, tmp_path):
     pyarrow.parquet.write_table(table.set_column(place, "frame_index", pyarrow.array(frames)), file)
     with pytest.raises(UserError, match=f"in episode 0 {said}: some are missing or there twice"):
         lerobot.read(path)
+
+
+@pytest.mark.parametrize("final", [True, False])
+def test_a_task_that_ends_on_the_way_ends_there(final, tmp_path):
+    """robomimic marks every state that is a success, and goes on until the demonstration is over."""
+    import h5py
+
+    path = formats.robomimic(tmp_path)
+    with h5py.File(path, "r+") as file:
+        file["data/demo_0/dones"][4:] = 1
+        for demo in file["data"].values() if not final else ():
+            del demo["next_obs"]
+    found = Dataset.from_arrays(read(path), "x")
+    assert_array_equal(np.flatnonzero(found.masks == 0), [4, 5, 6])
+    assert_array_equal(found.lengths, [7, 5 if final else 4])
+    with h5py.File(path, "r+") as file:
+        del file["data/demo_0/dones"]
+        file["data/demo_0/dones"] = np.ones(3)
+    with pytest.raises(UserError, match="episode 0 says of 3 of 7 actions whether they end the task"):
+        read(path)
+
+
+def test_other_names_of_the_same_arrays_are_read_and_what_is_not_is_said(tmp_path):
+    import h5py
+
+    rows, names = formats.flat(), dict(observations="obs", next_observations="next_obs", actions="action")
+    names |= dict(rewards="reward", terminals="terminated", timeouts="truncated")
+    wanted = Dataset.from_arrays(rows, "x")
+    np.savez(tmp_path / "x.npz", **{names[key]: x for key, x in rows.items()})
+    with h5py.File(tmp_path / "x.hdf5", "w") as file:
+        for key, x in rows.items():
+            file[key if key == "observations" else names[key]] = x
+    for path in (tmp_path / "x.npz", tmp_path / "x.hdf5"):
+        found = Dataset.from_arrays(read(path), "x")
+        for field in ("observations", "actions", "rewards", "masks", "ends"):
+            assert_array_equal(getattr(found, field), getattr(wanted, field), err_msg=field)
+    with pytest.raises(UserError, match="'terminals' and 'terminated' mean the same and differ: leave one out"):
+        Dataset.from_arrays(rows | dict(terminated=np.zeros(12)), "x")
+    ends = rows["terminals"] | rows["timeouts"]
+    assert not [note for note in Dataset.from_arrays(rows | dict(dones=ends), "x").notes if "not read" in note]
+    for key, x in dict(done=np.zeros(12), discounts=np.ones(12)).items():
+        notes = Dataset.from_arrays(rows | {key: x}, "x").notes
+        assert notes[0].startswith(f"{key!r} is not read: ")

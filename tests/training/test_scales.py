@@ -169,3 +169,13 @@ def test_a_sum_that_a_kill_left_out_is_listed_by_the_next_run(runs, tmp_path):
     assert not exported(policy, 1, updates)
     (policy / SUMS).unlink()  # as of a version that had none
     assert exported(policy, 1, updates)
+
+
+@pytest.mark.parametrize("times", [1e37, 1e-30, 1e-40])
+def test_rewards_that_float32_cannot_square_are_refused_before_anything_is_written(times, tmp_path):
+    """The length of their critic's gradient would be 0 or infinite, and so would guidance."""
+    with pytest.raises(
+        UserError, match=r"^mine: rewards have a size of .* which float32 cannot square: multiply them by"
+    ):
+        train(made(times), SHORT, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

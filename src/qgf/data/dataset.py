@@ -32,12 +32,13 @@ import numpy as np
 
 from qgf.data.actions import RANGE, UNIT, Range, declared, equal, extent, how_scaled, outside, same, scaled, within
 from qgf.data.labels import Rewarded
-from qgf.data.layout import RANKS, REFERENCES, SYNONYMS, Hazard, lay_out
+from qgf.data.layout import RANKS, REFERENCES, Hazard, lay_out
+from qgf.data.names import SYNONYMS, UNREAD
 from qgf.data.pictures import IMAGES, seen
 from qgf.data.scaling import observed, reward_unit
 from qgf.errors import UserError
 
-KEYS = (*RANKS, *SYNONYMS, *RANGE, *REFERENCES, "qpos", "qvel", "button_states")
+KEYS = (*RANKS, *SYNONYMS, *UNREAD, *RANGE, *REFERENCES, "qpos", "qvel", "button_states")
 """All that is read of a file."""
 
 

@@ -10,13 +10,17 @@ import numpy as np
 
 from qgf.data.dataset import Dataset
 from qgf.data.outliers import Outlier, outliers
-from qgf.data.scaling import blocks, moments, still
+from qgf.data.scaling import blocks, moments, squared, still
 from qgf.data.stored import Stored
 
 BINS = 10
 """Of a histogram of rewards, and the distinct values that are shown one by one."""
 LONG = 10_000
 """Steps of an episode that is more likely several whose ends were not marked."""
+
+
+ALIKE = 0.01
+"""Rewards whose range is less, in parts of their size, are nearly the same."""
 
 
 @dataclass(frozen=True)
@@ -150,13 +154,7 @@ def suspicions(found: Examination, sensors: bool = True) -> list[str]:
         notes.append(f"an episode of {longest:,} steps: are the ends of episodes marked (terminals, timeouts)?")
     elif len(found.lengths) == 1:
         notes.append(f"all {longest:,} steps are one episode: are the ends of episodes marked (terminals, timeouts)?")
-    if found.rewards is None:
-        notes.append("no rewards: a flow can be cloned, but no critic trained")
-    elif found.reward_range is not None and found.reward_range[0] == found.reward_range[1]:
-        notes.append(
-            f"every reward is {found.reward_range[0] + 0.0:g}: unless episodes end at success, a critic has nothing to "
-            "learn and guidance is noise"
-        )
+    notes += _of_rewards(found.reward_range)
     if found.rewards is not None and not found.terminated:
         notes.append("no episode ends its task (no mask is 0): values are those of a task that goes on for ever")
     if found.lost > 0.2:
@@ -194,6 +192,26 @@ def suspicions(found: Examination, sensors: bool = True) -> list[str]:
             f"no action is larger than {found.largest:.2g} of the range [-1, 1]: are they scaled to the environment's?"
         )
     return notes
+
+
+def _of_rewards(ends: tuple[float, float] | None) -> list[str]:
+    """What is suspicious about rewards between these ends."""
+    if ends is None:
+        return ["no rewards: a flow can be cloned, but no critic trained"]
+    low, high = ends
+    if said := squared(max(abs(low), abs(high)) or 1.0):
+        return [said]
+    if low == high:
+        return [
+            f"every reward is {low + 0.0:g}: unless episodes end at success, a critic has nothing to learn and "
+            "guidance is noise"
+        ]
+    if high - low < ALIKE * max(abs(low), abs(high)):
+        return [
+            f"rewards lie between {low:.7g} and {high:.7g}: beside what they have in common a critic hardly sees what "
+            "tells them apart; subtract it"
+        ]
+    return []
 
 
 def _lonely(what: str, one: Outlier, steps: int) -> str:

@@ -23,7 +23,8 @@ class Episode(NamedTuple):
     observations: np.ndarray  # [T + 1, S], or [T, S] where the final state was not recorded
     actions: np.ndarray  # [T, A]
     rewards: np.ndarray | None  # [T]
-    terminated: bool  # the last action ended the task; False: a time limit, the state after it has a value
+    terminated: bool | np.ndarray  # the last action ended the task; False: a time limit, the state after it has a value
+    #   or of all actions, [T], which ended it (none if that is empty): on the way, too, as where a success is held
     success: np.ndarray | None = None  # [T] steps that solve it
     images: Mapping[str, np.ndarray] = MappingProxyType({})  # by camera, uint8, as many as there are states
 
@@ -56,13 +57,25 @@ def arrays_of(episodes: Iterable[Episode], name: str) -> Arrays:
         arrays["rewards"] = np.concatenate([padded(np.asarray(e.rewards), 0) for e in whole])
     if all(e.success is not None for e in whole):
         arrays["success"] = np.concatenate([padded(np.asarray(e.success), 0) for e in whole])
+    over = [_over(episode) for episode in whole]
+    masks = dict(masks=np.concatenate([padded(1.0 - x, 1) for x in over]))
     if compact:
-        masks = [padded(1.0 - (e.terminated & (np.arange(len(e.actions)) == len(e.actions) - 1)), 1) for e in whole]
-        return arrays | dict(terminals=np.concatenate(last), masks=np.concatenate(masks))
-    return arrays | dict(
-        terminals=np.concatenate([end & e.terminated for end, e in zip(last, whole, strict=True)]),
-        timeouts=np.concatenate([end & (not e.terminated) for end, e in zip(last, whole, strict=True)]),
+        return arrays | dict(terminals=np.concatenate(last)) | masks
+    terminals, timeouts = ([end & (x[-1] == so) for end, x in zip(last, over, strict=True)] for so in (True, False))
+    on_the_way = any(x[:-1].any() for x in over)
+    return (
+        arrays
+        | dict(terminals=np.concatenate(terminals), timeouts=np.concatenate(timeouts))
+        | (masks if on_the_way else {})
     )
+
+
+def _over(episode: Episode) -> np.ndarray:
+    """The actions that ended the task, [T]."""
+    steps, said = len(episode.actions), np.asarray(episode.terminated, bool)
+    if said.ndim:
+        return said if said.size else np.zeros(steps, bool)
+    return (np.arange(steps) == steps - 1) & said
 
 
 def batches(episodes: Iterable[Episode], name: str) -> Iterator[Arrays]:
@@ -108,6 +121,8 @@ def _fits(episode: Episode, where: str) -> bool:
         )
     if any(len(x) != len(episode.observations) for x in episode.images.values()):
         raise UserError(f"{where} has {len(episode.observations)} states and another number of pictures")
+    if np.ndim(episode.terminated) and np.size(episode.terminated) not in (0, steps):
+        raise UserError(f"{where} says of {np.size(episode.terminated)} of {steps} actions whether they end the task")
     if episode.rewards is not None and np.shape(episode.rewards) != (steps,):
         raise UserError(f"{where} has rewards {list(np.shape(episode.rewards))} for {steps} actions")
     return steps > 0

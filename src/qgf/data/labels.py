@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from qgf.errors import UserError, unknown
-from qgf.files import read_text
+from qgf.files import at_home, read_text
 
 WORDS = dict.fromkeys(("1", "true", "yes", "success"), True) | dict.fromkeys(("0", "false", "no", "failure"), False)
 
@@ -18,7 +18,7 @@ Rewarded = Literal["until-success", "success-to-go"]
 
 def read_labels(path: str | Path) -> np.ndarray:
     """A file with a line per episode, 1 or 0 (or true/false, yes/no, success/failure), [E] bool."""
-    lines = read_text(Path(path)).strip().splitlines()
+    lines = read_text(at_home(path)).strip().splitlines()
     for number, line in enumerate(lines, 1):
         if line.strip().lower() not in WORDS:
             shown = line.strip()[:20]

@@ -18,12 +18,13 @@ from __future__ import annotations
 import numpy as np
 
 from qgf.data.labels import Rewarded, of_episodes, per_episode, reached, rewarded, told
-from qgf.data.pictures import IMAGES, after_the_step, checked, named
+from qgf.data.names import named, unread
+from qgf.data.pictures import IMAGES, after_the_step, checked
+from qgf.data.pictures import named as pictured
 from qgf.errors import UserError
 
 REQUIRED = ("observations", "actions", "terminals")
 RANKS = dict(observations=2, next_observations=2, actions=2, terminals=1, timeouts=1, rewards=1, masks=1, success=1)
-SYNONYMS = dict(terminated="terminals", truncated="timeouts", truncations="timeouts", is_success="success")
 MARKS = ("terminals", "timeouts", "success")
 """Of these a row says yes or no."""
 MADE_OF = "obs_keys"
@@ -56,7 +57,7 @@ def lay_out(
     and one that was cut off gives up its last step, whose end is not known. Raises UserError naming `name`, key, shape
     and row of the first fault.
     """
-    arrays = named({SYNONYMS.get(key, key): x for key, x in arrays.items()})
+    arrays = pictured(named(arrays, name))
     column = np.shape(arrays["terminals"]) if "terminals" in arrays else None
     if labels is None and "success" in arrays and np.shape(arrays["success"]) != column:
         labels = per_episode(arrays["success"], name)
@@ -73,12 +74,12 @@ def lay_out(
         raise UserError(f"{name}: 'next_observations' has shape {shapes[0]}, expected {shapes[1]} like 'observations'")
     rows |= {key: x for key, x in pictures.items() if key.startswith(IMAGES)}
     then = None if following is None else dict(observations=following) | after_the_step(pictures, name)
-    notes: list[str] = []
+    notes: list[str] = [Hazard(said) for said in unread(arrays)]
     compact = following is None and timeouts is None
     ends = terminals | (False if timeouts is None else timeouts)
     if then is not None:
         ends = ends | gaps(rows, then, ends, notes)
-        if not notes:
+        if not any("next_observations" in note for note in notes):
             notes.append("next_observations agree with the next rows")
     ends[-1] = True
     if compact and ends.all():

@@ -17,7 +17,8 @@ from numpy.lib import format as npy
 from qgf.data.actions import RANGE
 from qgf.data.dataset import KEYS, Dataset
 from qgf.data.episodes import apart
-from qgf.data.layout import REFERENCES, REQUIRED, SYNONYMS, Arrays
+from qgf.data.layout import REFERENCES, REQUIRED, Arrays
+from qgf.data.names import SYNONYMS
 from qgf.data.pictures import IMAGES, NEXT
 from qgf.errors import UserError
 from qgf.files import Room, check, real_size, sealed_path

@@ -28,16 +28,30 @@ class Outlier(NamedTuple):
 
 
 def outliers(x: np.ndarray) -> list[Outlier]:
-    """The columns of x[N, D] in which a few rows lie `ALONE` times as far from the median as all the others do.
+    """The columns of x[N, D] in which a few rows lie `ALONE` times as far from the median as all the others do, or more
+    than a few are one and the same number, `ALONE` times as large as all the others (-9999 for what was not measured).
 
     Where most rows are the same (a contact, a sparse reward) nothing is usual, and nothing stands apart.
     """
     known = moments(partial(blocks, x))
     reach = np.maximum(known.high - known.mean, known.mean - known.low)
-    return [found for i in np.flatnonzero(reach > FAR * known.std) if (found := _apart(x[:, i], int(i))) is not None]
+    found = [_apart(x[:, i], int(i)) for i in np.flatnonzero(reach > FAR * known.std)]
+    some = x[:: max(len(x) // LOOK, 1)]
+    for ends in (known.low, known.high):
+        often = (some == ends).mean(axis=0) > 1 / FEW
+        found += [_coded(x[:, i], int(i), float(ends[i])) for i in np.flatnonzero(often)]
+    return [one for one in found if one is not None]
+
+
+def _coded(x: np.ndarray, column: int, value: float) -> Outlier | None:
+    """What stands for something else than a number: one value of x[N], larger than any other by far."""
+    others = x[x != value]
+    apart = others.size and others.min() < others.max() and abs(value) > ALONE * np.abs(others).max()
+    return Outlier(column, len(x) - len(others), value) if apart else None
 
 
 def _apart(x: np.ndarray, column: int) -> Outlier | None:
+    x = x.astype(np.float64)
     ends = [x.argmin(), x.argmax()]
     some = np.append(x[:: max(len(x) // LOOK, 1)], x[ends])  # of many rows not all, but the farthest
     middle = np.median(some)

@@ -17,6 +17,8 @@ FINE = 1e-3
 BEYOND, LEAST = 2.0, 10.0
 """Observations are clipped at twice what the data reached, and not within ten deviations."""
 UNITS = 32
+SQUARED = 1e-15, 1e15
+"""Between these the squares of rewards, and of what follows from them, are numbers of float32."""
 BLOCK = 2**14
 """Rows that are looked at together."""
 
@@ -98,3 +100,10 @@ def reward_unit(rewards: np.ndarray) -> float:
         if most / step <= UNITS + 0.5 and np.allclose(counts, np.round(counts), atol=1e-3):
             return float(step)
     return float(most)
+
+
+def squared(unit: float) -> str:
+    """What is to be said of rewards of this size, "" if they can be squared."""
+    if SQUARED[0] <= unit <= SQUARED[1]:
+        return ""
+    return f"rewards have a size of {unit:.3g}, which float32 cannot square: multiply them by {1 / unit:.0e}"

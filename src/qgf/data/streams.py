@@ -13,7 +13,8 @@ import numpy as np
 
 from qgf.data.dataset import KEYS
 from qgf.data.episodes import PART
-from qgf.data.layout import SYNONYMS, Arrays, gaps
+from qgf.data.layout import Arrays, gaps
+from qgf.data.names import SYNONYMS
 from qgf.data.npz import DAMAGE, Head, damaged, head, members_of, named, read
 from qgf.errors import UserError
 from qgf.files import Room, check, real_size
@@ -53,7 +54,8 @@ def stream(path: Path, keys: Sequence[str] = ()) -> Iterator[Arrays]:
                 columns[key if key in keys else SYNONYMS.get(key, key)] = found
             n = columns["terminals"].head.shape[:1] if "terminals" in columns else ()
             rows = {key: column for key, column in columns.items() if n and column.head.shape[:1] == n}
-            if "observations" in rows.keys() | keys and not any(c.head.by_column for c in rows.values()):
+            once = len(columns) == len(members)  # else something is there under two names
+            if once and "observations" in rows.keys() | keys and not any(c.head.by_column for c in rows.values()):
                 check(path)
                 others = {key: x.take(*x.head.shape[:1] or (1,)) for key, x in columns.items() if key not in rows}
                 for part in _with_labels(_parts(rows, n[0]), others):

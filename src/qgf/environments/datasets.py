@@ -23,6 +23,7 @@ from qgf.data.stored import AnyDataset, Stored
 from qgf.environments.family import Label, family_of, find_family, named_by
 from qgf.environments.simulators import Missing
 from qgf.errors import Caution, UserError
+from qgf.files import at_home
 
 SUFFIXES = (".npz", ".npy", ".h5", ".hdf5", ".parquet", ".zarr", ".pkl", ".csv", ".json")
 """What ends like this is meant for a file."""
@@ -46,7 +47,8 @@ def load_dataset(
     (`qgf.data.stored`) are opened, not read; by name they are in NAME.shards. Raises UserError if the dataset is
     neither there nor to be had, or is wrong.
     """
-    name = str(name)
+    name = str(at_home(name))
+    directory = None if directory is None else at_home(directory)
     itself = directory is not None and is_data(directory)
     if is_data(name) or (itself and find_family(name) is None):
         path = Path(directory if directory is not None and itself else name)
@@ -173,7 +175,7 @@ def _read(
         caution(path, made.notes)
         return replace(made, labels=labels)
 
-    said = None if labels is None else Path(labels)
+    said = None if labels is None else at_home(labels)
     dataset, beside = one(path, said), beside_of(path)
     told = said and beside_of(said)
     if told and beside.exists() and not told.exists():

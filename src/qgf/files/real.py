@@ -11,6 +11,14 @@ LARGEST = 16 * 2**20
 """Bytes of a file of text; what is larger is no table or configuration of ours."""
 
 
+def at_home(path: str | Path) -> Path:
+    """The path, a leading `~` replaced by the home folder, as shells do. Raises UserError where that is not known."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: there is no such user, or no home folder") from None
+
+
 def real_size(path: str | Path) -> int:
     """The bytes of a file. Raises UserError if it is not there, or if it is a folder, a pipe or a device, which could
     take for ever, or a link to itself.

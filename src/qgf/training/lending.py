@@ -9,6 +9,7 @@ import numpy as np
 
 from qgf.data import Dataset
 from qgf.data.actions import UNIT, same, within
+from qgf.data.scaling import squared
 from qgf.data.stored import AnyDataset, Stored
 from qgf.errors import UserError
 from qgf.training.config import TrainConfig
@@ -24,7 +25,11 @@ def spec_of(dataset: Dataset | Stored, config: TrainConfig) -> Spec:
 
 
 def unit_for(dataset: Dataset | Stored, critic_from: str | Path | None) -> float:
-    """The unit of rewards: a lent critic's own, else that of the data."""
+    """The unit of rewards: a lent critic's own, else that of the data. Raises UserError for rewards so large or small
+    that float32 cannot square them, as the length of a gradient asks.
+    """
+    if said := squared(dataset.reward_unit):
+        raise UserError(f"{dataset.name}: {said}")
     return load_trained(critic_from).reward_unit if critic_from else dataset.reward_unit
 
 

@@ -18,7 +18,7 @@ from qgf.data.doctor import examine, suspicions
 from qgf.data.fingerprint import fingerprint
 from qgf.data.stored import Stored
 from qgf.errors import Caution, UserError
-from qgf.files import locked, stays_inside, turn, write_json
+from qgf.files import at_home, locked, stays_inside, turn, write_json
 from qgf.plugins import USED
 from qgf.signals import held_back
 from qgf.training.checkpoint import KEEP, Checkpoints
@@ -85,7 +85,8 @@ def train(
     `env` is remembered as what to play. Raises UserError if the directory holds another run, or if another process is
     writing it.
     """
-    directory = Path(directory or Path("runs") / Path(dataset.name).stem)
+    directory = at_home(directory or Path("runs") / Path(dataset.name).stem)
+    flow, critic_from = (run and at_home(run) for run in (flow, critic_from))
     dataset = in_their_units(dataset, flow, critic_from)
     source: dict[str, Any] = dict(path=dataset.path and str(dataset.path.resolve()), fingerprint=fingerprint(dataset))
     if dataset.keys:

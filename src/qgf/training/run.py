@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from qgf.errors import UserError
-from qgf.files import read_json, read_numbers
+from qgf.files import at_home, read_json, read_numbers
 from qgf.method.observations import chunks, padded, read
 from qgf.method.policy import Policy
 from qgf.plugins import trained_with
@@ -32,7 +32,7 @@ class Run:
     directory: Path
 
     def __post_init__(self):
-        object.__setattr__(self, "directory", Path(self.directory))
+        object.__setattr__(self, "directory", at_home(self.directory))
 
     @property
     def config(self) -> TrainConfig:

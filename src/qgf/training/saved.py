@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import Few, Many, convert, placed, read_json, write_json
+from qgf.files import Few, Many, at_home, convert, placed, read_json, write_json
 from qgf.method.actions import ActionRange
 from qgf.method.caps import Caps
 from qgf.method.choosing import FALLBACKS
@@ -82,7 +82,7 @@ def save_policy(policy: Policy, directory: str | Path) -> None:
     `Policy.load(directory, like=policy)` fills into a policy of the same make. Raises UserError, and writes nothing,
     for a guide or a schedule that has no name, and for a function that closes over arrays.
     """
-    directory = Path(directory)
+    directory = at_home(directory)
     for name in ("velocity", "critic"):
         _refuse_closures(name, getattr(policy, name))
     config = dict(
@@ -161,7 +161,8 @@ def load_policy(directory: str | Path, like: Policy | None = None) -> Policy:
     `like` is a policy of the same make, which gives velocity and critic their structure: needed unless they come from
     training. Raises UserError if the folder is damaged, is no policy or one of another make.
     """
-    directory, path = Path(directory), Path(directory) / "config.json"
+    directory = at_home(directory)
+    path = directory / "config.json"
     content = read_json(path, dict[str, Any], "a policy") if path.is_file() else {}
     if "policy_format" not in content:
         return load_trained(directory).policy().guided()

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import FINITE, Finite, Number, convert, placed, read_json, write_json
+from qgf.files import FINITE, Finite, Number, at_home, convert, placed, read_json, write_json
 from qgf.method.actions import ActionRange
 from qgf.method.observations import ObsSpec, on_state
 from qgf.method.policy import Origin, Policy
@@ -221,7 +221,7 @@ def load_trained(directory: str | Path) -> Trained:
 
     Raises UserError if the folder is no policy, is of another version, or if the weights are truncated or foreign.
     """
-    directory = Path(directory)
+    directory = at_home(directory)
     directory = directory / "policy" if (directory / "policy").is_dir() else directory
     path = directory / "config.json"
     content = read_json(path, dict[str, Any], "a policy")

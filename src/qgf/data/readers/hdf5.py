@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from qgf.data.episodes import Episode, apart, arrays_of, batches
-from qgf.data.layout import RANKS, SYNONYMS, Arrays
+from qgf.data.layout import RANKS, Arrays
+from qgf.data.names import SYNONYMS, UNREAD
 from qgf.data.pictures import IMAGES
 from qgf.errors import UserError
 from qgf.files import Room, chunk_fits
@@ -147,9 +148,9 @@ def _several(groups, prefix: str, room: Room) -> list[Any]:
     return found
 
 
-def _last(group, key: str, room: Room) -> bool:
-    """Whether the last of some flags is set; False if there are none."""
-    return key in group and bool(_array(group, key, room).ravel()[-1:].any())
+def _flags(group, key: str, room: Room) -> np.ndarray:
+    """Some flags; none if they are not there."""
+    return _array(group, key, room).ravel() != 0 if key in group else np.zeros(0, bool)
 
 
 def _states(group, key: str, room: Room, keys: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -175,7 +176,9 @@ def _followed(states: np.ndarray, following: np.ndarray, where: str) -> np.ndarr
 
 def d4rl(file, room: Room, keys: Sequence[str]) -> Arrays:
     """Flat rows; `terminals` end the task, `timeouts` cut it off, `next_observations` only in some sets."""
-    rows = {key: _array(file, key, room) for key in (*RANKS, *SYNONYMS) if key in file and key != "observations"}
+    rows = {
+        key: _array(file, key, room) for key in (*RANKS, *SYNONYMS, *UNREAD) if key in file and key != "observations"
+    }
     states, images = _states(file, "observations", room, keys)
     return dict(observations=states) | {IMAGES + name: x for name, x in images.items()} | rows
 
@@ -192,7 +195,7 @@ def robomimic(file, room: Room, keys: Sequence[str]) -> Iterator[Episode]:
             final, last = _states(demo, "next_obs", room, keys)
             observations = _followed(observations, final, f"{room}: {demo.name}")
             images = {name: _followed(x, last[name], f"{room}: {demo.name}") for name, x in images.items()}
-        ended = _last(demo, "dones", room)
+        ended = _flags(demo, "dones", room)
         yield Episode(observations, actions, rewards, ended, images=images)
 
 
@@ -201,7 +204,7 @@ def maniskill(file, room: Room, keys: Sequence[str]) -> Iterator[Episode]:
     for trajectory in _several(file, "traj_", room):
         if "obs" not in trajectory:
             raise UserError(f"{room}: {trajectory.name}: missing key 'obs'; replay the trajectories with an obs_mode")
-        ended = _last(trajectory, "terminated", room)
+        ended = _flags(trajectory, "terminated", room)
         rewards, success = (_array(trajectory, x, room) if x in trajectory else None for x in ("rewards", "success"))
         (states, images), actions = _states(trajectory, "obs", room, keys), _array(trajectory, "actions", room)
         yield Episode(states, actions, rewards, ended, success, images)
