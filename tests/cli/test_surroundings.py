@@ -64,6 +64,19 @@ def test_names_that_the_terminal_cannot_show_are_escaped(data):
     assert status == 2 and said.startswith("qgf: ") and said.count("\n") == 1 and "[red]d\\udcff" in said
 
 
+@pytest.mark.parametrize("platform", ["nonsense", "cuda"])
+def test_a_device_that_is_not_there_is_one_line(platform, tmp_path):
+    """Nor is anything of a run written."""
+    steps = dict(observations=np.zeros((9, 2)), actions=np.zeros((9, 1)), rewards=np.ones(9), terminals=np.zeros(9))
+    np.savez(tmp_path / "d.npz", **steps)
+    options = ["train", str(tmp_path / "d.npz"), "--out", str(tmp_path / "run"), "--horizon", "2", "--steps", "500"]
+    status, said = qgf(*options, env=os.environ | dict(JAX_PLATFORMS=platform))
+    if platform == "cuda" and status == 0:
+        pytest.skip("there is one")
+    assert status == 2 and said.splitlines()[-1].startswith(f"qgf: JAX has no device for JAX_PLATFORMS={platform} (")
+    assert "Traceback" not in said and not (tmp_path / "run").exists()
+
+
 FULL = """
 import resource, signal, sys
 from qgf.cli.main import main

@@ -4,6 +4,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -88,6 +89,54 @@ def test_without_a_spec_the_batch_is_the_leading_axis_of_every_leaf():
     assert said == "obs: not the same number of observations in every part: obs['x'] 7, obs['y'] 6"
     assert refused(lambda: pi(dict(x=OBS, y=1.0), KEY)).startswith("obs['y'] has no axis")
     assert refused(lambda: pi({}, KEY)) == "obs holds no array"
+
+
+class Torch:
+    """As much of a PyTorch tensor as is asked of one: NumPy does not take it before it is detached."""
+
+    def __init__(self, x):
+        self.shape, self.dtype, self.x = x.shape, "torch.float32", x
+
+    def detach(self):
+        return self
+
+    def cpu(self):
+        return self.x
+
+
+ROWS = OBS[:2]
+WAYS = dict(
+    lists=ROWS.tolist(), torch=Torch(ROWS), pandas=pandas.DataFrame(ROWS), objects=ROWS.astype(object),
+    float64=ROWS.astype(float), turned=ROWS.astype(">f4"), nothing_masked=np.ma.masked_array(ROWS),
+    columns=np.asfortranarray(ROWS),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_observations_of_every_library_mean_the_same(way):
+    """Bytes in another order are other numbers to whoever takes them as they are."""
+    pi = policy()
+    assert_allclose(pi(WAYS[way], KEY), pi(ROWS, KEY), atol=1e-6)
+
+
+def test_a_row_of_a_table_is_one_observation():
+    pi = policy()
+    assert_allclose(pi(pandas.DataFrame(ROWS).iloc[0], KEY), pi(ROWS[0], KEY), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "obs, said",
+    [
+        (ROWS.astype(str), "obs has type <U32, expected numbers"),
+        (ROWS + 1j, "obs has type complex64, expected numbers"),
+        (np.ma.masked_array(ROWS, mask=[[0, 0], [0, 1]]), "obs is masked in 1 places"),
+        (pandas.DataFrame(ROWS).assign(name="x"), "obs is no array of numbers"),
+        ([[0.0, 1.0], [2.0]], "obs is no array of numbers"),
+        (dict(state=ROWS), "obs is no array of numbers"),
+    ],
+)
+def test_what_is_no_number_is_refused(obs, said):
+    assert said in refused(lambda: policy()(obs, KEY))
 
 
 def test_specs_say_the_same_in_every_way_of_writing():

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from traceback import walk_tb
 from types import ModuleType
 from typing import NoReturn
 
@@ -62,9 +63,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _end(143, "terminated; the same command continues where it stopped", "\n")
     except BrokenPipeError:  # who reads what is printed has seen enough
         _end(141)
+    except (RuntimeError, AssertionError) as error:
+        if not _of_devices(error):
+            raise
+        asked, said = os.environ.get("JAX_PLATFORMS", ""), str(error).split("\n")[0] or "none is there"
+        _end(2, f"JAX has no device for JAX_PLATFORMS={asked} ({said}); unset it for what there is")
     except OSError as error:  # a disk, a device or a right that the machine lacks
         where = f"{error.filename}: " if error.filename else ""
         _end(2, f"{where}{error.strerror or error}")
+
+
+def _of_devices(error: BaseException) -> bool:
+    """Whether JAX raised it while it looked for its devices, for which it has no error of its own."""
+    if not os.environ.get("JAX_PLATFORMS"):
+        return False
+    names = {
+        frame.f_code.co_name for frame, _ in walk_tb(error.__traceback__) if "xla_bridge" in frame.f_code.co_filename
+    }
+    return "backends" in names
 
 
 def _end(status: int, message: str = "", before: str = "") -> NoReturn:

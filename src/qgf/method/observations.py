@@ -67,7 +67,8 @@ def read(obs, spec: ObsSpec | None) -> tuple[Any, int | None]:
     if not jax.tree.leaves(obs):
         raise UserError("obs holds no array")
     if spec is not None and jax.tree_util.treedef_is_leaf(spec.structure) and not hasattr(obs, "shape"):
-        obs = _array(obs)
+        obs = numbers(obs, "obs")
+    obs = jax.tree_util.tree_map_with_path(lambda path, x: numbers(x, "obs" + jax.tree_util.keystr(path)), obs)
     leaves, structure = jax.tree_util.tree_flatten_with_path(obs)
     if spec is not None and structure != spec.structure:
         raise UserError(f"obs is a {structure}, expected a {spec.structure}")
@@ -83,14 +84,30 @@ def read(obs, spec: ObsSpec | None) -> tuple[Any, int | None]:
     size = next(iter(sizes.values()))
     if size == 0:
         raise UserError("obs holds no observation: its first axis has length 0")
-    return jax.tree.map(lambda x: x if hasattr(x, "shape") else np.asarray(x), obs), size
+    return obs, size
 
 
-def _array(obs) -> np.ndarray:
+def numbers(x, name: str):
+    """An array of JAX as it is; of NumPy, PyTorch, pandas, or lists of numbers, NumPy's in this machine's byte order.
+
+    Raises UserError for what is no real number, and for a masked array in which something is masked.
+    """
+    if isinstance(x, jax.Array) or (type(x) is np.ndarray and x.dtype.isnative and x.dtype.kind in "biuf"):
+        return x
+    if np.ma.is_masked(x):
+        raise UserError(f"{name} is masked in {np.ma.count_masked(x)} places, of which nothing is known")
+    if hasattr(x, "detach"):  # PyTorch's, which NumPy takes from the host and without gradients, and not in bfloat16
+        x = x.detach().cpu()
+        x = x.float() if "bfloat16" in str(x.dtype) else x
     try:
-        return np.asarray(obs, float)
+        found = np.asarray(x, float if isinstance(x, (list, tuple)) else None)
+        found = found.astype(float) if found.dtype == object else found
     except (TypeError, ValueError) as error:
-        raise UserError(f"obs is no array of numbers ({error})") from error
+        raise UserError(f"{name} is no array of numbers ({error})") from error
+    real = jnp.issubdtype(found.dtype, np.integer) or jnp.issubdtype(found.dtype, np.floating) or found.dtype == bool
+    if not real:
+        raise UserError(f"{name} has type {found.dtype}, expected numbers")
+    return found if found.dtype.isnative else found.astype(found.dtype.newbyteorder("="))
 
 
 def _size(name: str, found: tuple[int, ...], one: tuple[int, ...] | None) -> int | None:
@@ -144,13 +161,15 @@ def chunks(x, name: str, batch: int | None, horizon: int, action_dim: int):
     if tuple(np.shape(x)) not in ((*lead, horizon, action_dim), (*lead, d)):
         whole = _shape(*lead, horizon, action_dim)
         raise UserError(f"{name} has shape {list(np.shape(x))}, expected {whole} or {_shape(*lead, d)}")
-    return (x if hasattr(x, "reshape") else np.asarray(x, float)).reshape(batch or 1, d)
+    return numbers(x, name).reshape(batch or 1, d)
 
 
 def as_key(key, batch: int) -> Array:
     """A key, or one per sample [batch], of JAX's new style: from those, from old ones (uint32 [2] or [batch, 2]) or
     from an integer seed. Raises UserError for anything else.
     """
+    if hasattr(key, "detach"):  # a seed of PyTorch's
+        key = np.asarray(key.detach().cpu())
     shape, dtype = tuple(np.shape(key)), getattr(key, "dtype", None)
     width = 4 if "rbg" in str(jax.config.values["jax_default_prng_impl"]) else 2
     if dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key):

@@ -118,7 +118,8 @@ def _compare(path: Path, name: str, found: Tensor | None, leaf, bounds: bool) ->
     should = None if bounds or isinstance(leaf, (bool, int, float)) else np.dtype(leaf.dtype).name
     fits = kind in TYPES.values() if should is None else kind == should or (kind, should) == ("float32", "float64")
     if not fits:
-        raise UserError(f"{foreign} {should or 'numbers'}, found {kind}")
+        double = " (as trained with JAX_ENABLE_X64=1, with which it is read)" if kind == "float64" else ""
+        raise UserError(f"{foreign} {should or 'numbers'}, found {kind}{double}")
 
 
 def _check_finite(path: Path, name: str, x: np.ndarray, leaf, bounds: bool) -> None:
