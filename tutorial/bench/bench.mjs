@@ -39,7 +39,7 @@ const ready = [];
 for (let i = 0; i < 3; i++) {
   const tab = await browser.newPage({ reducedMotion: 'reduce' });
   const cpu = await meter(tab);
-  await tab.goto(`${page.href}#d1`);
+  await tab.goto(`${page.href}#d1`, { waitUntil: 'commit' });
   await tab.waitForFunction(() => performance.getEntriesByName('drawn d1').length > 0, undefined, { polling: 20 });
   ready.push(await cpu());
   await tab.close();

@@ -1,6 +1,7 @@
 import 'katex/dist/katex.min.css';
 import './style.css';
 import { demos } from './demos';
+import { idle, layOutSlowly } from './ui/later';
 import { mount } from './ui/mount';
 import { shell } from './ui/shell';
 
@@ -17,6 +18,7 @@ performance.mark('ready');
 function drawRest([first, ...rest]: HTMLElement[]): void {
   if (!first) return;
   first.dispatchEvent(new Event('redraw'));
-  setTimeout(drawRest, 20, rest);
+  idle(() => drawRest(rest));
 }
-setTimeout(drawRest, 200, mounted.map(([, { figure }]) => figure));
+const figures = mounted.map(([, { figure }]) => figure);
+setTimeout(() => idle(() => layOutSlowly(document.querySelector('#page')!, () => drawRest(figures))), 200);

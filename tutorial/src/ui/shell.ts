@@ -2,6 +2,7 @@
 
 import { html } from './dom';
 import { attribute, chosenLang, label, LANGS, lang, onLang, setLang, t, type Lang, type Text } from './i18n';
+import { layOut } from './later';
 import type { Mounted } from './mount';
 import { themeButton, wear } from './theme';
 import { watchWidths } from './reach';
@@ -44,7 +45,10 @@ function pointOut(demos: Map<string, Mounted>): void {
 
 function showText(demos: Map<string, Mounted>): void {
   const { html, title } = texts[lang()];
-  if (shown !== lang()) page.innerHTML = html;
+  if (shown !== lang()) {
+    layOut();
+    page.innerHTML = html;
+  }
   shown = lang();
   for (const slot of page.querySelectorAll<HTMLElement>('.slot')) {
     const demo = demos.get(slot.dataset.demo!);
@@ -119,6 +123,7 @@ function follow(demos: Map<string, Mounted>): void {
   const picture = demo?.figure.querySelector('.stages')?.getBoundingClientRect();
   const sighted = picture && query !== undefined && picture.top > 0 && picture.top < innerHeight / 2;
   const place = document.getElementById(id);
+  if (place && !demo?.figure.matches('.hero')) layOut();
   const fold = place?.closest('details');
   if (fold) fold.open = true;
   if (!sighted) place?.scrollIntoView();
@@ -159,6 +164,7 @@ export function shell(demos: Map<string, Mounted>): void {
   let worn: ReturnType<typeof wear>;
   let folds: HTMLDetailsElement[] = [];
   addEventListener('beforeprint', () => {
+    layOut();
     worn = wear('light');
     document.documentElement.dataset.paper = '';
     folds = [...page.querySelectorAll<HTMLDetailsElement>('details:not([open])')];
