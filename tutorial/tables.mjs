@@ -1,5 +1,5 @@
 /** Writes what takes minutes: src/assets/race.json (D4: 2,000 particles at every weight and push) , survey.json (D12: 1,000 states)
- * and swarm.json (D11: 80 walks). */
+ * and swarm.json (D11: 200 walks). */
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'vite';
@@ -18,9 +18,8 @@ await write('survey', async () => {
   return Array.from({ length: 10 }, (_, k) => survey(policy, k));
 });
 await write('swarm', async () => {
-  const [{ Policy }, { swarmTable }] = [await load('policy'), await load('swarm')];
-  const file = JSON.parse(readFileSync(asset('policy'), 'utf8'));
-  return swarmTable(new Policy(file), file.flow.data);
+  const [{ Policy }, { STARTS, swarmTable }] = [await load('policy'), await load('swarm')];
+  return Object.entries(STARTS).map(([name, starts]) => swarmTable(new Policy(JSON.parse(readFileSync(asset(name), 'utf8'))), starts));
 });
 await write('race', async () => (await load('race')).raceTable());
 await server.close();

@@ -61,11 +61,12 @@ function content(): Plugin {
   };
 }
 
-/** The trained policy as text in the page, where `qgf tutorial --policy RUN` puts another one. */
-function policy(): Plugin {
-  const file = new URL('src/assets/policy.json', import.meta.url);
-  const slot = () => `<script type="application/json" id="policy">${readFileSync(file, 'utf8').trim()}</script>`;
-  return { name: 'policy', transformIndexHtml: { order: 'pre', handler: (html) => html.replace('<!-- policy -->', slot) } };
+/** Trained policies as text in the page, parsed when asked for; in place of the first `qgf tutorial --policy RUN` puts another one. */
+const POLICIES = ['policy', 'medium3', 'large5', 'cube'];
+function policies(): Plugin {
+  const text = (name: string) => readFileSync(new URL(`src/assets/${name}.json`, import.meta.url), 'utf8').trim();
+  const slots = () => POLICIES.map((name) => `<script type="application/json" id="${name}">${text(name)}</script>`).join('\n    ');
+  return { name: 'policies', transformIndexHtml: { order: 'pre', handler: (html) => html.replace('<!-- policies -->', slots) } };
 }
 
 /** Of KaTeX's fonts keep the modern format and the families that the text uses. */
@@ -80,7 +81,7 @@ function katexFonts(): Plugin {
 }
 
 export default defineConfig({
-  plugins: [content(), policy(), katexFonts(), viteSingleFile({ removeViteModuleLoader: true })],
+  plugins: [content(), policies(), katexFonts(), viteSingleFile({ removeViteModuleLoader: true })],
   build: { assetsInlineLimit: Infinity, target: 'es2022' },
   server: { fs: { allow: ['..'] } },
   test: { include: ['tests/**/*.test.ts'], testTimeout: 60_000 },

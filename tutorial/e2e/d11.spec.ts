@@ -16,6 +16,24 @@ test('an episode starts where the state is, and plays', async ({ open }) => {
   expect(figure.page().url()).toContain('startX=10');
 });
 
+test('a file of the reader\'s own is opened, or refused in a line', async ({ open }) => {
+  const figure = (await open('#d11')).locator('#d11');
+  const status = figure.locator('.picker .status');
+  const choose = async (text: string) => {
+    const chooser = figure.page().waitForEvent('filechooser');
+    await figure.locator('.picker button').click();
+    await (await chooser).setFiles({ name: 'policy.json', mimeType: 'application/json', buffer: Buffer.from(text) });
+  };
+  const good = readFileSync(new URL('../src/assets/large5.json', import.meta.url), 'utf8');
+  await choose(good.slice(0, 1000));
+  await expect(status).toHaveText('Refused: the file is not JSON, or only a part of it.');
+  await choose(good.replace('"mean"', '"middle"'));
+  await expect(status).toContainText('“mean” is missing');
+  await choose(good);
+  await expect(status).toHaveText('It runs now.');
+  await expect(figure.locator('[data-key=dataset]')).toContainText('pointmaze-large');
+});
+
 test('the page runs the policy that stands in its one slot', async ({ open }, info) => {
   const page = await open('#d11');
   const difference = async () => Number((await page.locator('#d11 [data-key=difference]').textContent())!.replace('−', '-'));

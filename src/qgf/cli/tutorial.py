@@ -18,10 +18,10 @@ def tutorial(
     """The interactive tutorial, on this machine: serves the page and opens it; Ctrl-C stops.
 
     Args:
-        policy: A pointmaze run whose networks the last demo runs, instead of the ones that the page ships with.
+        policy: A pointmaze run whose networks the maze runs, instead of the ones that the page ships with.
         export: Write the page as one HTML file of this name instead of serving it.
-        export_policy: Write the policy of the run named by --policy in the page's format to this file instead of
-            serving it.
+        export_policy: Write the policy of the run named by --policy to this file, which the page can open, instead
+            of serving it.
         port: The port to serve on, by default a free one.
         open: Open the page in a browser.
     """

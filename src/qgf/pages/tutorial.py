@@ -58,39 +58,46 @@ def write_policy(path: Path, run: str | Path) -> None:
 
 
 def policy_json(run: str | Path) -> str:
-    """A pointmaze run's flow, critics, scales and maze, its weights in half precision, and what they answer.
-
-    `checks` holds noise and, per guide, the end of the denoising path that this library computes from the rounded
-    weights in double precision: whoever reads the file can tell whether it computes the same.
-    """
+    """A pointmaze run's flow, critics, scales and maze (see `content`), as the page's maze reads them."""
     trained = load_trained(Run(Path(run)).policy_dirs()[0])
     maze = maze_of(trained.dataset)
     if maze is None or trained.spec.obs_dim != 2 or trained.spec.action_dim != 2:
         raise UserError(f"{run}: the tutorial draws pointmaze policies, this one was trained on {trained.dataset}")
+    rng = np.random.default_rng(0)
+    parts = content(trained, places(maze, rng), rng, run)
+    parts["maze"] = dict(
+        walls=["".join(map(str, row)) for row in np.asarray(maze.walls, int)],
+        unit=maze.unit,
+        offset=_plain(maze.offset),
+        goal=_plain(maze.goal),
+        radius=maze.radius,
+    )
+    return json.dumps(parts, separators=(",", ":"))
+
+
+def content(trained: Trained, obs: np.ndarray, rng: np.random.Generator, run: str | Path) -> dict[str, object]:
+    """A policy's flow, critics and scales, its weights in half precision, and what they answer at `obs` [n, S].
+
+    `checks` holds noise and, per guide, the end of the denoising path that this library computes from the rounded
+    weights in double precision: whoever reads it can tell whether they compute the same. `run` names it in errors.
+    """
     calibration = trained.calibration
     if calibration is None:
         raise UserError(f"{run}: its policy was never calibrated; train it again")
     trained = rounded(trained)
     flow, critics = _networks(trained, run)
-    content = dict(
+    return dict(
         dataset=trained.dataset,
         updates=trained.updates,
         horizon=trained.spec.horizon,
         mean=_plain(trained.mean),
         std=_plain(trained.std),
+        **(dict(limits=list(trained.limits)) if trained.limits is not None else {}),
         calibration=dict(sigma=calibration.sigma, grad_norm=calibration.grad_norm),
-        maze=dict(
-            walls=["".join(map(str, row)) for row in np.asarray(maze.walls, int)],
-            unit=maze.unit,
-            offset=_plain(maze.offset),
-            goal=_plain(maze.goal),
-            radius=maze.radius,
-        ),
         flow=_encode(flow),
         critics=[_encode(critic) for critic in critics],
-        checks=checks(trained, maze),
+        checks=checks(trained, obs, rng),
     )
-    return json.dumps(content, separators=(",", ":"))
 
 
 def rounded(trained: Trained) -> Trained:
@@ -114,12 +121,15 @@ def _encode(net: MLP) -> dict[str, object]:
     return dict(sizes=sizes, data=base64.b64encode(np.concatenate(arrays).tobytes()).decode())
 
 
-def checks(trained: Trained, maze: Maze, seed: int = 0) -> list[dict[str, object]]:
-    """Observation, noise and strength, and per guide the end of the path before the final clip, in double precision."""
-    rng = np.random.default_rng(seed)
+def places(maze: Maze, rng: np.random.Generator) -> np.ndarray:
+    """`CHECKS` places [n, 2] in free cells."""
     cells = rng.choice(np.argwhere(np.asarray(maze.walls) == 0), CHECKS)[:, ::-1]
-    obs = cells * maze.unit - maze.offset + rng.uniform(-1, 1, (CHECKS, 2))
-    noise = rng.normal(size=(CHECKS, trained.spec.d))
+    return cells * maze.unit - maze.offset + rng.uniform(-1, 1, (CHECKS, 2))
+
+
+def checks(trained: Trained, obs: np.ndarray, rng: np.random.Generator) -> list[dict[str, object]]:
+    """Observation, noise and strength, and per guide the end of the path before the final clip, in double precision."""
+    noise = rng.normal(size=(len(obs), trained.spec.d))
     with jax.enable_x64(True):
         policy = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), float), trained).policy()
 
@@ -135,7 +145,7 @@ def checks(trained: Trained, maze: Maze, seed: int = 0) -> list[dict[str, object
             strength=DEFAULT_STRENGTH,
             ends={guide: _plain(answers[guide][k]) for guide in ESTIMATORS},
         )
-        for k in range(CHECKS)
+        for k in range(len(obs))
     ]
 
 

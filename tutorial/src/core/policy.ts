@@ -1,4 +1,4 @@
-/** A trained pointmaze policy as `qgf tutorial --export-policy` writes it. */
+/** Trained policies as `qgf tutorial --export-policy` and cube.py write them. */
 
 import type { Guide } from './guidance';
 import { Maze, type MazeSpec } from './maze';
@@ -11,21 +11,26 @@ interface Net {
   data: string;
 }
 
-export interface PolicyFile {
+export interface NetFile {
   dataset: string;
   updates: number;
   horizon: number;
   mean: number[];
   std: number[];
+  /** Beyond which normalised observations are clipped. */
+  limits?: number[];
   calibration: { sigma: number; grad_norm: number };
-  maze: MazeSpec;
   flow: Net;
   critics: Net[];
   /** What Python answers, in double precision. */
   checks: { obs: number[]; noise: number[]; strength: number; ends: Record<Guide, number[]> }[];
 }
 
-const ACTION_DIM = 2;
+/** That of a point in a maze. */
+export interface PolicyFile extends NetFile {
+  maze: MazeSpec;
+}
+
 /** Euler steps from noise to action (`flow.STEPS`), and the range of actions. */
 export const STEPS = 10;
 const RANGE = [-1, 1] as const;
@@ -50,8 +55,7 @@ function decode({ sizes, data }: Net): MLP {
   return new MLP(layers);
 }
 
-export class Policy {
-  readonly maze: Maze;
+export class Networks {
   readonly horizon: number;
   /** What it was trained on, and for how many updates. */
   readonly dataset: string;
@@ -63,20 +67,26 @@ export class Policy {
   private readonly flow: MLP;
   private readonly critics: MLP[];
 
-  constructor(private readonly file: PolicyFile) {
-    this.maze = new Maze(file.maze);
+  constructor(
+    private readonly file: NetFile,
+    actionDim: number,
+  ) {
     this.horizon = file.horizon;
     this.dataset = file.dataset;
     this.updates = file.updates;
     this.weights = file.flow.data;
-    this.d = file.horizon * ACTION_DIM;
+    this.d = file.horizon * actionDim;
     this.flow = decode(file.flow);
     this.critics = file.critics.map(decode);
   }
 
   at(obs: Vec): StatePolicy {
-    const { mean, std } = this.file;
-    return new StatePolicy(this.flow, this.critics, obs.map((x, i) => (x - mean[i]!) / std[i]!), STEPS, ...RANGE);
+    const { mean, std, limits } = this.file;
+    const normal = obs.map((x, i) => {
+      const scaled = (x - mean[i]!) / std[i]!;
+      return limits ? Math.min(Math.max(scaled, -limits[i]!), limits[i]!) : scaled;
+    });
+    return new StatePolicy(this.flow, this.critics, normal, STEPS, ...RANGE);
   }
 
   /** w = strength sigma_a sqrt(d) / E|g| (`sampling.raw_weight`). */
@@ -98,9 +108,11 @@ export class Policy {
   }
 }
 
-const text = async (): Promise<string> =>
-  import.meta.env.MODE === 'test' ? (await import('../assets/policy.json?raw')).default : document.querySelector('#policy')!.textContent;
-let known: Promise<Policy> | undefined;
+export class Policy extends Networks {
+  readonly maze: Maze;
 
-/** The policy in the page; where there is no page, the one that it ships with. Read once. */
-export const loadPolicy = (): Promise<Policy> => (known ??= text().then((json) => new Policy(JSON.parse(json) as PolicyFile)));
+  constructor(file: PolicyFile) {
+    super(file, 2);
+    this.maze = new Maze(file.maze);
+  }
+}

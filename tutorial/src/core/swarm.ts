@@ -1,4 +1,4 @@
-/** Many walks from one place, cloned and guided: computed once for the policy that the page ships with, because they take seconds. */
+/** Many walks from one place, cloned and guided: computed once for the policies that the page ships with, because they take seconds. */
 
 import type { Policy } from './policy';
 import type { Point } from './vector';
@@ -7,9 +7,15 @@ import { Walk } from './walk';
 /** Chunks after which an episode ends, reached or not. */
 export const DECISIONS = 160;
 export const CROWD = 20;
-/** Where the swarms start: the maze's own start, and a place near its middle. */
-export const STARTS = { start: [0, 0], middle: [8, 8] } as const satisfies Record<string, Point>;
-export type Start = keyof typeof STARTS;
+/** Chunks that a walker's tail is long. */
+const TAIL = 8;
+/** Where the swarms of each policy start: where its task does, and somewhere else. */
+export const STARTS: Readonly<Record<string, { readonly start: Point; readonly middle?: Point }>> = {
+  policy: { start: [0, 0], middle: [8, 8] },
+  medium3: { start: [8, 16], middle: [20, 20] },
+  large5: { start: [0, 0] },
+};
+export type Start = 'start' | 'middle';
 /** Guided by QGF with this strength; seeds as the page's own walks have them. */
 export const STRENGTH = 1;
 const GRAIN = 0.05;
@@ -23,7 +29,8 @@ export type Swarm = Record<'cloned' | 'guided', Trail[]>;
 export interface SwarmTable {
   /** Names the policy: the first letters of its weights. */
   policy: string;
-  swarms: Record<Start, Swarm>;
+  starts: { readonly start: Point; readonly middle?: Point };
+  swarms: { start: Swarm; middle?: Swarm };
 }
 
 export const nameOf = (weights: string): string => weights.slice(0, 40);
@@ -46,10 +53,11 @@ const both = <T>(make: (which: 'cloned' | 'guided') => T): Record<'cloned' | 'gu
 export const swarmOf = (policy: Policy, start: Point, count = CROWD): Swarm =>
   both((which) => Array.from({ length: count }, (_, k) => trail(walkOf(policy, which, start, k), policy.horizon)));
 
-/** Takes half a minute: `npm run tables` writes it to src/assets/swarm.json. */
-export const swarmTable = (policy: Policy, weights: string): SwarmTable => ({
-  policy: nameOf(weights),
-  swarms: Object.fromEntries(Object.entries(STARTS).map(([name, start]) => [name, swarmOf(policy, start)])) as SwarmTable['swarms'],
+/** Takes a minute: `npm run tables` writes them to src/assets/swarm.json. */
+export const swarmTable = (policy: Policy, starts: SwarmTable['starts']): SwarmTable => ({
+  policy: nameOf(policy.weights),
+  starts,
+  swarms: { start: swarmOf(policy, starts.start), ...(starts.middle ? { middle: swarmOf(policy, starts.middle) } : {}) },
 });
 
 /** Where a walk was after every chunk. */
@@ -62,4 +70,29 @@ export function placesOf({ moves }: Trail): Point[] {
     places.push([x * GRAIN, y * GRAIN]);
   }
   return places;
+}
+
+/** A group of walkers as it is drawn. */
+export interface Walkers {
+  paths: readonly (readonly Point[])[];
+  heads: Point[];
+  arrived: number;
+  of: number;
+  steps: number;
+}
+
+/** A part of a swarm when so many chunks have been chosen, which may be a fraction. */
+export function walkersOf(trails: readonly { places: readonly Point[]; arrived: number }[], decisions: number, horizon: number): Walkers {
+  const k = Math.floor(decisions);
+  const heads = trails.map(({ places }): Point => {
+    const [from, to] = [places[Math.min(k, places.length - 1)]!, places[Math.min(k + 1, places.length - 1)]!];
+    return [from[0] + (decisions - k) * (to[0] - from[0]), from[1] + (decisions - k) * (to[1] - from[1])];
+  });
+  return {
+    paths: trails.map(({ places }, i) => [...places.slice(Math.max(0, Math.min(k, places.length - 1) - TAIL), k + 1), heads[i]!]),
+    heads,
+    arrived: trails.filter(({ arrived }) => arrived <= decisions * horizon).length,
+    of: trails.length,
+    steps: Math.round(decisions * horizon),
+  };
 }

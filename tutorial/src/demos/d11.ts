@@ -3,23 +3,21 @@ import { chebyshevGrid } from '../core/chebyshev';
 import type { Guide } from '../core/guidance';
 import { memo } from '../core/memo';
 import type { Numbers } from '../core/network';
-import { loadPolicy, STEPS } from '../core/policy';
+import { STEPS, type Policy } from '../core/policy';
+import { readPolicy } from '../core/reading';
 import { noise } from '../core/rng';
+import { policyOf, takeOwn } from '../core/stored';
+import { DECISIONS, nameOf, placesOf, walkersOf, type Start, type SwarmTable, type Walkers } from '../core/swarm';
 import { addScaled, mean, point, type Point } from '../core/vector';
-import { CROWD, DECISIONS, nameOf, placesOf, STARTS, type Start, type SwarmTable } from '../core/swarm';
 import { Walk } from '../core/walk';
 import { defineDemo } from '../ui/demo';
 import { GUIDE_NAMES } from '../ui/guides';
 import { choice, fixed, newSeed, number, playhead, seed, type State } from '../ui/params';
 import type { Role } from '../ui/roles';
 
-const policy = await loadPolicy();
-const { maze } = policy;
-const table = swarmFile as SwarmTable;
-/** The swarms belong to the policy that the page ships with. */
-const shipped = nameOf(policy.weights) === table.policy;
-/** Chunks that a walker's tail is long. */
-const TAIL = 8;
+const tables = swarmFile as unknown as SwarmTable[];
+/** Swarms belong to the policies that the page ships with. */
+const tableOf = (policy: Policy): SwarmTable | undefined => tables.find((table) => table.policy === nameOf(policy.weights));
 /** Guides that follow the flow to its end at every step cost four times as much: a quarter of the particles. */
 const DEAR: readonly Guide[] = ['bptt', 'chain'];
 const OPTIONS = { none: GUIDE_NAMES.none, ood: GUIDE_NAMES.ood, bptt: GUIDE_NAMES.bptt, chain: 'QGF-chain', jacobian: GUIDE_NAMES.jacobian, qgf: GUIDE_NAMES.qgf };
@@ -30,15 +28,15 @@ const roleOf = (guide: Guide): Role => (guide === 'chain' ? 'ink' : guide);
 /** A chunk as a point of the plane: the mean of its actions. */
 const middle = (chunk: Numbers): Point => [mean(chunk.filter((_, i) => i % 2 === 0)), mean(chunk.filter((_, i) => i % 2 === 1))];
 
-const heat = chebyshevGrid(5, 20);
+const heat = chebyshevGrid(4, 20);
 /** The critic at a state, over chunks that repeat one action. */
-const landscape = memo((x: number, y: number) => {
+const landscape = memo((policy: Policy, x: number, y: number) => {
   const at = policy.at([x, y]);
   return heat((ax, ay) => at.value(Float64Array.from({ length: policy.d }, (_, i) => (i % 2 ? ay : ax))));
 });
 
 /** Every particle's path from noise to action. */
-const denoised = memo((x: number, y: number, guide: Guide, strength: number, n: number, seed: number) => {
+const denoised = memo((policy: Policy, x: number, y: number, guide: Guide, strength: number, n: number, seed: number) => {
   const at = policy.at([x, y]);
   const weight = policy.weight(strength);
   const particles = noise(seed, DEAR.includes(guide) ? Math.ceil(n / 4) : n, policy.d);
@@ -54,52 +52,29 @@ const denoised = memo((x: number, y: number, guide: Guide, strength: number, n: 
 });
 
 /** A cloned and a guided walk from one place. */
-const walks = memo((x: number, y: number, guide: Guide, strength: number, seed: number) => ({
+const walks = memo((policy: Policy, x: number, y: number, guide: Guide, strength: number, seed: number) => ({
   cloned: new Walk(policy, [x, y], 'none', 0, seed),
   guided: new Walk(policy, [x, y], guide, policy.weight(strength), seed + 1000),
 }));
 
-/** A group of walkers as it is drawn. */
-interface Walkers {
-  paths: readonly (readonly Point[])[];
-  heads: Point[];
-  arrived: number;
-  of: number;
-  steps: number;
-}
 type Which = 'cloned' | 'guided';
 
-const crowds = memo((start: Start) => {
-  const of = (which: Which) => table.swarms[start][which].map((one) => ({ places: placesOf(one), arrived: one.arrived ?? Infinity }));
+const crowds = memo((table: SwarmTable, start: Start) => {
+  const swarm = table.swarms[start] ?? table.swarms.start;
+  const of = (which: Which) => swarm[which].map((one) => ({ places: placesOf(one), arrived: one.arrived ?? Infinity }));
   return { cloned: of('cloned'), guided: of('guided') };
 });
 
-/** A swarm when so many chunks have been chosen, which may be a fraction. */
-function swarm(start: Start, which: Which, decisions: number): Walkers {
-  const all = crowds(start)[which];
-  const k = Math.floor(decisions);
-  const heads = all.map(({ places }): Point => {
-    const [from, to] = [places[Math.min(k, places.length - 1)]!, places[Math.min(k + 1, places.length - 1)]!];
-    return [from[0] + (decisions - k) * (to[0] - from[0]), from[1] + (decisions - k) * (to[1] - from[1])];
-  });
-  return {
-    paths: all.map(({ places }, i) => [...places.slice(Math.max(0, Math.min(k, places.length - 1) - TAIL), k + 1), heads[i]!]),
-    heads,
-    arrived: all.filter(({ arrived }) => arrived <= decisions * policy.horizon).length,
-    of: CROWD,
-    steps: Math.round(decisions * policy.horizon),
-  };
-}
-
 /** What the critic says of the cloned action that comes of zero noise: one number at four places of every free cell. */
-const worth = memo(() => {
+const worth = memo((policy: Policy) => {
+  const { maze, d } = policy;
   const { half } = maze;
   const tiles = maze.free.flatMap(([cx, cy]) =>
     [-1, 1].flatMap((dx) =>
       [-1, 1].map((dy) => {
         const at: Point = [cx + (dx * half) / 2, cy + (dy * half) / 2];
         const here = policy.at(maze.settle(at));
-        return { at, value: here.value(here.denoise(new Float64Array(policy.d), 'none', 0).action) };
+        return { at, value: here.value(here.denoise(new Float64Array(d), 'none', 0).action) };
       }),
     ),
   );
@@ -109,51 +84,72 @@ const worth = memo(() => {
 });
 
 /** The largest difference between the page's answers and Python's, for every guide. */
-const difference = memo(() => policy.difference());
+const difference = memo((policy: Policy) => policy.difference());
 
-const [left, bottom] = [0, 1].map((i) => maze.centre[i]! - maze.reach[i]! + 2 * maze.half) as [number, number];
-const [right, top] = [0, 1].map((i) => maze.centre[i]! + maze.reach[i]! - 2 * maze.half) as [number, number];
+/** The square that holds the cells inside of a maze's outer walls. */
+const frameOf = memo((policy: Policy) => {
+  const { centre, reach, half } = policy.maze;
+  const side = Math.max(...reach) - 2 * half;
+  return { x: [centre[0] - side, centre[0] + side] as Point, y: [centre[1] - side, centre[1] + side] as Point };
+});
+
+/** Wide enough for the largest of OGBench's mazes. */
+const [LOW, HIGH] = [-2, 54];
 const across = { en: 'State across', zh: '状态横坐标' };
 const up = { en: 'State up', zh: '状态纵坐标' };
 const hidden = { slider: false } as const;
 
+const WORLDS = {
+  policy: tableOf(policyOf('policy')) ? { en: 'medium, task 1', zh: '中迷宫，任务 1' } : { en: 'your run', zh: '你的策略' },
+  medium3: { en: 'medium, task 3', zh: '中迷宫，任务 3' },
+  large5: { en: 'large, task 5', zh: '大迷宫，任务 5' },
+  own: { en: 'your file', zh: '你的文件' },
+};
+
 const params = {
-  x: number({ label: across, value: 8, min: left, max: right, step: 0.2, ...hidden }),
-  y: number({ label: up, value: 8, min: bottom, max: top, step: 0.2, ...hidden }),
+  world: choice({ label: { en: 'Maze', zh: '迷宫' }, value: 'policy', options: WORLDS }),
+  x: number({ label: across, value: 8, min: LOW, max: HIGH, step: 0.2, ...hidden }),
+  y: number({ label: up, value: 8, min: LOW, max: HIGH, step: 0.2, ...hidden }),
   guide: choice({ label: { en: 'Guidance', zh: '引导方式' }, value: 'qgf', options: OPTIONS }),
   strength: number({ label: { en: 'Strength', zh: '强度' }, value: 1, min: 0, max: 4, step: 0.1 }),
   t: number({ label: { en: 'Flow time *t*', zh: '流的时间 *t*' }, value: 0.4, min: 0, max: 1, step: 1 / STEPS }),
-  n: choice({ label: { en: 'Particles', zh: '粒子数' }, value: '4', options: { 4: '4', 20: '20' } }),
+  n: choice({ label: { en: 'Particles', zh: '粒子数' }, value: '3', options: { 3: '3', 20: '20' } }),
   seed: seed(),
   crowd: choice({
     label: { en: 'Who walks', zh: '谁在走' },
     value: 'start',
-    options: { start: { en: '20 + 20 from the start', zh: '20 + 20，从起点' }, middle: { en: '20 + 20 from the middle', zh: '20 + 20，从中间' }, own: { en: 'one of each from my place', zh: '各一个，从我选的地方' } },
+    options: { start: { en: '20 + 20 from the start', zh: '20 + 20，从起点' }, middle: { en: '20 + 20 from elsewhere', zh: '20 + 20，从别处' }, own: { en: 'one of each from my place', zh: '各一个，从我选的地方' } },
   }),
   time: playhead({ value: 1, seconds: 20, steps: DECISIONS, autoplay: true }),
   // Where, how and with which noise the episode was started.
-  startX: number({ label: across, value: 0, min: left, max: right, step: 0.2, ...hidden }),
-  startY: number({ label: up, value: 0, min: bottom, max: top, step: 0.2, ...hidden }),
+  startX: number({ label: across, value: 0, min: LOW, max: HIGH, step: 0.2, ...hidden }),
+  startY: number({ label: up, value: 0, min: LOW, max: HIGH, step: 0.2, ...hidden }),
   walker: choice({ label: { en: 'Guidance', zh: '引导方式' }, value: 'qgf', options: OPTIONS, hidden: true }),
   push: number({ label: { en: 'Strength', zh: '强度' }, value: 1, min: 0, max: 4, step: 0.1, ...hidden }),
   episode: seed(),
 };
 
-function compute({ x, y, guide, strength, t, n, seed, crowd, time, startX, startY, walker, push, episode }: State<typeof params>) {
-  const here = maze.settle([x, y]);
-  const particles = denoised(...here, guide, strength, Number(n), seed);
+function compute({ world, x, y, guide, strength, t, n, seed, crowd, time, startX, startY, walker, push, episode }: State<typeof params>) {
+  const policy = policyOf(world);
+  const table = tableOf(policy);
+  const here = policy.maze.settle([x, y]);
+  const particles = denoised(policy, ...here, guide, strength, Number(n), seed);
   const k = Math.round(t * STEPS);
   const decisions = time * DECISIONS;
   const whole = Math.round(decisions);
   const group = (which: Which): Walkers => {
-    if (crowd !== 'own' && shipped) return swarm(crowd, which, decisions);
-    const { path, arrived } = walks(startX, startY, walker, push, episode)[which].upTo(whole);
+    if (crowd !== 'own' && table) return walkersOf(crowds(table, crowd)[which], decisions, policy.horizon);
+    const { path, arrived } = walks(policy, startX, startY, walker, push, episode)[which].upTo(whole);
     return { paths: [path], heads: [path.at(-1)!], arrived: arrived ? 1 : 0, of: 1, steps: path.length - 1 };
   };
-  const single = crowd === 'own' || !shipped;
+  const single = crowd === 'own' || !table;
   return {
+    maze: policy.maze,
+    dataset: policy.dataset,
+    updates: policy.updates,
+    frame: frameOf(policy),
     here,
-    landscape: landscape(...here),
+    landscape: landscape(policy, ...here),
     guide,
     paths: particles.map(({ path }) => path),
     noisy: particles.map(({ path }) => path[k]!),
@@ -164,10 +160,9 @@ function compute({ x, y, guide, strength, t, n, seed, crowd, time, startX, start
     cloned: group('cloned'),
     guided: group('guided'),
     single,
-    from: single ? undefined : STARTS[crowd],
     walker: single ? walker : ('qgf' as const),
-    worth: worth(),
-    difference: difference(),
+    worth: worth(policy),
+    difference: difference(policy),
   };
 }
 type Model = ReturnType<typeof compute>;
@@ -180,7 +175,6 @@ const walking = (which: Which) => [
 /** The outline of a disc. */
 const disc = ([x, y]: Point, radius: number): Point[] =>
   Array.from({ length: 49 }, (_, i) => [x + radius * Math.cos((i * Math.PI) / 24), y + radius * Math.sin((i * Math.PI) / 24)]);
-const goal = disc(maze.goal, maze.radius);
 /** The panel of actions is a little wider than their square. */
 const REACH = 1.35;
 const SQUARE: Point[] = [[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]];
@@ -197,8 +191,8 @@ export default defineDemo({
         en: 'A maze with a goal, the state, and the walks of the cloned and the guided policy from one start.',
         zh: '带目标的迷宫、当前状态，以及克隆策略与受引导策略从同一起点走出的路线。',
       },
-      x: { domain: [left, right], hidden: true },
-      y: { domain: [bottom, top], hidden: true },
+      x: { domain: ({ frame }) => frame.x, hidden: true },
+      y: { domain: ({ frame }) => frame.y, hidden: true },
       ratio: 1,
       equal: true,
     },
@@ -223,8 +217,8 @@ export default defineDemo({
     {
       label: { en: 'Network', zh: '网络' },
       items: [
-        { key: 'dataset', label: { en: 'trained on', zh: '训练数据' }, value: () => policy.dataset },
-        { key: 'updates', label: { en: 'updates', zh: '更新次数' }, value: () => policy.updates, format: (x) => x.toLocaleString('en') },
+        { key: 'dataset', label: { en: 'trained on', zh: '训练数据' }, value: (m: Model) => m.dataset },
+        { key: 'updates', label: { en: 'updates', zh: '更新次数' }, value: (m: Model) => m.updates, format: (x) => x.toLocaleString('en') },
         { key: 'difference', label: { en: 'off the Python package by', zh: '与 Python 版相差' }, value: (m: Model) => m.difference, format: (x: number) => x.toExponential(0).replace('-', '−') },
       ],
     },
@@ -237,15 +231,26 @@ export default defineDemo({
     },
     newSeed,
   ],
+  file: {
+    label: { en: 'Open your own policy …', zh: '打开你自己的策略……' },
+    hint: { en: 'a pointmaze run, written by', zh: '点迷宫的策略文件，用这条命令写出：' },
+    command: 'qgf tutorial --policy RUN --export-policy FILE',
+    done: { en: 'It runs now.', zh: '已在运行。' },
+    take: (text) => {
+      takeOwn(readPolicy(text));
+      return { world: 'own' as const, crowd: 'own' as const, time: 0 };
+    },
+  },
   note: {
-    en: 'Maze: grey balls follow the cloned policy, cyan ones (diamonds) QGF at strength 1; the two swarms were computed beforehand by the code of this page and are drawn every five steps, your own pair is computed as it walks, with the guidance and strength chosen. Darker blue: where the critic expects more. The ball moves by a fifth of each action and slides along the walls; the simulator’s contacts are softer, so this is close to it, not equal. Actions: five are chosen at a time, and a point stands for the mean of the five. Blue bands: the critic at chunks that repeat one action, interpolated between 25 of them. Thin lines: from noise to action in ten steps; circles: the noisy actions at *t*; diamonds: their one-step estimates; arrows: the push *w g*, a third as long; small dots: the actions. BPTT and QGF-chain show a quarter of the particles. “Off the Python package”: the largest difference of this page’s actions from its, for every guidance.',
-    zh: '迷宫：灰球跟着克隆策略走，青色菱形跟着强度 1 的 QGF 走；两群都由本页的代码事先算好，每五步画一次；你自己放的那一对边走边算，用你选的引导方式和强度。蓝色越深，评论家的期望越高。小球每步移动动作的五分之一，沿墙滑动；仿真器里的接触要软一些，所以这里只是接近，并不相等。动作：一次选定五个，图中一点代表这五个的平均。蓝色带：评论家对「同一动作重复五次」的评价，由其中 25 处插值而成。细线：从噪声到动作的十步；圆：*t* 时刻的带噪动作；菱形：它们的一步估计；箭头：推力 *w g*，画成三分之一长；小点：最终动作。BPTT 与 QGF-chain 只画四分之一的粒子。「与 Python 版相差」：本页算出的动作与 Python 库的最大差异，每种引导都算在内。',
+    en: 'Maze: grey balls follow the cloned policy, cyan ones (diamonds) QGF at strength 1; the two swarms were computed beforehand by the code of this page and are drawn every five steps, your own pair is computed as it walks, with the guidance and strength chosen. Three policies: medium, task 1 (three layers of 128, 10,000 updates); medium, task 3, and large, task 5 (two layers of 64, 20,000 updates); whose network runs is said below. Darker blue: where the critic expects more. The ball moves by a fifth of each action and slides along the walls; the simulator’s contacts are softer, so this is close to it, not equal. Actions: five are chosen at a time, and a point stands for the mean of the five. Blue bands: the critic at chunks that repeat one action, interpolated between 16 of them. Thin lines: from noise to action in ten steps; circles: the noisy actions at *t*; diamonds: their one-step estimates; arrows: the push *w g*, a third as long; small dots: the actions. BPTT and QGF-chain show a quarter of the particles. “Off the Python package”: the largest difference of this page’s actions from its, for every guidance.',
+    zh: '迷宫：灰球跟着克隆策略走，青色菱形跟着强度 1 的 QGF 走；两群都由本页的代码事先算好，每五步画一次；你自己放的那一对边走边算，用你选的引导方式和强度。共三个策略：中迷宫任务 1（三层 128，训练 1 万步）；中迷宫任务 3 与大迷宫任务 5（两层 64，训练 2 万步）；正在运行的是哪一个，写在下面。蓝色越深，评论家的期望越高。小球每步移动动作的五分之一，沿墙滑动；仿真器里的接触要软一些，所以这里只是接近，并不相等。动作：一次选定五个，图中一点代表这五个的平均。蓝色带：评论家对「同一动作重复五次」的评价，由其中 16 处插值而成。细线：从噪声到动作的十步；圆：*t* 时刻的带噪动作；菱形：它们的一步估计；箭头：推力 *w g*，画成三分之一长；小点：最终动作。BPTT 与 QGF-chain 只画四分之一的粒子。「与 Python 版相差」：本页算出的动作与 Python 库的最大差异，每种引导都算在内。',
   },
   draw({ model, pens: { maze: ground, actions } }) {
+    const { maze } = model;
     const { half } = maze;
     for (const [x, y] of maze.walls) ground.rect([x - half, y - half], [x + half, y + half], { role: 'data', alpha: 0.5 });
     for (const { at: [x, y], share } of model.worth) ground.rect([x - half / 2, y - half / 2], [x + half / 2, y + half / 2], { role: 'critic', alpha: 0.02 + 0.3 * share });
-    ground.line(goal, { role: 'truth', dash: [], width: 2 });
+    ground.line(disc(maze.goal, maze.radius), { role: 'truth', dash: [], width: 2 });
     ground.dots([maze.goal], { role: 'truth', size: 90 });
     for (const [which, role] of [['cloned', 'none'], ['guided', roleOf(model.walker)]] as const) {
       ground.lines(model[which].paths, { role, dash: [], width: model.single ? 1.75 : 1.25, alpha: 0.6 });

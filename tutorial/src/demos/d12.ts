@@ -4,8 +4,9 @@ import { conditionNumber, turned, type Survey } from '../core/learned';
 import { asymmetry } from '../core/matrix';
 import { memo } from '../core/memo';
 import { Mixture } from '../core/mixture';
-import { loadPolicy, STEPS } from '../core/policy';
+import { STEPS } from '../core/policy';
 import { rng } from '../core/rng';
+import { policyOf } from '../core/stored';
 import { linspace, norm, transposeTimes, type Mat, type Point } from '../core/vector';
 import { bowl } from '../core/world';
 import { defineDemo } from '../ui/demo';
@@ -13,7 +14,7 @@ import type { Text } from '../ui/i18n';
 import { compact, fixed, newSeed, number, percent, playhead, seed, type State } from '../ui/params';
 import type { Pen } from '../ui/pen';
 
-const policy = await loadPolicy();
+const policy = policyOf('policy');
 const { maze } = policy;
 const surveys = table as Survey[];
 /** The film's last time is 0.9: at 1 every J is the identity. */
@@ -122,8 +123,8 @@ export default defineDemo({
   ],
   actions: [newSeed],
   note: {
-    en: 'The flow and the critic of the last demo: ten numbers an action chunk, so *J* is 10 × 10. Ellipses: what *J* makes of the unit circle (dotted); of the trained one, of pushes that are alike in all five actions, averaged over the five. The exact flow is that of the teaser; its *J* vanishes as *t* → 0. Dial: the angle between ∇*Q* and *J*ᵀ∇*Q* in all ten dimensions, length |*J*ᵀ∇*Q*| / |∇*Q*|; ticks outside: a hundred other states. The noisy actions lie on unguided paths, each from noise of its own.',
-    zh: '流和评论家都是最后一个演示里的：一个动作块有十个数，*J* 是 10 × 10。椭圆：*J* 把单位圆（点线）变成的样子；对训练出来的 *J*，推力在五个动作里相同，结果对五个动作取平均。精确流就是四格图里的那个，*t* → 0 时它的 *J* 消失。表盘：∇*Q* 与 *J*ᵀ∇*Q* 在全部十维里的夹角，长度是 |*J*ᵀ∇*Q*| / |∇*Q*|；外圈短线：另外一百个状态。带噪动作都在无引导的路径上，噪声各不相同。',
+    en: 'The flow and the critic of the maze in section 10: ten numbers an action chunk, so *J* is 10 × 10. Ellipses: what *J* makes of the unit circle (dotted); of the trained one, of pushes that are alike in all five actions, averaged over the five. The exact flow is that of the teaser; its *J* vanishes as *t* → 0. Dial: the angle between ∇*Q* and *J*ᵀ∇*Q* in all ten dimensions, length |*J*ᵀ∇*Q*| / |∇*Q*|; ticks outside: a hundred other states. The noisy actions lie on unguided paths, each from noise of its own.',
+    zh: '流和评论家都是第十节迷宫里的：一个动作块有十个数，*J* 是 10 × 10。椭圆：*J* 把单位圆（点线）变成的样子；对训练出来的 *J*，推力在五个动作里相同，结果对五个动作取平均。精确流就是四格图里的那个，*t* → 0 时它的 *J* 消失。表盘：∇*Q* 与 *J*ᵀ∇*Q* 在全部十维里的夹角，长度是 |*J*ᵀ∇*Q*| / |∇*Q*|；外圈短线：另外一百个状态。带噪动作都在无引导的路径上，噪声各不相同。',
   },
   draw({ model, pens }) {
     const { half } = maze;

@@ -95,6 +95,15 @@ export function sweep<K extends string>(key: K, [from, to]: Point, seconds: numb
   };
 }
 
+export interface FileSpec<S> {
+  label: Text;
+  hint: Text;
+  command: string;
+  /** Said when it was taken. */
+  done: Text;
+  take: (text: string) => Partial<S>;
+}
+
 export interface View<S, M, Stage extends string> {
   state: S;
   model: M;
@@ -131,6 +140,8 @@ export interface DemoSpec<P extends Params, M, Stage extends string, S = State<P
   along?: (patch: Partial<S>, before: S) => Partial<S>;
   /** A picture that is not a stage, built once; `set` changes the state. */
   body?: (set: (patch: Partial<S>) => void) => HTMLElement;
+  /** A file of the reader's own: `take` gives the change that its text makes, or throws a Refusal. `command` writes such a file. */
+  file?: FileSpec<S>;
   draw: (view: View<S, NoInfer<M>, NoInfer<Stage>>) => void;
 }
 

@@ -9,6 +9,7 @@ import { marks } from './marks';
 import { label, onLang, t, type Text } from './i18n';
 import { snap, tidy, type AnyState, type NumberParam, type Params } from './params';
 import type { Pen } from './pen';
+import { picker } from './picker';
 import { playback, reelOf } from './playback';
 import { note, readouts } from './readouts';
 import { Stage } from './stage';
@@ -145,7 +146,7 @@ export function mount(demo: AnyDemo, number: number): Mounted {
     ...(body ? [body] : []),
     html('div', { class: 'stages', 'data-pin': demo.hero ? 'no' : stages.length === 1 || (demo.columns?.narrow ?? 1) > 1 ? 'all' : 'first', style: `--wide: ${demo.columns?.wide ?? 1}; --narrow: ${demo.columns?.narrow ?? 1}` }, ...stages.map(([, { element }]) => element)),
     ...(film ? [film.element] : []),
-    html('div', { class: 'controls' }, ...panel.elements, ...(buttons.length ? [html('div', { class: 'buttons' }, ...buttons)] : [])),
+    html('div', { class: 'controls' }, ...panel.elements, ...(buttons.length ? [html('div', { class: 'buttons' }, ...buttons)] : []), ...(demo.file ? [picker(demo.file, set)] : [])),
     ...(demo.hero ? [tries, head] : []),
     numbers.element,
     ...(demo.note ? [label(html('figcaption'), demo.note)] : []),

@@ -141,6 +141,13 @@ export class Pen {
     });
   }
 
+  /** One of the pictures that stand side by side in a strip, over the whole frame. */
+  picture(strip: CanvasImageSource & { width: number; height: number }, k: number): void {
+    const { left, top, width, height } = this.frame;
+    this.ctx.globalAlpha = 1;
+    this.ctx.drawImage(strip, k * strip.height, 0, strip.height, strip.height, left, top, width, height);
+  }
+
   /** The role's marker at every point; `size` is its area in square pixels. */
   dots(points: readonly Point[], style: Style & { size?: number }): void {
     const { ctx } = this;

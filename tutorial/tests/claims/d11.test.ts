@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { norm, sub } from '../../src/core/vector';
 import file from '../../src/assets/policy.json';
 import { Policy } from '../../src/core/policy';
+import { stored } from '../../src/core/stored';
 import { DECISIONS, STARTS, walkOf } from '../../src/core/swarm';
 import demo from '../../src/demos/d11';
 
@@ -44,10 +45,37 @@ describe('D11', () => {
     expect(at({ crowd: 'middle', time: 0.1 }).guided.arrived).toBe(0);
   });
 
+  test('a wall between the ball and a goal that is near: none of the guided arrives; from the far corner all twenty do; in the large maze none', () => {
+    const counts = (world: 'medium3' | 'large5', crowd: 'start' | 'middle') => {
+      const { cloned, guided } = at({ world, crowd, time: 1 });
+      return [cloned.arrived, guided.arrived];
+    };
+    expect(counts('medium3', 'start')).toEqual([0, 0]);
+    expect(counts('medium3', 'middle')).toEqual([0, 20]);
+    expect(counts('large5', 'start')).toEqual([0, 0]);
+    const { maze, guided } = at({ world: 'medium3', crowd: 'start', time: 1 });
+    for (const head of guided.heads) expect(norm(sub(head, maze.goal))).toBeLessThan(5);
+  });
+
+  test.each(['medium3', 'large5'] as const)('%s answers as Python does, in its own maze', (world) => {
+    const { difference, maze, here, dataset } = at({ world, x: 54, y: 54 });
+    expect(difference).toBeLessThan(1e-5);
+    expect(dataset).toContain(world.slice(0, -1));
+    expect(maze.settle(here)).toEqual(here);
+  });
+
+  test('a file of the reader\'s own runs in its place, alone', () => {
+    expect(at({ world: 'own' }).dataset).toBe(at({}).dataset);
+    const patch = demo.file!.take(JSON.stringify(stored('large5')));
+    const model = at({ ...patch, time: 0.05 });
+    expect(model.dataset).toContain('large');
+    expect(model.single).toBe(true);
+  });
+
   test('the swarms are walks of this policy, as the page would compute them', async () => {
     const policy = new Policy(file);
     for (const which of ['cloned', 'guided'] as const) {
-      const walk = walkOf(policy, which, STARTS.middle, 3);
+      const walk = walkOf(policy, which, STARTS.policy!.middle!, 3);
       const { path } = walk.upTo(12);
       const head = at({ crowd: 'middle', time: 12 / DECISIONS })[which].heads[3]!;
       expect(norm(sub(head, path.at(-1)!))).toBeLessThan(0.06);

@@ -2,13 +2,14 @@ import { describe, expect, test } from 'vitest';
 import table from '../../src/assets/survey.json';
 import { survey, turned } from '../../src/core/learned';
 import { asymmetry, eigenvalues, singularValues } from '../../src/core/matrix';
-import { loadPolicy, STEPS } from '../../src/core/policy';
+import { STEPS } from '../../src/core/policy';
+import { policyOf } from '../../src/core/stored';
 import { noise, rng } from '../../src/core/rng';
 import { svd2 } from '../../src/core/svd';
 import demo from '../../src/demos/d12';
 
 const at = (patch: Partial<typeof demo.defaults>) => demo.compute({ ...demo.defaults, ...patch });
-const policy = await loadPolicy();
+const policy = policyOf('policy');
 
 describe('D12', () => {
   test('at t = 0, of 1,000 states: asymmetry 0.98, condition number 39, against the gradient in 65 %', () => {
