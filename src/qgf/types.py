@@ -6,11 +6,13 @@ Letters follow the paper: `a` is an action chunk flattened to d = H * A numbers,
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from qgf.errors import Caution, UserError
 from qgf.words import STATE
 
 if TYPE_CHECKING:
@@ -37,6 +39,12 @@ Act: TypeAlias = Callable[[Any, Array], tuple[Array, "Info"]]
 """act(obs[B, S], key) -> (actions[B, H, A], Info): what wrappers such as best-of-N take and return."""
 
 
+AMORTISED = "amortised"
+"""The guide that asks a learned one."""
+MOST = 0.5
+"""Of its teacher's directions, the share that a learned guide may leave unexplained."""
+
+
 # What some critics and flows can do besides. A protocol is called like the one thing that it has; ask with `ability`.
 
 
@@ -54,6 +62,14 @@ class Noisy(Protocol):
 
     @property
     def noisy(self) -> Callable[..., Array]: ...
+
+
+@runtime_checkable
+class Amortised(Protocol):
+    """A critic with a learned guide (qgf distil), critic.amortised(obs[S], a_t[d], t[]) -> g[d]."""
+
+    @property
+    def amortised(self) -> Callable[..., Array]: ...
 
 
 @runtime_checkable
@@ -138,6 +154,32 @@ class Calibration(NamedTuple):
     sigma: float  # mean per-dimension standard deviation of the reference policy's actions at a state
     grad_norm: float  # mean norm of the critic's gradient at those actions
     others: Any = None  # of other ways to ask the critic (`method.members`), name -> [mean norm, robust mean norm]
+
+
+class Taught(NamedTuple):
+    """What a learned guide was learned from, and how well: `taught` of the critic that has one."""
+
+    teacher: str
+    members: str | int | None  # how the teacher asked the ensemble; None: the critic's own way
+    width: int
+    error: float  # sum |g' - g|^2 / sum |g|^2 on held-out states
+
+    def in_force(self, guide: Any, members: str | int | None) -> tuple[Any, str | int | None]:
+        """What acts where `guide` is asked for, and how the ensemble is asked. A learned guide is asked as its teacher
+        was, whose unit of strength is its own; where it leaves more than MOST of its teacher's directions unexplained,
+        the teacher acts itself, and a caution says so. Raises UserError for `members` that are not the teacher's.
+        """
+        control, colon, name = guide.rpartition(":") if isinstance(guide, str) else ("", "", "")
+        if name != AMORTISED:
+            return guide, members
+        if members not in (None, self.members):
+            way = "the critic's own" if self.members is None else self.members
+            raise UserError(f"members={members!r}: the learned guide's teacher asked another way, {way}")
+        if self.error <= MOST:
+            return guide, self.members
+        why = f"leaves {self.error:.0%} of {self.teacher} unexplained, more than {MOST:.0%}"
+        warnings.warn(Caution(f"the learned guide {why}: {self.teacher} acts in its place"), stacklevel=3)
+        return control + colon + self.teacher, self.members
 
 
 class Batch(NamedTuple):

@@ -373,7 +373,7 @@ def test_gate_needs_several_critics():
 
 
 def test_every_guide_is_listed_once_the_estimators_first():
-    assert list(GUIDES) == [*ESTIMATORS, "gradstep", "robustq", "cfgrl", *WRAPPERS]
+    assert list(GUIDES) == [*ESTIMATORS, "gradstep", "robustq", "amortised", "cfgrl", *WRAPPERS]
     assert [find(name) for name in GUIDES] == list(GUIDES.values())
     assert find(ESTIMATORS["ood"]) is ESTIMATORS["ood"]
 

@@ -3,6 +3,7 @@
 from functools import cache, partial
 from pathlib import Path
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,12 +12,14 @@ from twins import assert_close, numbers
 
 from qgf import torch as qt
 from qgf.critics import CRITICS
+from qgf.networks.learned import LearnedGuide
 from qgf.torch.guidance import grad
+from qgf.training.lesson import write_lesson
 from qgf.training.methods import METHODS
 from qgf.training.options import make_method
 from qgf.training.saved import load_policy
 from qgf.training.trained import Trained, save_trained, skeleton_of
-from qgf.types import Better, Calibration, Labelled, Members, Noisy, Spec, ability
+from qgf.types import Amortised, Better, Calibration, Labelled, Members, Noisy, Spec, Taught, ability
 
 S, A, H, BATCH = 5, 2, 3, 4
 FORMS = dict(plain={}, again=dict(action_again=True), scaled=dict(value_scale=7.0), fused=dict(fused=True, critics=3))
@@ -24,10 +27,11 @@ FORMS["all"] = FORMS["again"] | FORMS["scaled"] | FORMS["fused"]
 EVERY: dict[str, dict] = {name: dict(method=name) for name in METHODS}
 EVERY |= {f"bc-{name}": dict(critic=name) for name in CRITICS}
 EVERY |= {f"bc-{name}": options for name, options in FORMS.items()}
+EVERY |= {f"{name}-distilled": dict(method=name, taught=Taught("ood", 1, 12, 0.1)) for name in ("bc", "lab")}
 RANGES = dict(value_low=-4.0, value_high=3.0, bins=11)
 
 
-def save(folder: Path, method="bc", critic=None, **options) -> Path:
+def save(folder: Path, method="bc", critic=None, taught=None, **options) -> Path:
     """A policy with numbers of no meaning: every network another, target and critic too, and every scale in use."""
     options |= RANGES if critic == "hl-gauss" else {}
     made = make_method(method, critic, width=8, depth=2, **options)
@@ -40,6 +44,9 @@ def save(folder: Path, method="bc", critic=None, **options) -> Path:
         limits=(1.5,) * S, reward_unit=2.5, actions=((-2.0, 1.0), (3.0, 1.5)),
     )  # fmt: skip
     save_trained(trained, folder)
+    if taught is not None:
+        guide = LearnedGuide(S, A * H, taught.width, jax.random.key(7))
+        write_lesson(folder, eqx.tree_at(lambda x: x.scale, guide, jnp.float32(3.0)), taught)
     return folder
 
 
@@ -68,6 +75,8 @@ def asked(v, q, obs, a, t, slope) -> dict:
         found["members"] = members(obs, a)
     if noisy := ability(q, Noisy):
         found["noisy"] = noisy(obs, a, t)
+    if amortised := ability(q, Amortised):
+        found["amortised"] = amortised(obs, a, t)
     if labelled := ability(v, Labelled):
         found |= dict(labelled=labelled(obs, a, t), better=ability(labelled, Better)(obs, a, t))
     return found

@@ -33,7 +33,7 @@ def numbers(*shape, seed=0):
 
 def world(xp, array):
     """The mixture's velocity, which is `Labelled`, that one `Better`; and the least of four critics, which is `Members`
-    and `Noisy`. For a[..., d]; t [] or [..., 1].
+    `Noisy` and `Amortised`. For a[..., d]; t [] or [..., 1].
     """
     m = worlds.mixture(D)
     means, share, std = array(np.asarray(m.means)), array(np.asarray(m.weights)), m.std
@@ -50,7 +50,10 @@ def world(xp, array):
     members = lambda a: -((a[..., None, :] - centres) ** 2).sum(-1) + xp.sin(2 * (a @ tilts))
     noisy = lambda a, t: -((a - t * centres[0]) ** 2).sum(-1) * (1 + xp.sin(a[..., 0]))
     labelled = With(lambda a, t: 0.5 * v(a, t) + 0.1, better=lambda a, t: v(a, t) + xp.sin(a))
-    return With(v, labelled=labelled), With(lambda a: xp.amin(members(a), -1), members=members, noisy=noisy)
+    amortised = lambda a, t: xp.sin(a) * (1 - t)
+    return With(v, labelled=labelled), With(
+        lambda a: xp.amin(members(a), -1), members=members, noisy=noisy, amortised=amortised
+    )
 
 
 def in_torch(dtype):

@@ -30,6 +30,7 @@ COMMANDS = (
     "tune",
     "compare",
     "analyse",
+    "distil",
     "bench",
     "report",
     "export",

@@ -1,9 +1,9 @@
 """Every guide by name: the estimators of `guidance`, those that need more than two functions, and the controls.
 
 A guide is an estimator (v, q, a[d], t[]) -> g[d]. Some ask more of their arguments: `need(q, Noisy)(a, t)`,
-`need(q, Members)(a)`, `need(v, Better)(a, t)`. Three may carry a trait that the sampler reads: `climbs` (gradient steps
-after denoising), `reference` (the velocity that takes the place of the policy's) and `scale_free` (strength is the raw
-weight).
+`need(q, Amortised)(a, t)`, `need(q, Members)(a)`, `need(v, Better)(a, t)`. Three may carry a trait that the sampler
+reads: `climbs` (gradient steps after denoising), `reference` (the velocity that takes the place of the policy's) and
+`scale_free` (strength is the raw weight).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jax import Array, grad
 from qgf.errors import UserError, unknown
 from qgf.method.guidance import ESTIMATORS, placebo, qgf
 from qgf.registry import Registry
-from qgf.types import Better, Estimator, Labelled, Members, Noisy, ability
+from qgf.types import Amortised, Better, Estimator, Labelled, Members, Noisy, ability
 
 PROVIDERS: list[Mapping[str, Any]] = []
 """What makes policies that are `Noisy`, `Labelled`, ..., each with what it `provides`: the training methods."""
@@ -66,6 +66,11 @@ def gradstep(v, q, a, t):
 def robustq(v, q, a, t):
     """Ask a critic that was trained on noisy actions, g = grad Q_r(a_t, t), Q_r(a_t, t) = E[Q(a_1) | a_t] (RobustQ)."""
     return grad(need(q, Noisy))(a, t)
+
+
+def amortised(v, q, a, t):
+    """Ask a small network that learned what another guide says, at a fraction of its cost (`qgf distil`; AGF)."""
+    return need(q, Amortised)(a, t)
 
 
 @traits(reference=Labelled, scale_free=True)
@@ -153,7 +158,7 @@ WRAPPERS = Registry[Callable[[Estimator], Estimator]](
     "control", dict(placebo=placebo, zero=zero, negated=negated, gate=gate)
 )
 """What goes around a guide: "placebo:ood"."""
-GUIDES = Guides("guide", dict(gradstep=gradstep, robustq=robustq, cfgrl=cfgrl))
+GUIDES = Guides("guide", dict(gradstep=gradstep, robustq=robustq, amortised=amortised, cfgrl=cfgrl))
 """Every guide by name; what asks for no more than two functions may as well be added to `ESTIMATORS`."""
 
 

@@ -279,6 +279,8 @@ class Policy(eqx.Module):
         UserError if both are given, or if a strength is given and the policy was never calibrated so.
         """
         members, choose = way(members), way(choose)
+        if taught := getattr(self.critic, "taught", None):
+            guide, members = taught.in_force(guide, members)
         d, calibration = self.horizon * self.action_dim, self.calibration
         if (members is not None or robust) and strength_counts(guide, weight):
             calibration = calibration_of(self.calibration, members, robust)

@@ -35,6 +35,11 @@ class VelocityField(eqx.Module):
         self.net = network(obs_dim + d + 1 + 2 * FREQUENCIES, size_out or d, width, depth, key)
 
     def __call__(self, obs: Array, a: Array, t: Array) -> Array:
-        t = t[..., None]
-        phase = jnp.pi * 2.0 ** jnp.arange(FREQUENCIES) * t
-        return self.net(jnp.concatenate([obs, a, t, jnp.sin(phase), jnp.cos(phase)], axis=-1))
+        return self.net(jnp.concatenate([obs, a, *waves(t)], axis=-1))
+
+
+def waves(t: Array) -> tuple[Array, Array, Array]:
+    """The time t[...] as networks see it, [..., 1 + 2 FREQUENCIES] in three parts."""
+    t = t[..., None]
+    phase = jnp.pi * 2.0 ** jnp.arange(FREQUENCIES) * t
+    return t, jnp.sin(phase), jnp.cos(phase)

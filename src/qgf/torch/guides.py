@@ -12,7 +12,7 @@ import torch
 from qgf.errors import UserError, unknown
 from qgf.registry import Registry
 from qgf.torch.guidance import ESTIMATORS, grad, per_row, placebo
-from qgf.types import Better, Labelled, Members, Noisy, ability
+from qgf.types import Amortised, Better, Labelled, Members, Noisy, ability
 
 
 def need(f, protocol: type):
@@ -51,6 +51,11 @@ def robustq(v, q, a, t):
     """Ask a critic that was trained on noisy actions, g = grad Q_r(a_t, t), Q_r(a_t, t) = E[Q(a_1) | a_t] (RobustQ)."""
     noisy = need(q, Noisy)
     return grad(lambda x: noisy(x, t))(a)
+
+
+def amortised(v, q, a, t):
+    """Ask a small network that learned what another guide says, at a fraction of its cost (`qgf distil`; AGF)."""
+    return need(q, Amortised)(a, t)
 
 
 @traits(reference=Labelled, scale_free=True)
@@ -113,7 +118,7 @@ def agreement(directions: torch.Tensor) -> torch.Tensor:
 
 WRAPPERS: Registry = Registry("torch control", dict(placebo=placebo, zero=zero, negated=negated, gate=gate))
 """What goes around a guide: "placebo:ood"; alone around QGF."""
-GUIDES: Registry = Registry("torch guide", dict(gradstep=gradstep, robustq=robustq, cfgrl=cfgrl))
+GUIDES: Registry = Registry("torch guide", dict(gradstep=gradstep, robustq=robustq, amortised=amortised, cfgrl=cfgrl))
 """What asks for more than v and q."""
 
 

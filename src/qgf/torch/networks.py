@@ -140,9 +140,14 @@ class VelocityField(nn.Module):
         self.net = MLP(obs_dim + d + 1 + 2 * FREQUENCIES, size_out or d, width, depth)
 
     def forward(self, obs: Tensor, a: Tensor, t: Tensor) -> Tensor:
-        t = torch.as_tensor(t, dtype=a.dtype, device=a.device).expand(*a.shape[:-1], 1)
-        phase = math.pi * 2.0 ** torch.arange(FREQUENCIES, dtype=a.dtype, device=a.device) * t
-        return self.net(torch.cat([obs, a, t, torch.sin(phase), torch.cos(phase)], dim=-1))
+        return self.net(torch.cat([obs, a, *waves(t, a)], dim=-1))
+
+
+def waves(t: Tensor, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The time as networks see it, for every row of a[B, d]: [B, 1 + 2 FREQUENCIES] in three parts."""
+    t = torch.as_tensor(t, dtype=a.dtype, device=a.device).expand(*a.shape[:-1], 1)
+    phase = math.pi * 2.0 ** torch.arange(FREQUENCIES, dtype=a.dtype, device=a.device) * t
+    return t, torch.sin(phase), torch.cos(phase)
 
 
 class Unconditioned(nn.Module):

@@ -121,6 +121,8 @@ class Policy:
 
         Raises UserError if both are given, or if a strength is given and the policy was never calibrated so.
         """
+        if taught := getattr(self.critic, "taught", None):
+            guide, members = taught.in_force(guide, members)
         calibration = self.calibration
         if weight is None and guide != "none" and not getattr(find(guide), "scale_free", False):
             calibration = calibration_of(calibration, members, robust)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from qgf.errors import UserError
 from qgf.files import FINITE, Few, Finite, Number, check, convert, read_json, real_size
 from qgf.torch.actions import ActionRange
+from qgf.torch.learned import Distilled, LearnedGuide, Lesson, read_lesson
 from qgf.torch.making import Made, made
 from qgf.torch.networks import Normalised
 from qgf.torch.policy import Policy
@@ -67,6 +68,7 @@ class Networks(msgspec.Struct, forbid_unknown_fields=True):
     limits: bool = False  # whether it clips observations
     reward_unit: bool = False  # whether its critic learned in a unit other than 1
     extent: Ends | None = None
+    lesson: Lesson | None = None  # of the guide that was learned from it
 
 
 class Saved(msgspec.Struct, forbid_unknown_fields=True):
@@ -171,7 +173,13 @@ def _of_run(path: Path, record: Trained, arrays: dict[str, Tensor], file: Path) 
         named |= dict.fromkeys(("velocity.limits", "critic.limits"), torch.tensor(limits))
     if unit != 1:
         named["critic.unit"] = torch.tensor(unit)
-    velocity, critic = _filled(nets, sizes, limits is not None, unit != 1, named, file)
+    lesson = read_lesson(file)
+    if lesson is not None:
+        named = {f"critic.{name}" if name.startswith("critic.") else name: x for name, x in named.items()}
+        own = {f"f.{name}": x for name, x in _arrays(lesson[1]).items()}
+        own |= {name: x for name in ("mean", "std", "limits") if (x := named.get(f"velocity.{name}")) is not None}
+        named |= {f"critic.learned.{name}": x for name, x in own.items()}
+    velocity, critic = _filled(nets, sizes, limits is not None, unit != 1, named, file, lesson and lesson[0])
     policy = Policy(
         velocity, critic, sizes.action_dim, sizes.horizon, guide="none", steps=nets.steps, samples=nets.best_of,
         calibration=_calibration(record.calibration), actions=_range(path, record.actions, sizes.action_dim),
@@ -192,7 +200,7 @@ def _of_saved(path: Path, record: Saved, arrays: dict[str, Tensor], file: Path) 
     if len(own) < 3:
         raise UserError(f"{file}: belongs to another policy, weight, low or high is missing")
     nets = made(path, "trained.method", trained.method, sizes)
-    velocity, critic = _filled(nets, sizes, trained.limits, trained.reward_unit, arrays, file)
+    velocity, critic = _filled(nets, sizes, trained.limits, trained.reward_unit, arrays, file, trained.lesson)
     return Policy(
         velocity, critic, sizes.action_dim, sizes.horizon, float(own["weight"]), own["low"], own["high"],
         record.guide, record.steps, record.best_of, _calibration(record.calibration), record.schedule,
@@ -200,18 +208,25 @@ def _of_saved(path: Path, record: Saved, arrays: dict[str, Tensor], file: Path) 
     )  # fmt: skip
 
 
-def _filled(nets: Made, sizes: Sizes, limits: bool, unit: bool, named: dict[str, Tensor], file: Path):
+def _filled(
+    nets: Made,
+    sizes: Sizes,
+    limits: bool,
+    unit: bool,
+    named: dict[str, Tensor],
+    file: Path,
+    lesson: Lesson | None = None,
+):
     """Velocity and critic for raw observations, of arrays that are named as a saved policy has them.
 
     Raises UserError for an array that is missing, too many, of another shape or type, or not finite.
     """
     with torch.device("meta"):
-        parts = nn.ModuleDict(
-            dict(
-                velocity=Normalised(nets.velocity, sizes.obs_dim, limits),
-                critic=Normalised(nets.critic, sizes.obs_dim, limits, unit),
-            )
-        )
+        critic: nn.Module = Normalised(nets.critic, sizes.obs_dim, limits, unit)
+        if lesson is not None:
+            learned = LearnedGuide(sizes.obs_dim, sizes.action_dim * sizes.horizon, lesson.width)
+            critic = Distilled(critic, Normalised(learned, sizes.obs_dim, limits), lesson.taught)
+        parts = nn.ModuleDict(dict(velocity=Normalised(nets.velocity, sizes.obs_dim, limits), critic=critic))
     expected = parts.state_dict()
     if extra := sorted(named.keys() - expected.keys()):
         raise UserError(f"{file}: belongs to another policy, {extra[0]} is not in its config.json")

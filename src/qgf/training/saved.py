@@ -16,6 +16,7 @@ import numpy as np
 from qgf.errors import UserError
 from qgf.files import Few, Many, at_home, convert, placed, read_json, write_json
 from qgf.method.actions import ActionRange
+from qgf.method.amortised import Distilled
 from qgf.method.caps import Caps
 from qgf.method.choosing import FALLBACKS
 from qgf.method.guided import guided_flow as guided_flow  # public together with the `save` of what it makes
@@ -23,6 +24,7 @@ from qgf.method.guides import GUIDES
 from qgf.method.policy import Policy, with_fields
 from qgf.method.schedules import SCHEDULES
 from qgf.plugins import USED, trained_with
+from qgf.training.lesson import Lesson, skeleton
 from qgf.training.options import method_from_json, method_to_json
 from qgf.training.trained import Ends, Scales, Size, Sizes, Unit, calibration_record, ends, load_trained, skeleton_of
 from qgf.training.weights import WEIGHTS, named, read_weights, write_weights
@@ -41,6 +43,7 @@ class Made(msgspec.Struct, forbid_unknown_fields=True):
     limits: bool = False  # whether it clips observations
     reward_unit: bool = False  # whether its critic learned in a unit other than 1
     extent: Ends | None = None
+    lesson: Lesson | None = None  # of the guide that was learned from it
 
 
 class Format(msgspec.Struct):
@@ -140,17 +143,24 @@ def _trained(policy: Policy) -> dict[str, Any] | None:
         return None
     shapes = lambda p: {name: np.shape(x) for name, x in named((p.velocity, p.critic)).items()}
     method, spec, extent = policy.origin.method, policy.origin.spec, policy.origin.extent
-    has = lambda name: getattr(policy.critic, name, None) is not None
-    scales: dict[str, Any] = dict(limits=has("limits"), reward_unit=has("unit"))
+    taught = policy.critic.taught if isinstance(policy.critic, Distilled) else None
+    critic = policy.critic.critic if isinstance(policy.critic, Distilled) else policy.critic
+    has = lambda name: getattr(critic, name, None) is not None
+    lesson = taught and Lesson(**taught._asdict())
+    scales: dict[str, Any] = dict(limits=has("limits"), reward_unit=has("unit"), lesson=lesson)
     if shapes(_structure(method, spec, **scales)) != shapes(policy):
         return None
-    known = {name: x for name, x in (scales | dict(extent=extent)).items() if x}
+    told = dict(extent=extent, lesson=taught and taught._asdict())
+    known = {name: x for name, x in (scales | told).items() if x}
     return dict(method=method_to_json(method), spec=Sizes.of(spec)) | known
 
 
-def _structure(method, spec: Spec, limits: bool, reward_unit: bool, extent: Ends | None = None) -> Policy:
+def _structure(
+    method, spec: Spec, limits: bool, reward_unit: bool, extent: Ends | None = None, lesson: Lesson | None = None
+) -> Policy:
     """The policy that a method ends with, shapes in the place of arrays."""
     scales: dict[str, Any] = dict(limits=(1.0,) * spec.obs_dim if limits else None, reward_unit=1.0 + reward_unit)
+    scales |= dict(lesson=lesson and (skeleton(lesson.taught, spec), lesson.taught))
     of = replace(skeleton_of(method, spec), extent=extent, **scales)
     return eqx.filter_eval_shape(lambda trained: trained.policy(), of)
 
@@ -191,7 +201,7 @@ def _made(directory: Path, record: Record) -> Policy:
     with trained_with(record.use):
         method = method_from_json(record.trained.method, directory / "config.json")
     made = record.trained
-    return _structure(method, made.spec.spec, made.limits, made.reward_unit, made.extent)
+    return _structure(method, made.spec.spec, made.limits, made.reward_unit, made.extent, made.lesson)
 
 
 Policy.save = save_policy

@@ -15,12 +15,15 @@ import numpy as np
 from qgf.errors import UserError
 from qgf.files import FINITE, Finite, Number, at_home, convert, placed, read_json, write_json
 from qgf.method.actions import ActionRange
+from qgf.method.amortised import Distilled
 from qgf.method.observations import ObsSpec, on_state
 from qgf.method.policy import Origin, Policy
+from qgf.networks.learned import LearnedGuide
 from qgf.plugins import USED, trained_with
+from qgf.training.lesson import read_lesson
 from qgf.training.options import method_from_json, method_to_json
 from qgf.training.weights import WEIGHTS, read_weights, write_weights
-from qgf.types import Calibration, Spec
+from qgf.types import Calibration, Spec, Taught
 
 FORMAT = 3
 READABLE = (1, 2, 3)
@@ -162,6 +165,7 @@ class Trained(eqx.Module):
     reward_unit: float = eqx.field(static=True, default=1.0, converter=float)
     actions: Ends | None = eqx.field(static=True, default=None)  # see `Record`
     extent: Ends | None = eqx.field(static=True, default=None)
+    lesson: tuple[LearnedGuide, Taught] | None = None  # of a guide that was learned afterwards (`training.distil`)
 
     def raw(self, f, unit: float = 1.0) -> Normalised:
         """A network for raw observations; of values in a unit other than 1, in the user's own."""
@@ -170,9 +174,12 @@ class Trained(eqx.Module):
 
     def policy(self) -> Policy:
         """What was trained to act, with its critic, unguided."""
+        critic: Any = self.raw(self.method.guide_critic(self.nets), self.reward_unit)
+        if self.lesson is not None:
+            critic = Distilled(critic, self.raw(self.lesson[0]), self.lesson[1])
         return Policy(
             velocity=self.raw(self.method.velocity(self.nets)),
-            critic=self.raw(self.method.guide_critic(self.nets), self.reward_unit),
+            critic=critic,
             weight=0.0,
             low=-1.0,
             high=1.0,
@@ -189,8 +196,10 @@ class Trained(eqx.Module):
 
 
 def save_trained(trained: Trained, directory: Path) -> None:
-    """Write config.json and model.safetensors; the weights first, so that a folder with a config is complete."""
-    write_weights(directory / WEIGHTS, trained)
+    """Write config.json and model.safetensors; the weights first, so that a folder with a config is complete. A guide
+    that was learned is in a file of its own.
+    """
+    write_weights(directory / WEIGHTS, replace(trained, lesson=None))
     config = dict(
         format=FORMAT,
         method=method_to_json(trained.method),
@@ -244,4 +253,4 @@ def load_trained(directory: str | Path) -> Trained:
     trained = read_weights(skeleton, directory / WEIGHTS)
     if (least := float(np.asarray(trained.std).min(initial=1))) <= 0:
         raise UserError(f"{directory / WEIGHTS}: std holds {least:g}, which is no deviation")
-    return trained
+    return replace(trained, lesson=read_lesson(directory, spec))

@@ -16,6 +16,8 @@ from qgf.files import Number, check, real_size, sealed_path
 from qgf.files.real import LARGEST
 
 WEIGHTS = "model.safetensors"
+TOLD = "qgf"
+"""The key of what a file says of its arrays."""
 
 
 def named(tree) -> dict[str, Any]:
@@ -30,13 +32,16 @@ def named(tree) -> dict[str, Any]:
     return names
 
 
-def write_weights(path: Path, tree) -> None:
-    """Write every array and number of the tree. Raises UserError for what is neither (a random key)."""
+def write_weights(path: Path, tree, told: str = "") -> None:
+    """Write every array and number of the tree, and what is `told` of them. Raises UserError for what is neither (a
+    random key).
+    """
     from safetensors.numpy import save
 
     arrays = {name: _numbers(name, x) for name, x in named(tree).items()}
     with sealed_path(path) as temporary:
-        temporary.write_bytes(save(arrays))  # its own `save_file` leaves a file of its own behind where it is killed
+        # Its own `save_file` leaves a file of its own behind where it is killed
+        temporary.write_bytes(save(arrays, {TOLD: told} if told else None))
 
 
 def _numbers(name: str, x) -> np.ndarray:
@@ -90,7 +95,16 @@ class Tensor(msgspec.Struct):
     data_offsets: tuple[Number, Number]
 
 
+def told_of(path: Path) -> str:
+    """What `write_weights` was told; "" if nothing."""
+    return _head(path)[1]
+
+
 def _declared(path: Path) -> dict[str, Tensor]:
+    return _head(path)[0]
+
+
+def _head(path: Path) -> tuple[dict[str, Tensor], str]:
     """The head of a safetensors file: eight bytes that say how long it is, then JSON."""
     size = real_size(path)
     with open(path, "rb") as file:
@@ -98,13 +112,14 @@ def _declared(path: Path) -> dict[str, Tensor]:
         head = file.read(length) if length <= min(size - 8, LARGEST) else b""
     try:
         content = msgspec.json.decode(head, type=dict[str, Any])
-        content.pop("__metadata__", None)
+        about = content.pop("__metadata__", None) or {}
+        told = about.get(TOLD, "") if isinstance(about, dict) else ""
         found = msgspec.convert(content, dict[str, Tensor])
     except (msgspec.DecodeError, ValueError, RecursionError):
         raise UserError(f"{path}: truncated or not a safetensors file") from None
     if size != 8 + length + max((x.data_offsets[1] for x in found.values()), default=0):
         raise UserError(f"{path}: truncated or not a safetensors file (its head and its size differ)")
-    return found
+    return found, told if isinstance(told, str) else ""
 
 
 def _compare(path: Path, name: str, found: Tensor | None, leaf, bounds: bool) -> None:
