@@ -315,8 +315,15 @@ def test_a_saved_lab_policy_has_its_extras_for_raw_observations(lab, maze):
 
 def test_an_iql_run_says_what_other_guides_need(tiny_run):
     lacks = possible(tiny_run.policy(), [*GUIDES, "gate:ood", "placebo:cfgrl", "qfg"])
-    assert {name for name, reason in lacks.items() if reason} == {"robustq", "cfgrl", "placebo:cfgrl", "qfg"}
+    assert {name for name, reason in lacks.items() if reason} == {
+        "robustq",
+        "amortised",
+        "cfgrl",
+        "placebo:cfgrl",
+        "qfg",
+    }
     assert lacks["robustq"].endswith("train with --method robust-q or lab")
+    assert "qgf distil" in lacks["amortised"]
     assert lacks["cfgrl"] == lacks["placebo:cfgrl"]
     assert lacks["cfgrl"].endswith("train with --method cfgrl or lab")
     assert "did you mean 'qgf'" in lacks["qfg"]
