@@ -14,10 +14,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from qgf.critics import CRITICS, IQL, TD, Ensemble, HLGauss
+from qgf.critics import CRITICS, IQL, MC, TD, Ensemble, HLGauss
 from qgf.critics.base import Critic
 from qgf.critics.hl_gauss import histogram_loss, two_hot_gauss
 from qgf.critics.losses import Confidence, critic_loss, expectile_loss, lowest, polyak, td_target, value_loss
+from qgf.data import Dataset
 from qgf.errors import UserError
 from qgf.networks.blocks import Nets
 from qgf.training.device import Chunks
@@ -252,6 +253,28 @@ def test_the_bootstrapped_critic_reaches_the_chains_exact_values():
             assert_allclose(q, jnp.stack([exact, exact], axis=1), atol=0.1)
 
 
+def test_the_critic_of_whole_returns_knows_how_far_success_is():
+    """An episode of 20 steps that ends in success, one that fails: Q = gamma^(19 - step) and 0, to each step's own
+    number; what is not regressed on a bootstrapped value cannot be wrong by it."""
+    steps, discount = 20, 0.9
+    ends = np.tile(np.arange(steps + 1) == steps, 2)
+    number = np.tile(np.arange(steps + 1), 2)
+    solved = np.repeat([1.0, 0.0], steps + 1)
+    obs = np.stack([number / steps, solved], axis=1).astype(np.float32)
+    last = number == steps - 1
+    rewards, masks = (solved * last).astype(np.float32), 1.0 - last
+    data = Dataset("walk", obs, np.zeros((len(obs), 1), np.float32), ends, rewards, masks.astype(np.float32))
+    assert_allclose(data.returns_to_go(discount)[:steps], discount ** np.arange(steps - 1, -1, -1.0), rtol=1e-6)
+    assert not data.returns_to_go(discount)[steps:].any()
+    method = BC(64, 2, MC(polyak=0.1))
+    on_device = method.on_device(data, 1, discount, np.zeros(2), np.ones(2))
+    learner = Learner(method, Spec(2, 1, 1), optax.cosine_decay_schedule(5e-3, 1600), 64)
+    nets = learner.run(learner.init(jax.random.key(0)), on_device, 1600)[0].nets
+    q = nets.target(jnp.asarray(obs), jnp.zeros((len(obs), 1)))[~ends]
+    exact = np.concatenate([discount ** np.arange(steps - 1, -1, -1.0), np.zeros(steps)])
+    assert_allclose(q, np.stack([exact, exact], axis=1), atol=0.05)
+
+
 # Histograms
 
 EDGES = np.linspace(-2.0, 3.0, 51)
@@ -372,7 +395,7 @@ def test_the_options_of_a_critic_are_its_own():
     every = {f.name for f in fields(Critic)}
     assert {"critics", "polyak"} < every
     options = {name: {f.name for f in fields(kind)} - every for name, kind in CRITICS.items()}
-    assert options == dict(iql={"expectile"}, td={"candidates"}, ensemble={"rho"}) | {
+    assert options == dict(iql={"expectile"}, td={"candidates"}, mc=set(), ensemble={"rho"}) | {
         "hl-gauss": {"expectile", "bins", "value_low", "value_high"}
     }
     for wrong in (lambda: IQL(critics=0), lambda: TD(candidates=0), lambda: HLGauss(bins=0)):

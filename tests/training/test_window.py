@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import processes
-from qgf.data import Dataset
+from numbered import made
 from qgf.environments.converting import convert
 from qgf.environments.datasets import load_dataset
 from qgf.errors import UserError
@@ -25,21 +25,6 @@ from qgf.training.setup import prepare
 
 CONFIG = TrainConfig(steps=120, batch_size=8, horizon=3, log_every=10, checkpoint_every=20, method=BC(width=8, depth=1))
 MEMORY = "8KB"
-
-
-def made(goals=False):
-    rng = np.random.default_rng(0)
-    lengths = rng.integers(2, 30, 40) + 1
-    n = lengths.sum()
-    ends = np.zeros(n, bool)
-    ends[np.cumsum(lengths) - 1] = True
-    number = np.arange(n, dtype=np.float32)  # of the row, by which it is known again
-    observations = np.stack([number, rng.normal(size=n)], axis=1).astype(np.float32)
-    actions = np.stack([number / n, -number / n], axis=1).astype(np.float32)
-    if goals:
-        return Dataset("goals", observations, actions, ends, goals=number[:, None])
-    masks = (rng.random(n) > 0.05).astype(np.float32)
-    return Dataset("numbered", observations, actions, ends, rng.integers(-1, 1, n).astype(np.float32), masks)
 
 
 @pytest.fixture(scope="module")

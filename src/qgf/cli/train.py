@@ -1,6 +1,7 @@
 """`qgf train`: Train a flow policy and a critic; continues a run that was interrupted."""
 
 import argparse
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
@@ -11,6 +12,7 @@ from qgf.cli.data import Where
 from qgf.cli.names import summaries
 from qgf.cli.printing import bar, closing, console
 from qgf.data.labels import Rewarded
+from qgf.errors import Caution, UserError
 
 
 def command(arguments):
@@ -52,6 +54,8 @@ def train_command(chosen):
         env: Optional[str] = None,
         success: str = "",
         memory: Optional[str] = None,
+        coordinator: Optional[str] = None,
+        process: str = "",
         overwrite: bool = False,
     ):
         """Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
@@ -86,11 +90,16 @@ def train_command(chosen):
             memory: What the data may take on the device, as in 2GB: of more a window is held that moves through them.
                 By default data in memory are held whole, and of record shards (`qgf data --convert`) as much as fits
                 into a third of what is free.
+            coordinator: Train together with other processes, each called with this command on its own machine, with
+                --devices the number of all their devices and --out in a folder that all see: HOST:PORT of the first,
+                which writes and tells, or auto where SLURM or MPI started them.
+            process: Which of them this is, I/N: 0/2 and 1/2 of two.
             overwrite: Delete what the run's directory holds and start again.
         """
         from qgf.cli.evaluate import environment_of
         from qgf.environments.datasets import fitted, load_dataset
 
+        _joined(coordinator, process)
         loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels, rewards=rewards)
         loaded = fitted(loaded, env) if env else loaded
         run = run_training(
@@ -102,6 +111,20 @@ def train_command(chosen):
         closing(f"wrote {run.directory}", *(played if environment_of(run) else ("analyse", run.directory)))
 
     return train
+
+
+def _joined(coordinator: Optional[str], process: str) -> None:
+    """Be one of several processes, of which the first alone tells what happens."""
+    from qgf.training.devices import first, join
+
+    if coordinator is None:
+        if process:
+            raise UserError(f"--process {process}: needs the --coordinator HOST:PORT of the first")
+        return
+    join(coordinator, process)
+    if not first():
+        console.quiet = True
+        warnings.simplefilter("ignore", Caution)
 
 
 def _description(method):

@@ -1,4 +1,4 @@
-"""Critics learned by temporal differences.
+"""Critics learned by temporal differences, or from whole returns.
 
 A kind of critic is its options, its networks, its losses and what guidance asks of it; every training method can have
 any of them.
@@ -10,6 +10,7 @@ from qgf.critics.base import Critic
 from qgf.critics.ensemble import Ensemble
 from qgf.critics.hl_gauss import HLGauss
 from qgf.critics.iql import IQL
+from qgf.critics.mc import MC
 from qgf.critics.td import TD
 from qgf.errors import UserError
 from qgf.registry import Registry
@@ -21,7 +22,7 @@ def _check(name: str, kind: type[Critic]) -> None:
 
 
 CRITICS = Registry[type[Critic]](
-    "critic", {kind.name: kind for kind in (IQL, TD, Ensemble, HLGauss)}, named=True, check=_check
+    "critic", {kind.name: kind for kind in (IQL, TD, Ensemble, HLGauss, MC)}, named=True, check=_check
 )
 
 

@@ -29,6 +29,7 @@ class Critic:
 
     name: ClassVar[str]
     has_value: ClassVar[bool] = False  # trains V(s) too
+    to_the_end: ClassVar[bool] = False  # its returns are those to the episode's end, and nothing is bootstrapped
     critics: Few = 2  # members of the ensemble
     polyak: float = 0.005  # rate at which the target critics follow (paper: 0.005)
     _: KW_ONLY

@@ -147,17 +147,33 @@ class Dataset:
 
         Raises UserError if the dataset has no rewards.
         """
+        rewards, masks = self._rewarded()
+        returns, alive = np.zeros(len(starts), np.float32), np.ones(len(starts), np.float32)
+        for i in range(horizon):
+            returns += discount**i * alive * rewards[starts + i]
+            alive = alive * masks[starts + i]
+        return returns, (discount**horizon * alive).astype(np.float32)
+
+    def returns_to_go(self, discount: float) -> np.ndarray:
+        """G = r + gamma m G' of every row, to the episode's last action; 0 of final states; [N]. Of masks m = 0, where
+        the task ended, nothing later counts. Raises UserError if the dataset has no rewards.
+        """
+        rewards, masks = self._rewarded()
+        found = np.zeros(len(self.ends))
+        last, lengths = np.flatnonzero(self.ends), self.lengths
+        for back in range(1, lengths.max() + 1):
+            rows = last[lengths >= back] - back
+            found[rows] = rewards[rows] + discount * masks[rows] * found[rows + 1]
+        return found.astype(np.float32)
+
+    def _rewarded(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rewards and masks, [N] each."""
         if self.rewards is None:
             raise UserError(
                 f"{self.name}: missing key 'rewards' (shape [{len(self.ends)}]), which a critic needs. For OGBench use "
                 "a single-task name such as pointmaze-medium-navigate-singletask-task1-v0"
             )
-        masks = np.ones(len(self.ends), np.float32) if self.masks is None else self.masks
-        returns, alive = np.zeros(len(starts), np.float32), np.ones(len(starts), np.float32)
-        for i in range(horizon):
-            returns += discount**i * alive * self.rewards[starts + i]
-            alive = alive * masks[starts + i]
-        return returns, (discount**horizon * alive).astype(np.float32)
+        return self.rewards, np.ones(len(self.ends), np.float32) if self.masks is None else self.masks
 
     def normaliser(self) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the observations, and of the goals if there are any, [S + G] each; what does

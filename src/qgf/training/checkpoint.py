@@ -10,6 +10,7 @@ import jax
 
 from qgf.errors import UserError
 from qgf.files import FLOOR, SUMS, Room, check_folder, seal
+from qgf.training.devices import first, together
 
 KEEP = 2
 LARGER = 10
@@ -38,8 +39,9 @@ class Checkpoints:
         self.keep, self.every, self.write = keep, every, write
         options = ocp.CheckpointManagerOptions(enable_async_checkpointing=False, create=write)
         try:
-            if write and directory.is_dir():
-                self._sweep()
+            with together():
+                if write and first() and directory.is_dir():
+                    self._sweep()
             if directory.is_dir():
                 Room.of(self.directory)  # no pipes and no devices, for which Orbax would wait for ever
             self._manager = ocp.CheckpointManager(self.directory, options=options)
@@ -64,8 +66,10 @@ class Checkpoints:
         """Write a checkpoint, then delete those that are no longer kept."""
         try:
             self._manager.save(step, args=self._ocp.args.StandardSave(_storable(state)))
-            seal(self.directory / str(step))
-            self._prune()
+            with together():
+                if first():
+                    seal(self.directory / str(step))
+                    self._prune()
         except Exception as error:  # as many types as there are ways to fail
             raise UserError(f"{self.directory}: checkpoint {step} cannot be written ({_first_line(error)})") from error
 
@@ -93,7 +97,7 @@ class Checkpoints:
             raise UserError(
                 f"{where}: checkpoint is truncated or of another run ({_first_line(error)}); {self._instead(step)}"
             ) from error
-        if self.write:  # whoever wrote it may have been killed before the last of it
+        if self.write and first():  # whoever wrote it may have been killed before the last of it
             if not (where / SUMS).exists():
                 seal(where)
             self._prune()

@@ -40,6 +40,8 @@ class TrainConfig:
     """Number of independent policies that are trained side by side in one program."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Precision of the hidden layers' products while training; bfloat16 is faster on GPUs and on CPUs with AMX."""
+    devices: Count = 1
+    """Number of devices (GPUs), of all processes, among which the seeds are divided, or else every batch."""
     log_every: Count = 500
     """Number of updates per row of metrics.csv, and per compiled call."""
     checkpoint_every: Count = 2_000
@@ -50,7 +52,7 @@ class TrainConfig:
     def __post_init__(self):
         if isinstance(self.method, str):
             object.__setattr__(self, "method", METHODS.find(self.method)())
-        for name in ("steps", "batch_size", "horizon", "seeds", "log_every", "checkpoint_every"):
+        for name in ("steps", "batch_size", "horizon", "seeds", "devices", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.precision not in (known := ("float32", "bfloat16")):
@@ -99,6 +101,7 @@ class Record(msgspec.Struct, forbid_unknown_fields=True):
     flow: str | None = None  # the runs that lent it their networks
     critic_from: str | None = None
     window: Held | None = None  # where it does not hold all of its data
+    hosts: int = 1  # processes that train it together
     use: list[dict[str, str]] = []  # the user's files and packages it was made with
 
 

@@ -78,10 +78,14 @@ def batch_at(chunks: Chunks, rows: Array, horizon: int) -> Batch:
     )
 
 
-def chunks(dataset: Dataset, horizon: int, discount: float, mean: np.ndarray, std: np.ndarray) -> Chunks:
-    """The dataset with its observations normalised and every chunk's return computed once."""
+def chunks(
+    dataset: Dataset, horizon: int, discount: float, mean: np.ndarray, std: np.ndarray, to_the_end: bool = False
+) -> Chunks:
+    """The dataset with its observations normalised and every chunk's return computed once; `to_the_end` of the episode,
+    with nothing left to bootstrap from.
+    """
     starts = dataset.starts(horizon)
-    returns, bootstrap = dataset.chunk_returns(starts, horizon, discount)
+    returns, bootstrap = returns_of(dataset, starts, horizon, discount, to_the_end)
     return Chunks(
         obs=normalised(dataset.observations, mean, std),
         actions=jnp.asarray(dataset.actions),
@@ -90,6 +94,15 @@ def chunks(dataset: Dataset, horizon: int, discount: float, mean: np.ndarray, st
         bootstrap=jnp.asarray(bootstrap),
         **_images(dataset),
     )
+
+
+def returns_of(
+    dataset: Dataset, starts: np.ndarray, horizon: int, discount: float, to_the_end: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """What Q is regressed on at `starts` is one plus the other times the next state's value, [M] each."""
+    if to_the_end:
+        return dataset.returns_to_go(discount)[starts], np.zeros(len(starts), np.float32)
+    return dataset.chunk_returns(starts, horizon, discount)
 
 
 def normalised(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Array:

@@ -43,6 +43,6 @@ def _first(setup: Setup, state: State, start: int, end: int) -> tuple[str, int]:
     """The first loss that is not finite, and the number of the update that had it; "" if none is seen again."""
     for number in range(start + 1, min(end, start + MOST) + 1):
         state, found = setup.learner.run(state, setup.window.at(number - 1), 1)
-        if names := wrong({key: np.asarray(x) for key, x in found.items()}):
+        if names := wrong({key: np.asarray(x) for key, x in setup.devices.here(found).items()}):
             return names[0], number
     return "", 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from qgf.data import Dataset
@@ -53,7 +54,8 @@ def export(run: Run, dataset: Dataset | Stored, step: int | None = None) -> Path
     checkpoints = Checkpoints(run.directory / "checkpoints", write=False)
     _chosen(run, checkpoints, step)
     known, plan = kept_scales(run.directory, dataset), begun_with(run.directory)
-    setup = prepare(dataset, config, record.get("flow"), record.get("critic_from"), known, plan)
+    alone = replace(config, devices=1)  # whoever exports need not have those that trained
+    setup = prepare(dataset, alone, record.get("flow"), record.get("critic_from"), known, plan)
     while True:
         chosen = _chosen(run, checkpoints, step)
         try:

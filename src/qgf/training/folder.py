@@ -23,7 +23,9 @@ def _claim(directory: Path, record: dict) -> None:
         old = msgspec.to_builtins(read_json(path, Record, "a run directory"))
         old["train"] = to_json(from_json(old["train"], path))  # with today's defaults for settings it does not know
         others = ("dataset", "flow", "critic_from")
-        flat = [{**r["train"], **{name: r.get(name) for name in others}} for r in (old, record)]
+        flat = [
+            {**r["train"], **{name: r.get(name) for name in others}, "hosts": r.get("hosts", 1)} for r in (old, record)
+        ]
         changed = [k for k in flat[1] if k not in FREE and flat[0].get(k) != flat[1][k]]
         if changed:
             differences = ", ".join(f"{k}={flat[0].get(k)} there, {flat[1][k]} now" for k in changed)

@@ -15,6 +15,7 @@ import optax
 from jax import Array
 
 from qgf.training.device import Data
+from qgf.training.devices import ONE, Devices
 from qgf.types import Batch, Spec
 
 
@@ -47,9 +48,10 @@ class Learner:
         batch_size: int,
         frozen: dict[str, Any] | None = None,
         precision: str | None = None,
+        devices: Devices = ONE,
     ):
         self.method, self.spec, self.frozen = method, spec, frozen or {}
-        self.program = Program(method, spec, learning_rate, batch_size, frozenset(self.frozen), precision)
+        self.program = Program(method, spec, learning_rate, batch_size, frozenset(self.frozen), precision, devices)
         self.losses = self.program.losses()
         self.update, self.loss = self.program.update, self.program.loss
 
@@ -84,6 +86,7 @@ class Program:
     batch_size: int
     frozen: frozenset[str]
     precision: str | None
+    devices: Devices
 
     @property
     def adam(self) -> optax.GradientTransformation:
@@ -116,7 +119,8 @@ class Program:
         """Draw a batch, take one Adam step on every loss, then `method.after`."""
         draw, noise = jax.random.split(jax.random.fold_in(state.key, state.step))
         rows = jax.random.randint(draw, (self.batch_size,), 0, len(chunks.starts))
-        batch = chunks.batch(rows, self.spec.horizon, jax.random.fold_in(draw, 1))
+        rows = self.devices.shared(rows)
+        batch = self.devices.shared(chunks.batch(rows, self.spec.horizon, jax.random.fold_in(draw, 1)))
         if self.spec.images:
             batch = self.method.augmented(batch, jax.random.fold_in(draw, 2))
         trained = self.trained(state.nets)
@@ -132,7 +136,8 @@ class Program:
             state, logs = jax.lax.scan(lambda s, _: self.update(s, chunks), state, length=updates, unroll=2)
             return state, jax.tree.map(jnp.mean, logs)
 
-        return jax.vmap(many)(state) if state.step.ndim else many(state)
+        state, logs = jax.vmap(many)(state) if state.step.ndim else many(state)
+        return self.devices.kept(state), logs
 
     @partial(jax.jit, static_argnames=("self", "size"))
     def validate(self, state: State, chunks: Data, size: int) -> dict[str, Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from qgf.plugins import USED
 from qgf.signals import held_back
 from qgf.training.checkpoint import KEEP, Checkpoints
 from qgf.training.config import TrainConfig, to_json
+from qgf.training.devices import anywhere, first, together
 from qgf.training.diverged import refuse
 from qgf.training.doubts import diverged, doubts
 from qgf.training.export import exported, restored, write_policies
@@ -109,7 +110,7 @@ def train(
     if USED:
         record["use"] = USED
     trial = _trial(config, evaluate, eval_every, patience)
-    write_log = make_logger(tuple(log), directory, to_json(config))
+    write_log = make_logger(tuple(log) if first() else (), directory, to_json(config))
     begun = None if overwrite else begun_with(directory)
     setup = prepare(
         dataset, config, flow, critic_from, None if overwrite else kept_scales(directory, dataset),
@@ -119,32 +120,43 @@ def train(
         record["window"] = asdict(setup.window.plan)
     if setup.held:
         tell(setup.held)
-    _check_names(dataset.name, dataset.path or "", directory.resolve())
-    _check_free(directory)
-    with locked(directory):
-        if overwrite and (directory / "config.json").exists():
-            _clear(directory)  # only now that nothing else can be wrong, and only if it is a run
-        stays_inside(directory)
-        _claim(directory, record)
+    if setup.devices.hosts > 1:
+        record["hosts"] = setup.devices.hosts
+        if trial:
+            raise UserError("--eval-every: several processes that train together play nothing; evaluate afterwards")
+    with ExitStack() as held:
+        with together():
+            if first():
+                _check_names(dataset.name, dataset.path or "", directory.resolve())
+                _check_free(directory)
+                held.enter_context(locked(directory))
+                if overwrite and (directory / "config.json").exists():
+                    _clear(directory)  # only now that nothing else can be wrong, and only if it is a run
+                stays_inside(directory)
+                _claim(directory, record)
         settings = directory / "config.json"
         if not setup.learner.losses:  # all is lent: the run joins a flow and a critic
             state = setup.start()
-            write_json(settings, record)
+            if first():
+                write_json(settings, record)
         else:
             checkpoints = Checkpoints(directory / "checkpoints", keep, config.checkpoint_every)
             state, latest = _newest(setup, checkpoints)
             if latest >= config.steps and trial is None and exported(directory / "policy", config.seeds, latest):
                 return Run(directory)  # it is finished, and is not written again
-            write_json(settings, record)  # those in FREE may be others; only now that nothing else is wrong
-            keep_scales(directory, setup.scales)
+            if first():
+                write_json(settings, record)  # those in FREE may be others; only now that nothing else is wrong
+                keep_scales(directory, setup.scales)
             if notes:
                 more = f" (+{len(notes) - 1}: qgf data)" if notes[1:] else ""
                 warnings.warn(f"{dataset.name}: look at: {notes[0]}{more}", Caution, stacklevel=2)
             with closing(setup.window):
                 state = _learn(setup, state, latest, checkpoints, directory, write_log, progress, trial)
         policies = setup.trained(state)
-        with turn(directory):
-            write_policies(policies, directory / "policy")
+        with together():
+            if first():
+                with turn(directory):
+                    write_policies(policies, directory / "policy")
     return Run(directory)
 
 
@@ -181,13 +193,13 @@ def _learn(
     SIGINT and SIGTERM end it after the compiled call in which they come, with a checkpoint and without a policy.
     """
     config = setup.config
-    table = Metrics(directory / "metrics.csv", keep=latest)
+    table = Metrics(directory / "metrics.csv", keep=latest) if first() else None
     watch = Watch(trial, directory, config.seeds, keep=latest) if trial else None
     if watch and latest and watch.due(latest, config) and not watch.has(latest):  # a signal came before it was over
         watch.play(latest, setup.trained(state))
-    step, alarmed = updates_of(state), ""
+    step, alarmed, ended, told = updates_of(state), "", False, False
     with held_back() as stop:
-        while step < config.steps and (watch is None or watch.patient) and not stop:
+        while step < config.steps and (watch is None or watch.patient) and not ended:
             updates = min(config.log_every - step % config.log_every, config.steps - step)
             state, logs, rate = _updated(setup, state, step, updates)
             step += updates
@@ -196,25 +208,32 @@ def _learn(
             if not alarmed and (alarmed := diverged(float(np.max(logs.get("critic/beyond", 0))), step)):
                 warnings.warn(f"{directory}: after {step:,} updates {alarmed}", Caution, stacklevel=3)
             due = recorded(step, config.log_every, config.seeds)
-            if due:
-                table.add(step, logs)
+            with together():
+                if due and table:
+                    table.add(step, logs)
             try:
                 if watch and watch.due(step, config):
                     means |= stop.unless(partial(watch.play, step, setup.trained(state))) or {}
-                if stop:
+                if told := anywhere(bool(stop)):
                     break
                 if step % config.checkpoint_every == 0 or step == config.steps:
                     checkpoints.save(step, state)
-                if due:
-                    write_log(step, means)
-                progress(step, means)
+                if first():
+                    if due:
+                        write_log(step, means)
+                    progress(step, means)
             except Stop:
-                break
+                ended = True
+            told = anywhere(bool(stop))
+            ended = told or anywhere(ended)
         if checkpoints.latest() != step:  # it ended early
             checkpoints.save(step, state)
         checkpoints.close()
-        table.close()
-    for note in doubts(Run(directory).metrics()):
+        if table:
+            table.close()
+    if told:  # and this process was not
+        raise UserError("another of the processes that train together was told to stop; the same commands continue")
+    for note in doubts(Run(directory).metrics()) if first() else ():
         warnings.warn(f"{directory}: {note}", Caution, stacklevel=3)
     return state
 
@@ -229,5 +248,5 @@ def _updated(setup: Setup, state: State, step: int, updates: int) -> tuple[State
         found |= {f"val/{key.removeprefix('loss/')}": x for key, x in checked.items() if key.startswith("loss/")}
     if setup.config.log_every >= EVERY:  # not by the length, which a run that goes on does not know from its start
         found |= health(setup.learner.program, state, setup.held_out or setup.chunks, setup.bounds)
-    logs = {key: np.atleast_1d(np.asarray(x)) for key, x in setup.in_users_unit(found).items()}
+    logs = {key: np.atleast_1d(x) for key, x in setup.in_users_unit(setup.devices.here(found)).items()}
     return state, logs, updates / (time.perf_counter() - began)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import jax
@@ -24,6 +24,7 @@ from qgf.method.observations import on_state
 from qgf.networks.encoders import accustomed
 from qgf.training.config import TrainConfig
 from qgf.training.device import Data
+from qgf.training.devices import Devices, of_first
 from qgf.training.health import bounds
 from qgf.training.learner import Learner, State, with_parts
 from qgf.training.lending import _donated, spec_of, unit_for
@@ -58,6 +59,7 @@ class Setup:
     extent: Range  # of the actions in the data
     bounds: np.ndarray  # [2] what Q cannot be below and above, in that unit
     usual: dict[str, tuple[np.ndarray, np.ndarray]]  # of the pictures by camera (`data.pictures.usual`)
+    devices: Devices
 
     @property
     def scales(self) -> Scales:
@@ -72,20 +74,20 @@ class Setup:
     def start(self) -> State:
         """The first state."""
         state = initial_state(self.learner, self.config)
-        if not self.usual:
-            return state
-        own = {n: accustomed(x, self.usual) for n, x in vars(state.nets).items() if n not in self.learner.frozen}
-        return state._replace(nets=with_parts(state.nets, own))
+        if self.usual:
+            own = {n: accustomed(x, self.usual) for n, x in vars(state.nets).items() if n not in self.learner.frozen}
+            state = state._replace(nets=with_parts(state.nets, own))
+        return self.devices.placed(state)
 
     def trained(self, state: State) -> list[Trained]:
         """The policy of every seed, with its strength scale measured. They stay as they are when `state` goes on."""
-        config = self.config
-        rows = jnp.asarray(np.random.default_rng(config.seed).choice(len(self.chunks.starts), CALIBRATION_STATES))
+        config, nets_of_all, chunks = self.config, self.devices.here(state.nets), self.devices.here(self.chunks)
+        rows = jnp.asarray(np.random.default_rng(config.seed).choice(len(chunks.starts), CALIBRATION_STATES))
         key = jax.random.key(config.seed)
-        observations = on_state(lambda x: np.asarray(x) * self.std + self.mean, self.chunks.states(rows, key))
+        observations = on_state(lambda x: np.asarray(x) * self.std + self.mean, chunks.states(rows, key))
         policies = []
         for seed in range(config.seeds):
-            nets = jax.tree.map(jnp.copy if config.seeds == 1 else lambda x, seed=seed: x[seed], state.nets)
+            nets = jax.tree.map(jnp.copy if config.seeds == 1 else lambda x, seed=seed: x[seed], nets_of_all)
             scales = jnp.asarray(self.mean), jnp.asarray(self.std)
             one = Trained(nets, *scales, self.learner.method, self.learner.spec, updates_of(state), self.name)
             one = replace(one, limits=self.limits, reward_unit=self.reward_unit)  # type: ignore[arg-type]
@@ -109,6 +111,7 @@ def prepare(
 
     Raises UserError if dataset, method and lenders do not fit.
     """
+    devices = Devices.of(config)
     _check_goals(dataset, config.method)
     actions, extent = dataset.action_range, dataset.extent
     unit = known.reward_unit if known else unit_for(dataset, critic_from)
@@ -122,53 +125,69 @@ def prepare(
     frozen, lent = _donated(flow, critic_from, dataset, replace(config, method=method), unit)
     scales = known or lent or Scales.of(dataset, unit)
     on_device = lambda part: method.on_device(part, config.horizon, config.discount, *scales[:2])
-    window, said, chunks, few = _held(dataset, ready, on_device, method, config, plan, memory)
+    window, said, chunks, few = _held(dataset, ready, on_device, method, config, plan, memory, devices)
     _warn_of_short(dataset, validation, *method.reach(config.horizon))
     spec = spec_of(dataset, config)
     precision = None if config.precision == "float32" else config.precision
-    learner = Learner(method, spec, config.learning_rate, config.batch_size, frozen, precision)
+    learner = Learner(method, spec, config.learning_rate, config.batch_size, frozen, precision, devices)
     nets = jax.eval_shape(lambda key: method.init(spec, key), jax.random.key(0))
     if foreign := [part for part in frozen if not hasattr(nets, part)]:
         raise UserError(f"{flow or critic_from}: method {method.name} has no {foreign[0]} that could be lent to it")
     steps = rewards[~dataset.ends] if isinstance(dataset, Dataset) and rewards is not None else rewards
     return Setup(
-        config, dataset.name, learner, window, said, chunks, on_device(validation) if validation else None, *scales,
-        actions, extent, bounds(steps, config.discount), {name: usual(x) for name, x in few.images.items()},
+        config, dataset.name, learner, window, said, chunks,
+        devices.everywhere(on_device(validation)) if validation else None, *scales, actions, extent,
+        bounds(steps, config.discount), {name: usual(x) for name, x in few.images.items()}, devices,
     )  # fmt: skip
 
 
 def _held(
-    dataset: Dataset | Stored, ready, on_device, method, config: TrainConfig, plan: Plan | None, memory: int | None
+    dataset: Dataset | Stored,
+    ready,
+    on_device,
+    method,
+    config: TrainConfig,
+    plan: Plan | None,
+    memory: int | None,
+    devices: Devices,
 ) -> tuple[Window, str, Data, Dataset]:
     """What updates draw from, a line that says what that is, and chunks that stay the same, on the device and not:
     all there are where they are held anyway.
     """
     steps, option = method.reach(config.horizon)
     long_enough(dataset.name, dataset.lengths, steps, option)
-    order = Order(dataset.lengths, dataset.first, steps, config.seed, jax.process_index(), jax.process_count())
+    orders = [Order(dataset.lengths, dataset.first, steps, config.seed, h, devices.hosts) for h in range(devices.hosts)]
+    order, mine = orders[0], orders[jax.process_index()]
+    every = replace(order, hosts=1)
     part = lambda *pieces: ready(dataset.part(*pieces)) if isinstance(dataset, Stored) else dataset.part(*pieces)
     said = ""
     if plan is not None and plan.every not in (0, config.log_every):
         raise UserError(f"the run's window moves every {plan.every} updates, which --log-every has to stay")
     if isinstance(dataset, Stored) or memory is not None or (plan and plan.every):
-        few = part(*order.some(_few(dataset, steps)))
-        chunks = on_device(few)
+        few = part(*every.some(_few(dataset, steps)))
+        chunks = devices.everywhere(on_device(few))
         if not hasattr(chunks, "moved"):
             raise UserError(f"method {method.name}: its data cannot be held in part, they have no moved(rows)")
         need = Need.of(chunks, len(few.ends))
         found, said = chosen(dataset, need, order, config, memory) if plan is None or memory else (plan, "")
+        found = Plan(*of_first(astuple(found)))  # processes may have other memory free
         if plan is not None and found != plan:
             raise UserError(
                 f"the run holds {_told(plan)}, with this --memory it would hold {_told(found)}; leave --memory out, or "
                 "use another --out or --overwrite"
             )
+        if found.every and method.critic.to_the_end:
+            raise UserError(
+                f"critic {method.critic.name} needs whole episodes, a window may hold parts: give more --memory"
+            )
         if found.every:
-            rows = order.rows(found.block)
-            read = lambda k: on_device(part(*order.pieces(k * found.block, (k + 1) * found.block), rows))
-            return Window(read, found, rows), said, chunks, few
+            rows = max(order.rows(found.block) for order in orders)
+            block = lambda k: part(*mine.pieces(k * found.block, (k + 1) * found.block), rows)
+            read = lambda k: devices.by_host(on_device(block(k)))
+            return Window(read, found, rows, int(devices.hosts > 1)), said, chunks, few
         check_whole(dataset, need, order)
     everything = ready(dataset.whole()) if isinstance(dataset, Stored) else dataset
-    chunks = on_device(everything)
+    chunks = devices.everywhere(on_device(everything))
     return Window(lambda k: chunks, WHOLE), said, chunks, everything
 
 
@@ -204,7 +223,7 @@ def initial_state(learner: Learner, config: TrainConfig) -> State:
 
 def updates_of(state: State) -> int:
     """The updates a state has had; those of several seeds are trained together."""
-    return int(jnp.ravel(state.step)[0])
+    return int(np.ravel(state.step.addressable_data(0))[0])
 
 
 def policy_folders(folder: Path, seeds: int) -> list[Path]:

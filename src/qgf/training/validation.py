@@ -22,6 +22,7 @@ from qgf.method.guides import agreements
 from qgf.method.observations import looked
 from qgf.method.policy import Policy, without_guidance
 from qgf.training.config import TrainConfig
+from qgf.training.device import returns_of
 from qgf.training.health import explained
 from qgf.training.watch import Evaluate
 from qgf.types import Batch, Members, ability
@@ -50,7 +51,8 @@ def held_out(dataset: Dataset | Stored, config: TrainConfig) -> Evaluate:
     starts = data.starts(config.horizon)
     rng = np.random.default_rng(0)
     starts = np.sort(rng.choice(starts, min(STATES, len(starts)), replace=False))
-    returns, bootstrap = data.chunk_returns(starts, config.horizon, config.discount)
+    to_the_end = config.method.critic.to_the_end
+    returns, bootstrap = returns_of(data, starts, config.horizon, config.discount, to_the_end)
     actions = data.actions[starts[:, None] + np.arange(config.horizon)].reshape(len(starts), -1)
     cast = lambda x: jnp.asarray(x, x.dtype if x.dtype == np.uint8 else jnp.float32)
     obs, after = (jax.tree.map(cast, data.seen(rows, rng)) for rows in (starts, starts + config.horizon))
@@ -66,6 +68,8 @@ def held_out(dataset: Dataset | Stored, config: TrainConfig) -> Evaluate:
 def succeeds_later(data: Dataset) -> np.ndarray:
     """Of every row whether the task is solved in its episode from then on, [N] bool."""
     solved = np.zeros(len(data.ends), bool) if data.masks is None else (data.masks == 0) & ~data.ends
+    if data.rewarded == "success-to-go" and data.rewards is not None:  # failures end, too
+        solved &= data.rewards > 0
     episode = np.cumsum(data.ends) - data.ends  # a row's number of its episode
     last = np.full(episode[-1] + 1, -1)
     np.maximum.at(last, episode[solved], np.flatnonzero(solved))

@@ -42,9 +42,9 @@ WHOLE = Plan(0, 1, 0)
 class Window:
     """`at(step)` is what the update after `step` draws from."""
 
-    def __init__(self, read: Callable[[int], Data], plan: Plan, rows: int = 0):
-        """`read(k)` is the k-th block of the order, of `rows` rows."""
-        self.read, self.plan, self.rows = read, plan, rows
+    def __init__(self, read: Callable[[int], Data], plan: Plan, rows: int = 0, axis: int = 0):
+        """`read(k)` is the k-th block of the order, of `rows` rows, which are its arrays' axis of that number."""
+        self.read, self.plan, self.rows, self.axis = read, plan, rows, axis
         self._data: Data | None = None
         self._moves = -1
         self._ahead: dict[int, Future[Data]] = {}
@@ -91,12 +91,19 @@ class Window:
         self._ask(block)
         new = self._ahead.pop(block).result()
         if self._data is None:
-            self._data = jax.tree.map(lambda x: jnp.zeros((self.plan.blocks * len(x), *x.shape[1:]), x.dtype), new)
-        self._data = _replaced(self._data, new, block % self.plan.blocks, self.rows)
+            self._data = _emptied(new, self.plan.blocks, self.axis)
+        self._data = _replaced(self._data, new, block % self.plan.blocks, self.rows, self.axis)
 
 
-@partial(jax.jit, static_argnames="rows", donate_argnames="data")
-def _replaced(data: Any, new: Any, k: int, rows: int) -> Any:
+def _emptied(block: Any, blocks: int, axis: int) -> Any:
+    """Room for so many blocks like this one, on the same devices."""
+    longer = lambda shape: (*shape[:axis], blocks * shape[axis], *shape[axis + 1 :])
+    make = lambda: jax.tree.map(lambda x: jnp.zeros(longer(x.shape), x.dtype), block)
+    return jax.jit(make, out_shardings=jax.tree.map(lambda x: x.sharding, block))()
+
+
+@partial(jax.jit, static_argnames=("rows", "axis"), donate_argnames="data")
+def _replaced(data: Any, new: Any, k: int, rows: int, axis: int) -> Any:
     """The window with its k-th block replaced by a new one of `rows` rows."""
-    put = lambda x, part: jax.lax.dynamic_update_slice_in_dim(x, part, k * len(part), 0)
+    put = lambda x, part: jax.lax.dynamic_update_slice_in_dim(x, part, k * part.shape[axis], axis)
     return jax.tree.map(put, data, new.moved(k * rows))

@@ -84,7 +84,7 @@ class BC:
 
     def on_device(self, dataset: Dataset, horizon: int, discount: float, mean: np.ndarray, std: np.ndarray) -> Data:
         """What batches are drawn from: the dataset's chunks with the returns that its own rewards give."""
-        return chunks(dataset, horizon, discount, mean, std)
+        return chunks(dataset, horizon, discount, mean, std, self.critic.to_the_end)
 
     def init(self, spec: Spec, key: Array) -> Nets:
         """The networks; those that see pictures begin with the same encoders, and train their own."""
