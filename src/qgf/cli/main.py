@@ -32,6 +32,7 @@ COMMANDS = (
     "analyse",
     "distil",
     "bench",
+    "sanity",
     "report",
     "export",
     "serve",
