@@ -1,11 +1,14 @@
 """Small data whose rows are known by their number, and a run of them that is killed halfway."""
 
+import jax
 import numpy as np
 
 from qgf.data import Dataset
 from qgf.training.config import TrainConfig
 from qgf.training.loop import train
+from qgf.training.memory import read_size
 from qgf.training.methods.bc import BC
+from qgf.training.setup import prepare
 
 MEMORY = "8KB"
 """Of which a part of them fits."""
@@ -44,3 +47,13 @@ def killed(data, config, directory):
     except Killed:
         return
     raise AssertionError("it was not killed")
+
+
+def learned(data, config, memory=None):
+    """The networks' arrays after all updates, trained without a run."""
+    setup = prepare(data, config, memory=memory and read_size(memory))
+    state = setup.start()
+    for step in range(0, config.steps, config.log_every):
+        state, _ = setup.learner.run(state, setup.window.at(step), config.log_every)
+    setup.window.close()
+    return [np.asarray(x) for x in jax.tree.leaves(setup.devices.here(state.nets))]
