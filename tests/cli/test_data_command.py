@@ -1,5 +1,7 @@
 """`qgf data`, and data of every format on the command line."""
 
+import shlex
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -42,6 +44,20 @@ def test_every_format_is_looked_at_and_converted(write, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["data", str(path), "--convert", str(out)])
     assert "is there already; pass --overwrite" in capsys.readouterr().err
+
+
+def test_what_to_try_next_reads_the_data_as_this_did(tmp_path, capsys):
+    path, labels = formats.robomimic(tmp_path), tmp_path / "la bels.txt"
+    labels.write_text("1\n0\n")
+    main(["data", str(path), "--labels", str(labels), "--rewards", "success-to-go", "--obs-keys", "object", "eef"])
+    next_line = capsys.readouterr().out.splitlines()[-1].removeprefix("next: qgf ")
+    main([*shlex.split(next_line)[:-1], str(tmp_path / "out.npz")])
+    found, wanted = (
+        load_dataset(tmp_path / "out.npz"),
+        load_dataset(path, None, True, ("object", "eef"), labels, "success-to-go"),
+    )
+    for field in ("observations", "rewards", "masks"):
+        assert_array_equal(getattr(found, field), getattr(wanted, field))
 
 
 def test_what_is_converted_is_the_same_data_and_the_same_bytes(tmp_path):

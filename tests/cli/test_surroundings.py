@@ -39,6 +39,17 @@ def data(tmp_path):
     return path
 
 
+def test_help_needs_no_docstrings():
+    command = [sys.executable, "-OO", "-m", "qgf", "--help"]
+    assert subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE).stderr == b""
+
+
+def test_no_notebook_is_needed_to_draw(monkeypatch, capsys):
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    main(["--version"])
+    assert os.environ["MPLBACKEND"] == "agg" and capsys.readouterr().out.startswith("qgf ")
+
+
 def test_whoever_reads_what_is_printed_may_stop():
     reading, writing = os.pipe()
     os.close(reading)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from qgf.errors import UserError
 from qgf.method.flops import flops
 from qgf.method.observations import looked
 from qgf.networks import ENCODERS
@@ -25,6 +26,11 @@ def test_patches_and_a_product_are_a_convolution(k, stride, same):
     padding = "SAME" if same else "VALID"
     expected = jax.lax.conv_general_dilated(x, conv.weight, (stride, stride), padding, dimension_numbers=AXES)
     np.testing.assert_allclose(conv(x), expected, atol=1e-5)
+
+
+def test_pictures_of_which_nothing_would_be_left_are_refused():
+    with pytest.raises(UserError, match="pictures of 35 x 64 are too small for nature, which takes 36 or more"):
+        ENCODERS["nature"]((35, 64, 3), KEY)
 
 
 @pytest.mark.parametrize("h, w", [(7, 8), (8, 9), (16, 16)])

@@ -90,6 +90,18 @@ def test_guidance_finds_what_only_the_picture_shows(run):
     assert far["qgf"] < 0.6 * far["none"], far
 
 
+def test_several_seeds_in_one_program_see_each_with_encoders_of_its_own(tmp_path):
+    data, wanted = dots()
+    run = train(data, TrainConfig(steps=600, seeds=2, method=BC(**METHOD), **CONFIG), tmp_path / "two")
+    obs, found = {"top": data.images["top"][:256]}, []
+    for seed in (0, 1):
+        far = [np.asarray(run.policy(seed, guide=guide, strength=2)(obs, 0))[:, 0] for guide in ("none", "qgf")]
+        plain, guided = (np.linalg.norm(a - wanted[:256], axis=1).mean() for a in far)
+        assert guided < 0.75 * plain, (seed, guided, plain)
+        found.append(far[1])
+    assert np.abs(found[0] - found[1]).max() > 0.01
+
+
 def test_a_policy_knows_its_pictures(run):
     policy, picture = run.policy(), dots()[0].images["top"][:3]
     assert policy({"top": picture[0]}, 0).shape == (1, 2)

@@ -69,7 +69,10 @@ def data(
     if loaded.validation is not None:
         console.print(f"beside it, held out: {summary(examine(loaded.validation, horizon))[0]}")
     if convert is None:
-        return closing("nothing written", "data", dataset, "--convert", "OUT.npz")
+        given = {"--data-dir": data_dir, "--labels": labels, "--rewards": rewards}
+        again = [part for option, x in given.items() if x is not None for part in (option, x)]
+        again += ["--obs-keys", *obs_keys] if obs_keys else []
+        return closing("nothing written", "data", dataset, *again, "--convert", "OUT.npz")
     if isinstance(loaded, Stored):
         loaded = loaded if shards else loaded.whole()
     if isinstance(loaded, Dataset):

@@ -50,7 +50,7 @@ DESCRIPTION = "Q-guided flow: improve a flow policy at test time with a critic's
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `qgf`. A user's mistake is one line on stderr and exit status 2."""
-    _prepare_streams()
+    _prepare()
     try:
         with terminable(), warnings.catch_warnings():
             warnings.showwarning = _show
@@ -98,15 +98,16 @@ def _end(status: int, message: str = "", before: str = "") -> NoReturn:
     raise SystemExit(status) from None
 
 
-def _prepare_streams() -> None:
-    """Nothing that is opened takes the place of a closed standard stream, whose number libraries write to; and names
-    that its encoding lacks are printed with escapes.
+def _prepare() -> None:
+    """What surrounds the command. Nothing that is opened takes the place of a closed standard stream, whose number
+    libraries write to; and names that its encoding lacks are printed with escapes.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    os.environ["MPLBACKEND"] = "agg"  # figures become files; a notebook's way to show them need not be there
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -161,7 +162,7 @@ def _module(name: str) -> ModuleType:
 def _overview() -> None:
     """What `qgf --help` says."""
     console.print(f"usage: qgf [--use FILE.py] COMMAND ...\n\n{DESCRIPTION}\n")
-    rows = [[name, (_module(name).__doc__ or "").split(": ", 1)[1].split("\n")[0]] for name in COMMANDS]
+    rows = [[name, (_module(name).__doc__ or "").partition(": ")[2].split("\n")[0]] for name in COMMANDS]
     print_table(("command", "what it does"), rows, words=2)
     console.print(
         "\n`qgf COMMAND --help` explains every option. --use FILE.py, anywhere on the line, first loads guides,\n"

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from qgf.errors import UserError
 from qgf.networks.blocks import product
 from qgf.types import Spec
 from qgf.words import LOOKS, STATE
@@ -20,6 +21,9 @@ Encoder: TypeAlias = Callable[[tuple[int, int, int], Array], Callable[[Array], A
 
 FEATURES = 512
 """Of one camera (Espeholt et al. 2018 have 256, FQL's published code 512)."""
+
+SMALLEST = 36
+"""Pixels that become one in `Nature`: ((36 - 8) / 4 + 1 - 4) / 2 + 1 = 3."""
 
 
 class Conv(eqx.Module):
@@ -125,13 +129,17 @@ class Impala(eqx.Module):
 
 class Nature(eqx.Module):
     """Three strided convolutions and a linear layer (Mnih et al. 2015): a fifth of `impala`'s operations, for training
-    without a GPU.
+    without a GPU. Raises UserError for pictures of which the convolutions leave nothing.
     """
 
     layers: list[Conv]
     last: Dense
 
     def __init__(self, shape: tuple[int, int, int], key: Array):
+        if min(shape[:2]) < SMALLEST:
+            raise UserError(
+                f"pictures of {shape[0]} x {shape[1]} are too small for nature, which takes {SMALLEST} or more"
+            )
         keys = jax.random.split(key, 4)
         kinds = ((8, shape[-1], 32, 4), (4, 32, 64, 2), (3, 64, 64, 1))
         self.layers = [Conv.drawn(k, *kind, same=False) for k, kind in zip(keys, kinds, strict=False)]
