@@ -63,7 +63,7 @@ def test_the_range_of_data():
     """Their own, that which they give, or that of an environment that is named."""
     assert Dataset.from_arrays(arrays(1), "x").action_range is None
     found = Dataset.from_arrays(arrays(3), "x")
-    assert equal(found.action_range, found.extent) and "by their own range, as no environment" in found.scaling
+    assert equal(found.action_range, found.extent) and "by their own range, unless --env" in found.scaling
     assert found.scaled().extent == (pytest.approx(-1), pytest.approx(1)) and found.scaled().scaled().scaling == ""
     given = Dataset.from_arrays(arrays(0.5, action_low=np.array([-2]), action_high=np.array([2])), "x")
     assert equal(given.action_range, PENDULUM) and given.scaled().actions == pytest.approx(given.actions / 2)

@@ -74,7 +74,7 @@ def how_scaled(range: Range | None, seen: Range) -> str:
     """How actions that fill the range `seen` become what networks see, a sentence; "" where they are that."""
     if range is None:
         return ""
-    how = "their own range, as no environment is known (--env)" if same(range, seen) else f"the range {shown(range)}"
+    how = "their own range, unless --env tells another" if same(range, seen) else f"the range {shown(range)}"
     return f"actions from {shown(seen)} are scaled to [-1, 1] by {how}"
 
 
