@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import jax
@@ -33,6 +36,7 @@ class Checkpoints:
         if keep < 1:
             raise UserError(f"keep must be at least 1, got {keep}")
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # Orbax reports every step, and what it raises too
+        logging.getLogger("asyncio").addFilter(_is_news)
         import orbax.checkpoint as ocp
 
         self._ocp, self.directory = ocp, directory.resolve()
@@ -65,7 +69,8 @@ class Checkpoints:
     def save(self, step: int, state) -> None:
         """Write a checkpoint, then delete those that are no longer kept."""
         try:
-            self._manager.save(step, args=self._ocp.args.StandardSave(_storable(state)))
+            with _quiet():
+                self._manager.save(step, args=self._ocp.args.StandardSave(_storable(state)))
             with together():
                 if first():
                     seal(self.directory / str(step))
@@ -92,7 +97,8 @@ class Checkpoints:
         except UserError as error:
             raise UserError(f"{error}; {self._instead(step)}") from None
         try:
-            restored = self._manager.restore(step, args=self._ocp.args.StandardRestore(_storable(like)))
+            with _quiet():
+                restored = self._manager.restore(step, args=self._ocp.args.StandardRestore(_storable(like)))
         except Exception as error:  # Orbax raises a different type for every kind of damage
             raise UserError(
                 f"{where}: checkpoint is truncated or of another run ({_first_line(error)}); {self._instead(step)}"
@@ -111,6 +117,25 @@ class Checkpoints:
 
     def close(self) -> None:
         self._manager.close()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not what an event loop says of Orbax's other writes: of many that a full disk ends, one is raised."""
+    return not any(word in record.getMessage().lower() for word in ("orbax", "ocdbt"))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Meanwhile, and from then on if it fails, threads do not print that the event loop Orbax gave up is closed."""
+    before = sys.unraisablehook
+
+    def told(found):
+        if not (found.exc_type is RuntimeError and str(found.exc_value) == "Event loop is closed"):
+            before(found)
+
+    sys.unraisablehook = told
+    yield
+    sys.unraisablehook = before
 
 
 def _storable(state):
