@@ -1,11 +1,13 @@
-"""Writes src/assets/cube.json and cube.webp: the small policy of a robot arm that demo D16 cuts open, and one episode of it.
+"""Writes src/assets/cube.json and cube.webp: the small policy of a robot arm that demo D16 cuts open, and an episode.
 
-The episode is the first that the policy, guided by QGF at the default strength, solves: `MOMENTS` of its decisions, with
-what the policy saw and a picture of each, and the camera that took them, so that the page can draw into the pictures.
+The episode is the first that the policy, guided by QGF at the default strength, solves: `MOMENTS` of its decisions,
+with what the policy saw and a picture of each, and the camera that took them, so that the page can draw into the pictures.
 
     qgf collect cube-single-play --transitions 100000
     qgf train cube-single-play-singletask-task2-v0 --steps 20000 --width 96 --depth 2 --out runs/cube
     MUJOCO_GL=egl python tutorial/cube.py runs/cube
+
+How many of 20 episodes it solves, as the demo's note says: `qgf evaluate runs/cube --guide none qgf --episodes 20`.
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ def episode(trained: Trained) -> tuple[np.ndarray, list[np.ndarray], dict[str, A
             seen.append(np.asarray(obs, float))
             pictures.append(env.render())
             key, now = jax.random.split(key)
-            obs, _, terminated, truncated, info = chunked.step(np.asarray(act_jit(policy, obs[None], now)[0][0]))
+            obs, _, terminated, truncated, _ = chunked.step(np.asarray(act_jit(policy, obs[None], now)[0][0]))
             over = terminated or truncated
         if terminated:
             return np.stack(seen), pictures, camera_of(env.unwrapped)
@@ -67,10 +69,12 @@ def episode(trained: Trained) -> tuple[np.ndarray, list[np.ndarray], dict[str, A
 
 
 def camera_of(env: Any) -> dict[str, Any]:
-    """Place, orientation [9] (row by row; it looks along its own -z) and vertical opening angle, degrees, of what took the pictures."""
+    """What took the pictures: place, orientation [9] (row by row; it looks along its own -z), opening angle in degrees."""
     data, model = env._data, env._model
     index = model.camera("front").id
-    return dict(place=data.cam_xpos[index].tolist(), turn=data.cam_xmat[index].tolist(), angle=float(model.cam_fovy[index]))
+    return dict(
+        place=data.cam_xpos[index].tolist(), turn=data.cam_xmat[index].tolist(), angle=float(model.cam_fovy[index])
+    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ export const test = base.extend<{ open: (link?: string, lang?: string) => Promis
     await use(async (link = '', lang = 'en') => {
       await page.goto('about:blank');
       await page.goto(`${PAGE}?lang=${lang}${link}`);
-      await page.waitForFunction(() => performance.getEntriesByName('ready').length > 0);
+      await page.waitForFunction(() => performance.getEntriesByName('ready').length > 0 && !document.documentElement.matches('.later'));
       return page;
     });
     expect(complaints).toEqual([]);

@@ -49,9 +49,9 @@ for (const lang of ['en', 'zh']) {
       const page = await open('', lang);
       await page.evaluate(() => document.querySelectorAll('details').forEach((fold) => (fold.open = true)));
       await page.evaluate(() => document.querySelectorAll('figure').forEach((figure) => figure.dispatchEvent(new Event('redraw'))));
-      expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(375);
+      await expect.poll(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(375);
       await expect.poll(() => cut(page)).toEqual([]);
-      expect(await apart(page)).toEqual([]);
+      await expect.poll(() => apart(page)).toEqual([]);
       expect(await page.$$eval('input[type=range]', (inputs) => inputs.filter((input) => !(input as HTMLInputElement).labels!.length && !input.ariaLabel).length)).toBe(0);
       expect(await page.$$eval('.slider input', (inputs) => inputs.filter((input) => (input as HTMLInputElement).labels!.length !== 1).length)).toBe(0);
       await page.evaluate(axe);

@@ -6,3 +6,12 @@ export function memo<A extends readonly unknown[], R>(f: (...args: A) => R): (..
     return last.result;
   };
 }
+
+/** `f` of an object, remembering every answer for as long as the object lives. */
+export function perObject<K extends object, R>(f: (of: K) => R): (of: K) => R {
+  const known = new WeakMap<K, R>();
+  return (of) => {
+    if (!known.has(of)) known.set(of, f(of));
+    return known.get(of)!;
+  };
+}

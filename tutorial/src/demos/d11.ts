@@ -1,7 +1,7 @@
 import swarmFile from '../assets/swarm.json';
 import { chebyshevGrid } from '../core/chebyshev';
 import type { Guide } from '../core/guidance';
-import { memo } from '../core/memo';
+import { memo, perObject } from '../core/memo';
 import type { Numbers } from '../core/network';
 import { STEPS, type Policy } from '../core/policy';
 import { readPolicy } from '../core/reading';
@@ -66,7 +66,7 @@ const crowds = memo((table: SwarmTable, start: Start) => {
 });
 
 /** What the critic says of the cloned action that comes of zero noise: one number at four places of every free cell. */
-const worth = memo((policy: Policy) => {
+const worth = perObject((policy: Policy) => {
   const { maze, d } = policy;
   const { half } = maze;
   const tiles = maze.free.flatMap(([cx, cy]) =>
@@ -84,10 +84,10 @@ const worth = memo((policy: Policy) => {
 });
 
 /** The largest difference between the page's answers and Python's, for every guide. */
-const difference = memo((policy: Policy) => policy.difference());
+const difference = perObject((policy: Policy) => policy.difference());
 
 /** The square that holds the cells inside of a maze's outer walls. */
-const frameOf = memo((policy: Policy) => {
+const frameOf = perObject((policy: Policy) => {
   const { centre, reach, half } = policy.maze;
   const side = Math.max(...reach) - 2 * half;
   return { x: [centre[0] - side, centre[0] + side] as Point, y: [centre[1] - side, centre[1] + side] as Point };

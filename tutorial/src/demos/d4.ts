@@ -71,9 +71,25 @@ const params = {
   bump: choice({ label: { en: 'The false bump', zh: '虚高的鼓包' }, value: 'full', options: { full: { en: 'full', zh: '全高' }, half: { en: 'half', zh: '一半' }, flat: { en: 'none', zh: '没有' } } }),
   seed: seed(),
   time: playhead({ value: 1, seconds: 6, steps: 50 }),
+  // The setting before the last switch, which stays as a ghost.
+  wasEqual: choice({ label: { en: 'Before: everybody got', zh: '此前人人' }, value: 'no', options: { no: '', weight: '', push: '' }, hidden: true }),
+  wasBump: choice({ label: { en: 'Before: the false bump', zh: '此前的鼓包' }, value: 'full', options: { full: '', half: '', flat: '' }, hidden: true }),
+  wasW: number({ label: { en: 'Before: weight', zh: '此前的权重' }, value: 4, min: 0, max: 12, step: 0.25, slider: false }),
+  wasPush: number({ label: { en: 'Before: push', zh: '此前的推力' }, value: 3.75, min: 0.25, max: 8, step: 0.25, slider: false }),
 };
 
-function compute({ w, push, equal, bump, seed, time }: State<typeof params>) {
+/** Where each guide's particles landed under the setting before: bins of a lane, unraised. */
+const ghosts = memo((equal: string, w: number, push: number, bump: Bump, seed: number) =>
+  RACERS.map((guide) => {
+    const outcome = equal === 'no' || guide === 'none' ? undefined : outcomeOf(guide, equal, w, push, bump);
+    if (!outcome) return { bars: [] };
+    const { paths, n } = rain(guide, outcome.w, bump, seed, guide === 'bptt' ? DEAR : PARTICLES);
+    const ends = Array.from({ length: n }, (_, p) => paths[p * (STEPS + 1) + STEPS]!);
+    return { bars: histogram(ends, DOMAIN, BIN) };
+  }),
+);
+
+function compute({ w, push, equal, bump, seed, time, wasEqual, wasBump, wasW, wasPush }: State<typeof params>) {
   const lanes = RACERS.map((guide, i) => {
     const outcome = outcomeOf(guide, equal, w, push, bump);
     if (!outcome) return { guide, outcome, drops: [], tails: [], bars: [] };
@@ -97,6 +113,7 @@ function compute({ w, push, equal, bump, seed, time }: State<typeof params>) {
     scores: scores(bump),
     lanes,
     by: Object.fromEntries(lanes.map(({ guide, outcome }) => [guide, outcome])) as Record<Racer, Outcome | undefined>,
+    ghosts: ghosts(wasEqual, wasW, wasPush, wasBump, seed).map(({ bars }, i) => bars.map(([x, share]): Point => [x, floor(i + 1) + Math.min(share, 0.62) * (BINS / 0.62)])),
     lines: linesOf(equal, bump),
     equal,
     at: equal === 'push' ? push : w,
@@ -131,6 +148,10 @@ export default defineDemo({
   title: { en: 'A race under a false promise', zh: '虚高许诺下的赛跑' },
   params,
   compute,
+  along: ({ equal, bump }, before) =>
+    (equal ?? before.equal) === before.equal && (bump ?? before.bump) === before.bump
+      ? {}
+      : { wasEqual: before.equal, wasBump: before.bump, wasW: before.w, wasPush: before.push },
   stages: {
     race: {
       label: {
@@ -163,15 +184,15 @@ export default defineDemo({
     stage: 'race' as const,
     role: guide,
     label: { en: 'fooled', zh: '上当' },
-    at: ({ by }: Model): Point | undefined => (by[guide] ? [3.3, floor(i + 1) + 0.78] : undefined),
+    at: ({ by }: Model): Point | undefined => (by[guide] ? [3.1, floor(i + 1) + 0.78] : undefined),
     value: (m: Model) => m.by[guide]!.fooled,
     format: percent,
   })),
   readouts: RACERS.map(card),
   actions: [{ ...newSeed, restart: true }],
   note: {
-    en: 'Three equal peaks of standard deviation 0.04 at −2, 0 and 1; 50 Euler steps. In every lane noise rains from above and lands in bins; grey: where the unguided flow lands; shaded: beyond 2, fooled. The rain is of 80 particles, of 20 for BPTT, which differentiates the remaining steps as a program would. Numbers and lines are of 2,000 particles of seed 1. Push: the mean over particles of ∫|*w g*| d*t*; at equal push everybody gets the weight that pushes so much. BPTT has no place there: the few particles on a watershed carry its mean.',
-    zh: '三个等高的峰在 −2、0、1，标准差 0.04；50 个欧拉步。每条赛道里，噪声从上方落进格子；灰：无引导的流落在哪里；涂色：越过 2，即上当。雨里有 80 个粒子，BPTT 只有 20 个，它按离散步求导（程序里就是这样）。数字和曲线属于种子 1 的 2,000 个粒子。推力：∫|*w g*| d*t* 对粒子的均值；推力相等时，各家取恰好推这么多的权重。BPTT 不参加：它的均值全由分水岭上的几个粒子决定。',
+    en: 'Three equal peaks of standard deviation 0.04 at −2, 0 and 1; 50 Euler steps. In every lane noise rains from above and lands in bins; grey: where the unguided flow lands; dotted: where they landed before the last switch; shaded: beyond 2, fooled. The rain is of 80 particles, of 20 for BPTT, which differentiates the remaining steps as a program would. Numbers and lines are of 2,000 particles of seed 1. Push: the mean over particles of ∫|*w g*| d*t*; at equal push everybody gets the weight that pushes so much. BPTT has no place there: the few particles on a watershed carry its mean.',
+    zh: '三个等高的峰在 −2、0、1，标准差 0.04；50 个欧拉步。每条赛道里，噪声从上方落进格子；灰：无引导的流落在哪里；虚线：上次切换之前落在哪里；涂色：越过 2，即上当。雨里有 80 个粒子，BPTT 只有 20 个，它按离散步求导（程序里就是这样）。数字和曲线属于种子 1 的 2,000 个粒子。推力：∫|*w g*| d*t* 对粒子的均值；推力相等时，各家取恰好推这么多的权重。BPTT 不参加：它的均值全由分水岭上的几个粒子决定。',
   },
   draw({ model, pens: { race, curve: plot } }) {
     ground(race);
@@ -188,6 +209,7 @@ export default defineDemo({
         race.lines(tails, { role: guide, dash: [], width: 1, alpha: 0.45 });
         race.dots(drops, { role: guide, size: 14 });
       }
+      if (model.ghosts[i]!.length) race.line(model.ghosts[i]!, { role: guide, dash: [2, 2], width: 1.25 });
       const name = SHORT[guide];
       race.text([-2.9, base + 0.72], name, { role: guide });
       if (!outcome) race.text([0, base + 0.5], { en: 'no equal push', zh: '推力无法相等' }, { role: guide, align: 'center', size: 12 });

@@ -1,6 +1,6 @@
 /** The first picture comes first: what the style sheet's `.later` has left is done when there is nothing else to do. */
 
-export const idle = (run: () => void): unknown => ('requestIdleCallback' in window ? requestIdleCallback(run, { timeout: 2000 }) : setTimeout(run, 50));
+const idle = (run: () => void): unknown => ('requestIdleCallback' in window ? requestIdleCallback(run, { timeout: 2000 }) : setTimeout(run, 50));
 
 const root = document.documentElement;
 const SOME = 12;
@@ -9,13 +9,12 @@ const SOME = 12;
 export const layOut = (): void => root.classList.remove('later');
 
 /** Lays out the page a few blocks at a time. */
-export function layOutSlowly(page: HTMLElement, done: () => void): void {
+export function layOutSlowly(page: HTMLElement): void {
   const blocks = [...page.children];
   const some = () => {
     blocks.splice(0, SOME).forEach((block) => block.classList.add('laid'));
-    if (blocks.length > 0 && root.matches('.later')) return idle(some);
-    layOut();
-    return done();
+    if (blocks.length > 0 && root.matches('.later')) idle(some);
+    else layOut();
   };
-  some();
+  idle(some);
 }

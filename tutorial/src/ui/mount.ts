@@ -148,6 +148,7 @@ export function mount(demo: AnyDemo, number: number): Mounted {
     ...(film ? [film.element] : []),
     html('div', { class: 'controls' }, ...panel.elements, ...(buttons.length ? [html('div', { class: 'buttons' }, ...buttons)] : []), ...(demo.file ? [picker(demo.file, set)] : [])),
     ...(demo.hero ? [tries, head] : []),
+    html('div', { class: 'notices' }),
     numbers.element,
     ...(demo.note ? [label(html('figcaption'), demo.note)] : []),
   );
@@ -175,6 +176,16 @@ export function mount(demo: AnyDemo, number: number): Mounted {
     },
     { rootMargin: '100px' },
   ).observe(figure);
+  // Drawn for the first time a window's height before it comes.
+  const ahead = new IntersectionObserver(
+    ([entry]) => {
+      if (!entry!.isIntersecting) return;
+      ahead.disconnect();
+      if (!drawn) invalidate(redraw);
+    },
+    { rootMargin: '100% 0px' },
+  );
+  ahead.observe(figure);
   // A film begins when most of its picture is seen, or most of the window is filled by it.
   const pictures = figure.querySelector('.stages')!;
   new IntersectionObserver(

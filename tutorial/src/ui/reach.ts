@@ -20,11 +20,15 @@ function mark(element: HTMLElement): void {
 }
 
 const watcher = new ResizeObserver((entries) => entries.forEach(({ target }) => mark(target as HTMLElement)));
+let watched: HTMLElement[] = [];
 
 /** Watches the formulas, tables and listings below `root`, and nothing watched before. */
 export function watchWidths(root: HTMLElement): void {
   watcher.disconnect();
-  root.querySelectorAll<HTMLElement>('.formula, .table, pre').forEach((element) => watcher.observe(element));
+  watched = [...root.querySelectorAll<HTMLElement>('.formula, .table, pre')];
+  watched.forEach((element) => watcher.observe(element));
+  // A font that arrives widens what is in a box, and not the box.
+  document.fonts.onloadingdone = () => watched.forEach(mark);
 }
 
 /** A swipe that only passes over a slider scrolls the page; what it changed on the way is put back. */

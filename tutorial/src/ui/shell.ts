@@ -61,6 +61,9 @@ function showText(demos: Map<string, Mounted>): void {
     // What to try stands above the picture, within the figure.
     const before = slot.previousElementSibling;
     if (before?.matches('.callout.try')) demo.figure.querySelector('.try')!.replaceChildren(before);
+    // What to notice stands beside it.
+    const after = slot.nextElementSibling;
+    if (after?.matches('.callout.notice')) demo.figure.querySelector('.notices')!.replaceChildren(after);
   }
   pointOut(demos);
   document.title = title;

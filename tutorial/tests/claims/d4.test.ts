@@ -100,4 +100,14 @@ describe('D4, 2,000 particles', () => {
     const { drops } = at({ time: 0.5 }).lanes[1]!;
     expect(drops.length).toBeGreaterThan(20);
   });
+
+  test('after a switch the landings before it stay as a ghost, whatever is done to the weight', () => {
+    const before = { ...demo.defaults, equal: 'push' as const, push: 5 };
+    const after = { ...before, equal: 'weight' as const, ...demo.along!({ equal: 'weight' }, before) };
+    const then = demo.compute(before);
+    const { ghosts } = demo.compute({ ...after, w: 1, time: 0 });
+    then.lanes.forEach(({ guide, bars }, i) => expect(ghosts[i]).toEqual(guide === 'none' ? [] : bars));
+    expect(demo.along!({ w: 3 }, before)).toEqual({});
+    expect(demo.compute(demo.defaults).ghosts.flat()).toEqual([]);
+  });
 });
