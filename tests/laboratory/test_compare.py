@@ -17,7 +17,7 @@ import qgf.laboratory.workshop
 import qgf.playing.ledger
 from processes import clear, kill, session_ends, start, wait_until
 from qgf.errors import UserError
-from qgf.files import locked
+from qgf.files import forget, locked, read_sums, settled
 from qgf.laboratory.compare import compare, to_report, write_results
 from qgf.laboratory.study import read_study
 from qgf.pages.study import write_study
@@ -223,6 +223,13 @@ def test_running_again_trains_and_plays_nothing_and_changes_no_byte(again, idle)
     assert len(before) > 15 and len(weights) == 4
     assert before == {path: path.read_bytes() for path in before}
     assert weights == {path: path.stat().st_mtime_ns for path in weights}
+
+
+def test_a_choice_whose_study_was_killed_before_its_sum_gets_one(again, idle):
+    known, choices = read_sums(again.folder), again.folder / "offline.json"
+    forget(choices)
+    run(again.out, again.data)
+    assert read_sums(again.folder) == known and settled(choices)
 
 
 def test_a_ledger_without_runs_and_data_is_enough_for_the_tables(again, idle, tmp_path):

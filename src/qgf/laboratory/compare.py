@@ -14,7 +14,18 @@ import numpy as np
 
 from qgf.data.folder import data_dir
 from qgf.errors import UserError
-from qgf.files import Finite, as_written, locked, read_json, stays_inside, write_csv, write_json, write_table
+from qgf.files import (
+    Finite,
+    as_written,
+    locked,
+    read_json,
+    seal,
+    settled,
+    stays_inside,
+    write_csv,
+    write_json,
+    write_table,
+)
 from qgf.laboratory.analysis import some_states
 from qgf.laboratory.chosen import chosen_table
 from qgf.laboratory.study import Environment, Method, Study
@@ -142,6 +153,8 @@ def offline_choice(shop: Workshop, env: Environment, task: int, seed: int, metho
     """What the data alone choose for one run; remembered beside the ledger."""
     path = shop.out / shop.study.name / "offline.json"
     known = read_json(path, dict[str, Finite]) if path.exists() else {}
+    if known and not settled(path):  # a kill came before its sum
+        seal(path)
     train, arm = method.candidates(env)[0]
     config = shop.study.trainings[train].config
     grid = ", ".join(one.label for one in method.arms)
