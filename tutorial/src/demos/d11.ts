@@ -113,7 +113,7 @@ const params = {
   guide: choice({ label: { en: 'Guidance', zh: '引导方式' }, value: 'qgf', options: OPTIONS }),
   strength: number({ label: { en: 'Strength', zh: '强度' }, value: 1, min: 0, max: 4, step: 0.1 }),
   t: number({ label: { en: 'Flow time *t*', zh: '流的时间 *t*' }, value: 0.4, min: 0, max: 1, step: 1 / STEPS }),
-  n: choice({ label: { en: 'Particles', zh: '粒子数' }, value: '3', options: { 3: '3', 20: '20' } }),
+  n: choice({ label: { en: 'Particles', zh: '粒子数' }, value: '2', options: { 2: '2', 20: '20' } }),
   seed: seed(),
   crowd: choice({
     label: { en: 'Who walks', zh: '谁在走' },
