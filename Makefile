@@ -9,7 +9,7 @@ DOCS := $(VENV)/.docs
 MODULES := tutorial/node_modules/.package-lock.json
 PAGE := src/qgf/pages/tutorial.html
 
-.PHONY: demo test hostile storm test-onnx lint docs bench tutorial node dist wheels-test setup clean
+.PHONY: demo test hostile storm test-onnx lint docs bench bench-gpu tutorial node dist wheels-test setup clean
 
 demo: $(READY)  ## collect, train, guide, evaluate and report a real task, in minutes
 	$(BIN)/qgf demo
@@ -42,6 +42,14 @@ storm: $(READY)  ## kill every command at each of its file operations: half an h
 bench: $(READY)  ## speed of training and of acting
 	$(BIN)/python benchmarks/train_speed.py
 	$(BIN)/python benchmarks/latency.py
+
+bench-gpu: .venv-gpu/.ready  ## speed on this machine's GPU, below ten minutes, in an environment of its own: gpu.md
+	XLA_PYTHON_CLIENT_PREALLOCATE=false .venv-gpu/bin/python benchmarks/gpu.py --out gpu.md
+
+.venv-gpu/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-gpu
+	.venv-gpu/bin/pip install --quiet --constraint constraints.txt --editable '.[cuda]'
+	@touch $@
 
 tutorial: node $(MODULES)  ## build the interactive tutorial into the package: `qgf tutorial` shows it
 	cd tutorial && npm run -s build

@@ -29,6 +29,39 @@ class Pessimistic(eqx.Module):
     def __call__(self, obs: Array, a: Array) -> Array:
         return lowest(self.members, obs, a)
 
+    def alone(self) -> Pessimistic:
+        return Lowest(self.members)
+
+
+class Lowest(Pessimistic):
+    """The same for a single observation: its derivative in `a` goes back through the lowest member alone, so that the
+    weights of the others are not read again. Of members that tie it is the first.
+    """
+
+    def __call__(self, obs: Array, a: Array) -> Array:
+        nets = getattr(self.members, "nets", ())
+        return _lowest_of(a, nets, obs) if len(nets) > 1 else lowest(self.members, obs, a)
+
+
+@eqx.filter_custom_vjp
+def _lowest_of(a: Array, nets, obs: Array) -> Array:
+    """With a derivative in `a` alone."""
+    return jnp.min(jnp.stack([net(jnp.concatenate([obs, a]))[0] for net in nets]))
+
+
+@_lowest_of.def_fwd
+def _values(perturbed, a, nets, obs):
+    one = lambda net: jax.vjp(lambda a: net(jnp.concatenate([obs, a]))[0], a)
+    values, backs = zip(*map(one, nets), strict=True)
+    q = jnp.stack(values)
+    return jnp.min(q), (jnp.argmin(q), backs)
+
+
+@_lowest_of.def_bwd
+def _slope(saved, g, perturbed, a, nets, obs):
+    lowest, backs = saved
+    return jax.lax.switch(lowest, [lambda g, back=back: back(g)[0] for back in backs], g)
+
 
 class Confidence(eqx.Module):
     """A lower confidence bound, q(obs, a) = mean_i Q_i - rho std_i Q_i, and each Q_i as `Members`."""

@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 
 from qgf.errors import UserError
 from qgf.method.actions import ActionRange
+from qgf.method.alone import alone, each
 from qgf.method.caps import Caps, caps_of
 from qgf.method.checks import check_functions
 from qgf.method.choosing import Fallback, best, fall_back, find_fallback, judge
@@ -223,11 +224,12 @@ class Policy(eqx.Module):
 
     def _denoise(self, obs, key: Array, a0: Array | None = None, path: Grid | None = None) -> tuple[Array, Info]:
         keys = per_sample(key, len(jax.tree.leaves(obs)[0]))
+        acting = alone(self) if len(keys) == 1 else self
 
         def one(o, key, a0):
             a0 = jax.random.normal(key, (self.horizon * self.action_dim,)) if a0 is None else a0
-            steps = self._path(o, a0, path)
-            a = finish(At(self.guiding, o), steps, self.guide, self.weight, self.low, self.high)
+            steps = acting._path(o, a0, path)
+            a = finish(At(acting.guiding, o), steps, self.guide, self.weight, self.low, self.high)
             pushed, drifted = (jnp.linalg.norm(x, axis=-1) for x in (steps.w[:, None] * steps.g, steps.v))
             ratio = jnp.mean(pushed / jnp.maximum(drifted, 1e-12))
             value, finite = self.critic(o, a), jnp.all(jnp.isfinite(a))
@@ -237,7 +239,7 @@ class Policy(eqx.Module):
                 value, ratio, jnp.sum(steps.skipped), finite, discarded, a0, nats(steps), rough, ~finite & False
             )
 
-        flat, info = jax.vmap(one)(obs, keys, a0)
+        flat, info = each(one, len(keys))(obs, keys, a0)
         return flat.reshape(len(keys), self.horizon, self.action_dim), info
 
     def trace(self, obs, a0: Array, t0: float = 0.0) -> Trace:

@@ -104,7 +104,7 @@ class CategoricalEnsemble(CriticEnsemble):
 
 
 class Pessimistic(nn.Module):
-    """min_i Q_i(obs, a), [B], and each Q_i as `Members`. Members that tie share the gradient, as in JAX."""
+    """min_i Q_i(obs, a), [B], and each Q_i as `Members`. Members that tie share the gradient, as in batches in JAX."""
 
     def __init__(self, members: nn.Module):
         super().__init__()

@@ -1,0 +1,116 @@
+"""Acting with a learned guide, and with the exact one as it is and as it was, against the unguided policy.
+
+    python benchmarks/amortised.py [--quick] [--success RUN ...]
+
+Batch 1, H = 5, 10 denoising steps, networks that were drawn and not trained: speed does not depend on what they say.
+The ways take turns; a ratio is the median of the ratios of one turn, so that what else the machine does falls on both.
+"As it was": the gradient goes back through every member where the lowest counts, and the Jacobian's velocity is
+computed twice.
+
+With --success, of runs of `qgf evaluate RUN --guide none qgf amortised --episodes 200`: success of both on the same
+episodes, and the 95 % bootstrap interval of the difference.
+"""
+
+import argparse
+import os
+from pathlib import Path
+from time import perf_counter
+
+import equinox as eqx
+import jax
+import numpy as np
+from latency import SPEC, policy
+
+from qgf.critics.losses import lowest
+from qgf.files import read_csv
+from qgf.method.amortised import Distilled
+from qgf.method.flow import clean
+from qgf.method.policy import Policy, with_fields
+from qgf.networks.critic import CriticEnsemble
+from qgf.networks.learned import LearnedGuide
+from qgf.playing.rows import Row
+from qgf.statistics import bootstrap
+from qgf.training.trained import Normalised
+from qgf.types import Taught
+
+SIZES = ((256, 3), (512, 4), (1024, 4))  # width, depth
+SHARE = ((("amortised", "none"), "<= 1.3"), (("amortised", "qgf"), "<= 0.33 at 1024"))
+SHARE += ((("qgf", "qgf as it was"), "< 1"), (("jacobian", "jacobian as it was"), "< 1"))
+
+
+class AsItWas(eqx.Module):
+    """The lowest of the members, back through all of them."""
+
+    members: CriticEnsemble
+
+    def __call__(self, obs, a):
+        return lowest(self.members, obs, a)
+
+
+def jacobian_as_it_was(v, q, a, t):
+    return jax.grad(lambda x: q(clean(v, x, t)))(a)
+
+
+def ways(width: int, depth: int) -> dict[str, Policy]:
+    base = policy(width, depth)
+    units = int(np.clip(width // 2, 64, 256))  # as qgf distil has it
+    guide = LearnedGuide(SPEC.obs_dim, SPEC.d, units, jax.random.key(1))
+    learned = Normalised(guide, base.critic.mean, base.critic.std)
+    taught = with_fields(base, critic=Distilled(base.critic, learned, Taught("qgf", None, units, 0.0)))
+    before = with_fields(base, critic=eqx.tree_at(lambda c: c.f, base.critic, AsItWas(base.critic.f.members)))
+    made = {guide: base.guided(guide) for guide in ("none", "qgf", "jacobian")}
+    made["amortised"] = taught.guided("amortised")
+    made["qgf as it was"] = before.guided("qgf")
+    made["jacobian as it was"] = before.guided(jacobian_as_it_was)
+    return made
+
+
+def taken(chosen: dict[str, Policy], turns: int) -> dict[str, np.ndarray]:
+    """Milliseconds of every turn."""
+    obs, times = np.zeros(SPEC.obs_dim, np.float32), {name: np.empty(turns) for name in chosen}
+    for turn in range(-1, turns):  # the first compiles
+        for name, way in chosen.items():
+            began = perf_counter()
+            np.asarray(way(obs, jax.random.key(turn + 1)))
+            if turn >= 0:
+                times[name][turn] = 1e3 * (perf_counter() - began)
+    return times
+
+
+def speed(turns: int) -> None:
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores\n\n| nets | way | median ms |\n|---|---|---|")
+    ratios = []
+    for width, depth in SIZES:
+        times = taken(ways(width, depth), turns)
+        for name, ms in times.items():
+            print(f"| {depth} x {width} | {name} | {np.median(ms):.2f} |", flush=True)
+        for (a, b), wanted in SHARE:
+            low, mid, high = np.percentile(times[a] / times[b], (25, 50, 75))
+            ratios.append(f"| {depth} x {width} | {a} / {b} | {mid:.2f} | {low:.2f} to {high:.2f} | {wanted} |")
+    print("\n| nets | ratio | median | quartiles | wanted |\n|---|---|---|---|---|", *ratios, sep="\n")
+
+
+def success(runs: list[Path]) -> None:
+    print("\n| task | none | qgf | amortised | difference, 95 % | episodes |\n|---|---|---|---|---|---|")
+    for run in runs:
+        rows = {row.guide: row for row in read_csv(run / "evaluation.csv", Row)}
+        won = {guide: np.array([float(x) for x in row.outcomes]) for guide, row in rows.items()}
+        apart = won["amortised"] - won["qgf"]
+        low, high = bootstrap(apart)
+        shares = " | ".join(f"{won[guide].mean():.1%}" for guide in ("none", "qgf", "amortised"))
+        points = f"{100 * apart.mean():+.1f} ({100 * low:+.1f} to {100 * high:+.1f}) points"
+        print(f"| {rows['qgf'].env} | {shares} | {points} | {len(apart)} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--success", type=Path, nargs="+", default=[])
+    options = parser.parse_args()
+    speed(40 if options.quick else 300)
+    if options.success:
+        success(options.success)
+
+
+if __name__ == "__main__":
+    main()
