@@ -79,7 +79,8 @@ def _step(eqn, inputs: list[Any]) -> list[Any]:
         index, *rest = inputs
         if not isinstance(index, _Op):
             return _follow(params["branches"][int(index)], rest)
-        return [_Op(sources=ends) for ends in zip(*(_follow(b, rest) for b in params["branches"]), strict=True)]
+        sides = (_follow(branch, rest) for branch in params["branches"])
+        return [_Op(sources=(index, *ends)) for ends in zip(*sides, strict=True)]
     if name == "while":
         raise Uncountable("a while loop's FLOP cannot be counted, its length depends on the data")
     inner = params.get("jaxpr") or params.get("call_jaxpr")
