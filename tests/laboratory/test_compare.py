@@ -23,6 +23,7 @@ from qgf.laboratory.study import read_study
 from qgf.pages.study import write_study
 from qgf.playing.rows import KEY, OWN, VALUES
 from qgf.playing.scores import Score
+from qgf.training.run import Run
 from qgf.training.trained import load_trained
 from studies import ENVS, ROWS
 
@@ -230,6 +231,14 @@ def test_a_choice_whose_study_was_killed_before_its_sum_gets_one(again, idle):
     forget(choices)
     run(again.out, again.data)
     assert read_sums(again.folder) == known and settled(choices)
+
+
+def test_a_run_that_was_killed_before_the_last_of_its_sums_is_not_finished(again):
+    """So that training is called again, which lists it and sweeps what the kill left."""
+    directory = next((again.out / "runs").iterdir())
+    assert qgf.laboratory.workshop.finished(directory, Run(directory).config)
+    forget(directory / "policy" / "config.json")
+    assert not qgf.laboratory.workshop.finished(directory, Run(directory).config)
 
 
 def test_a_ledger_without_runs_and_data_is_enough_for_the_tables(again, idle, tmp_path):

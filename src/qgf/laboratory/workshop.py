@@ -29,6 +29,7 @@ from qgf.playing.measure import solved
 from qgf.plugins import FILES, use
 from qgf.processes import Worker, cores, end_with, start, stay_on
 from qgf.training.config import TrainConfig
+from qgf.training.export import listed
 from qgf.training.folder import FREE
 from qgf.training.loop import train
 from qgf.training.run import Run
@@ -191,7 +192,7 @@ def finished(directory: Path, config: TrainConfig) -> bool:
             f"{directory} holds a run of other settings or more updates than the study's; give the [train] section "
             "another name, or use another --out"
         )
-    return updates == config.steps
+    return updates == config.steps and listed(directory / "policy")
 
 
 def _side_by_side(shop: Workshop, missing: dict[Job, list[Job]], teams: list[list[int]]) -> None:

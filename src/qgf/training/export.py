@@ -26,11 +26,13 @@ def write_policies(policies: Sequence[Trained], folder: Path) -> None:
         save_trained(trained, one)
 
 
+def listed(policy: Path) -> bool:
+    """Whether a policy's folder has all sums, as if no kill came before the last, or none, as of an older version."""
+    return not read_sums(policy) or all(settled(policy / name) for name in (WEIGHTS, "config.json"))
+
+
 def exported(folder: Path, seeds: int, updates: int) -> bool:
-    """Whether the policies of all seeds are there, whole, as they were after so many updates, with all sums that are
-    listed, or none, as of an older version.
-    """
-    listed = lambda one: not read_sums(one) or all(settled(one / name) for name in (WEIGHTS, "config.json"))
+    """Whether the policies of all seeds are there, whole, as they were after so many updates, and `listed`."""
     try:
         return all(load_trained(one).updates == updates and listed(one) for one in policy_folders(folder, seeds))
     except UserError:
