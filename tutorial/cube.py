@@ -7,11 +7,12 @@ with what the policy saw and a picture of each, and the camera that took them, s
     qgf train cube-single-play-singletask-task2-v0 --steps 20000 --width 96 --depth 2 --out runs/cube
     MUJOCO_GL=egl python tutorial/cube.py runs/cube
 
-How many of 20 episodes it solves, as the demo's note says: `qgf evaluate runs/cube --guide none qgf --episodes 20`.
+and before the last, `qgf evaluate runs/cube --guide none qgf --episodes 20`: how many it solves goes along.
 """
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from pathlib import Path
@@ -43,10 +44,25 @@ def main(run: str) -> None:
     obs, pictures, camera = episode(trained)
     kept = np.linspace(0, len(obs) - 1, MOMENTS).round().astype(int)
     parts: dict[str, Any] = content(trained, obs[kept[[1, 5, 8]]], np.random.default_rng(0), run)
-    parts |= dict(camera=camera, reach=REACH, moments=np.round(obs[kept], 6).tolist(), decisions=kept.tolist())
+    parts |= dict(
+        solved=solved(Path(run)),
+        camera=camera,
+        reach=REACH,
+        moments=np.round(obs[kept], 6).tolist(),
+        decisions=kept.tolist(),
+    )
     (ASSETS / "cube.json").write_text(json.dumps(parts, separators=(",", ":")) + "\n", encoding="utf-8")
     strip = np.concatenate([pictures[k] for k in kept], axis=1)
     Image.fromarray(strip).save(ASSETS / "cube.webp", quality=45, method=6)
+
+
+def solved(run: Path) -> dict[str, list[int]]:
+    """[successes, episodes] of each guide that was played."""
+    with open(run / "evaluation.csv", newline="", encoding="utf-8") as file:
+        found = {row["guide"]: [int(row["successes"]), int(row["episodes"])] for row in csv.DictReader(file)}
+    if not {"none", "qgf"} <= found.keys():
+        raise UserError(f"{run}: none and qgf were not played: qgf evaluate {run} --guide none qgf --episodes 20")
+    return found
 
 
 def episode(trained: Trained) -> tuple[np.ndarray, list[np.ndarray], dict[str, Any]]:

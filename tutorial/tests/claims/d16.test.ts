@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { inPicture } from '../../src/core/camera';
 import { lift, planeOf, project } from '../../src/core/slice';
 import { noise } from '../../src/core/rng';
+import { stored } from '../../src/core/stored';
 import demo from '../../src/demos/d16';
 
 const at = (patch: Partial<typeof demo.defaults> = {}) => demo.compute({ ...demo.defaults, ...patch });
@@ -10,6 +11,14 @@ const MOMENTS = Array.from({ length: 12 }, (_, moment) => moment);
 describe('D16', () => {
   test("the browser's actions are Python's", () => {
     expect(at().difference).toBeLessThan(1e-5);
+  });
+
+  test('the note says how many episodes were solved', () => {
+    const { none, qgf } = stored<{ solved: Record<'none' | 'qgf', [number, number]> }>('cube').solved;
+    expect(none[1]).toBe(qgf[1]);
+    const note = demo.note as { en: string; zh: string };
+    expect(note.en).toContain(`solves ${none[0]} of ${none[1]} episodes as it was cloned and ${qgf[0]} of ${qgf[1]} guided`);
+    expect(note.zh).toContain(`${none[1]} 个回合做成 ${none[0]} 个，用 QGF 引导做成 ${qgf[0]} 个`);
   });
 
   test('an action chunk has 25 numbers, and guidance raises the critic at every moment', () => {
