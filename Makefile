@@ -22,7 +22,7 @@ hostile: $(READY)  ## hostile files: 5,000 changes of every kind of artefact, a 
 	cd tests && ../$(BIN)/python -m hostile --inputs 5000
 
 test-onnx: $(READY)  ## ONNX export, with the many packages that it takes
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[onnx]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[onnx]'
 	$(BIN)/python -m pytest -n 0 tests/deployment/test_onnx.py
 
 lint: $(READY)  ## style, types, and which room imports which
@@ -77,13 +77,13 @@ setup: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@$(call fits,"$(PYTHON)") || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ogbench,dev]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[ogbench,dev]'
 	@$(BIN)/python -W ignore -c 'import ogbench' 2>/dev/null || \
-	  $(BIN)/pip install --quiet --constraint constraints.txt --no-deps ogbench dm_control  # Python 3.13: see pyproject.toml
+	  $(BIN)/pip install --quiet --no-compile --constraint constraints.txt --no-deps ogbench dm_control  # Python 3.13: see pyproject.toml
 	@touch $@
 
 $(DOCS): $(READY)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[docs]'
 	@touch $@
 
 clean:

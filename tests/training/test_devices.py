@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import processes
-from numbered import MEMORY, SMALL, learned, made
+from numbered import SMALL, learned, made
 from qgf.cli.main import main
 from qgf.errors import UserError
 from qgf.training.devices import join
@@ -23,13 +23,12 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from numbered import MEMORY, SMALL, killed, learned, made
+from numbered import SMALL, killed, learned, made
 from qgf.training.loop import train
 
 out, data, four = Path(sys.argv[1]), made(), replace(SMALL, devices=4)
 np.savez(out / "batch.npz", *learned(data, four))
 np.savez(out / "seeds.npz", *learned(data, replace(four, seeds=4)))
-np.savez(out / "window.npz", *learned(data, four, MEMORY))
 killed(data, four, out / "run")
 train(data, four, out / "run")
 """
@@ -96,10 +95,6 @@ def four(tmp_path_factory):
 
 def test_a_batch_that_four_devices_share_trains_the_same(alone, four):
     assert apart(alone, stored(four / "batch.npz")) < 1e-6
-
-
-def test_a_window_on_four_devices_trains_the_same(four):
-    assert apart(learned(made(), SMALL, MEMORY), stored(four / "window.npz")) < 1e-6
 
 
 def test_seeds_that_four_devices_share_train_the_same(four):

@@ -285,12 +285,13 @@ def test_lab_trains_the_papers_networks_to_the_same_bits(lab, tiny_run):
 
 def test_every_guide_acts_through_a_lab_run(lab):
     policy, actions = lab.policy(), {}
-    assert set(possible(policy, GUIDES).values()) == {""}
-    for guide in GUIDES:
+    trained = [guide for guide in GUIDES if guide != "amortised"]  # which `qgf distil` trains
+    assert set(possible(policy, trained).values()) == {""}
+    for guide in trained:
         found, info = act_jit(lab.policy(guide=guide, steps=3), OBS, KEY)
         assert np.isfinite(found).all() and np.abs(found).max() <= 1 and not info.skipped.any()
         actions[guide] = np.asarray(found)
-    different = [guide for guide in GUIDES if guide != "zero"]
+    different = [guide for guide in trained if guide != "zero"]
     for i, guide in enumerate(different):
         for other in different[:i]:
             assert np.abs(actions[guide] - actions[other]).max() > 1e-4, (guide, other)

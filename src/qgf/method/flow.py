@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -40,13 +38,6 @@ class Flow:
         if self.known is not None and a is self.known[0] and t is self.known[1]:
             return self.known[2]
         return self.v(a, t)
-
-    def back(self, a: Array, t: Array) -> Callable[[Array], Array]:
-        """g[d] -> J^T g, J the Jacobian of v in a; of the point `at` it is remembered with the velocity."""
-        y, pull = jax.vjp(lambda x: self.v(x, t), a)
-        if self.known is not None and a is self.known[0] and t is self.known[1]:
-            self.known = (a, t, y)  # computed once: what was known is not needed any more
-        return lambda g: pull(g)[0]
 
     @property
     def inner(self) -> Velocity:
@@ -85,19 +76,6 @@ def clean(v: Velocity, a: Array, t: Array) -> Array:
     Equal to E[a_1 | a_t] for the exact flow. Clipped to the action range of a `Flow`, the only place where Q is known.
     """
     return as_flow(v).clip(a + (1 - t) * v(a, t))
-
-
-def clean_back(v: Velocity, a: Array, t: Array) -> Callable[[Array], Array]:
-    """g[d] -> J^T g, J the Jacobian of `clean` in a: a gradient at the estimate, taken back to a_t."""
-    flow = as_flow(v)
-    back = flow.back(a, t)
-    clip = jax.vjp(flow.clip, a + (1 - t) * flow(a, t))[1]
-
-    def through(g: Array) -> Array:
-        (g,) = clip(g)
-        return g + back((1 - t) * g)
-
-    return through
 
 
 def integrate(v: Velocity, a: Array, t: Array) -> Array:

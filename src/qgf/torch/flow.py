@@ -66,17 +66,6 @@ def clean(v, a: Tensor, t: Tensor) -> Tensor:
     return as_flow(v).clip(a + (1 - t) * v(a, t))
 
 
-def clean_back(v, a: Tensor, t: Tensor):
-    """g[B, ...] -> J^T g, J the Jacobian of `clean` in a: gradients at the estimates, taken back to a_t."""
-
-    def through(g: Tensor) -> Tensor:
-        with torch.inference_mode(False), torch.enable_grad():
-            x = a.detach().clone().requires_grad_(True)
-            return torch.autograd.grad((clean(v, x, t) * g.clone()).sum(), x)[0]
-
-    return through
-
-
 def integrate(v, a: Tensor, t: Tensor) -> Tensor:
     """ODE(a_t): the remaining Euler steps of the flow's grid from time t to 1, then clip, like a.
 

@@ -13,7 +13,7 @@ import torch
 from torch import zeros_like
 
 from qgf.registry import Registry
-from qgf.torch.flow import clean, clean_back, integrate
+from qgf.torch.flow import clean, integrate
 
 
 def grad(f):
@@ -53,7 +53,7 @@ def chain(v, q, a, t):
 
 def jacobian(v, q, a, t):
     """Ask at the one-step estimate and keep its Jacobian, g = J^T grad Q(a1_hat) (QGF-Jacobian)."""
-    return clean_back(v, a, t)(grad(q)(clean(v, a, t)))
+    return grad(lambda x: q(clean(v, x, t)))(a)
 
 
 def qgf(v, q, a, t):
