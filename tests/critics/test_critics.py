@@ -253,6 +253,11 @@ def test_the_bootstrapped_critic_reaches_the_chains_exact_values():
             assert_allclose(q, jnp.stack([exact, exact], axis=1), atol=0.1)
 
 
+def test_the_critic_of_whole_returns_bootstraps_from_no_observation_of_any_kind():
+    for obs in (jnp.ones((3, 2)), dict(front=jnp.ones((3, 8, 8, 3)), state=jnp.ones((3, 2)))):
+        assert_array_equal(MC().next_value(None, None, obs, 4, None), np.zeros(3))
+
+
 def test_the_critic_of_whole_returns_knows_how_far_success_is():
     """An episode of 20 steps that ends in success, one that fails: Q = gamma^(19 - step) and 0, to each step's own
     number; what is not regressed on a bootstrapped value cannot be wrong by it."""

@@ -16,7 +16,7 @@ from qgf.files.whole import is_temporary
 from qgf.laboratory.verify import verify
 from qgf.playing.ledger import Cost
 from qgf.playing.rows import Row
-from storm.commands import ENV, alone, call
+from storm.commands import ENV, TINY, alone, call
 
 PROCESSES = 4
 WAIT = 600.0
@@ -25,17 +25,8 @@ BUSY = "is being written by another process; try again"
 STUDY = f"""
 episodes = 1
 seed = {{seed}}
-[[environment]]
-name = "{ENV}"
-tasks = [1]
-seeds = [0]
-[train.tiny]
-width = 16
-depth = 1
+{TINY}
 steps = 20
-batch_size = 16
-log_every = 20
-horizon = 50
 [method.flow]
 guide = "none"
 [method.qgf]

@@ -18,10 +18,7 @@ from qgf.cli.main import main
 ENV = "pointmaze-medium-navigate"
 TASK = f"{ENV}-singletask-task1-v0"
 SMALL = "--width 16 --depth 1 --batch-size 16"
-STUDY = f"""
-episodes = 1
-[tuning]
-rungs = [1]
+TINY = f"""
 [[environment]]
 name = "{ENV}"
 tasks = [1]
@@ -29,11 +26,18 @@ seeds = [0]
 [train.tiny]
 width = 16
 depth = 1
-steps = 40
 batch_size = 16
 log_every = 20
-checkpoint_every = 20
 horizon = 50
+"""
+"""What studies train, at the end of which settings of their own follow."""
+STUDY = f"""
+episodes = 1
+[tuning]
+rungs = [1]
+{TINY}
+steps = 40
+checkpoint_every = 20
 [method.qgf]
 strength = [0.5, 1]
 [method.offline]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -23,4 +24,4 @@ class MC(Critic):
 
     def next_value(self, m, nets, obs: Array, d: int, key: Array) -> Array:
         """Nothing: what follows is in the return."""
-        return jnp.zeros(len(obs))
+        return jnp.zeros(len(jax.tree.leaves(obs)[0]))

@@ -107,6 +107,15 @@ class Dataset:
         return np.flatnonzero(np.append(True, self.ends[:-1]))
 
     @property
+    def numbers(self) -> np.ndarray:
+        """The number of its episode of every row, [N]."""
+        return np.cumsum(self.ends) - self.ends
+
+    def chunk_actions(self, starts: np.ndarray, horizon: int) -> np.ndarray:
+        """The chunks that start at these rows [M], [M, H * A]."""
+        return self.actions[starts[:, None] + np.arange(horizon)].reshape(len(starts), -1)
+
+    @property
     def kind(self) -> np.dtype:
         """The type of observations."""
         return self.observations.dtype

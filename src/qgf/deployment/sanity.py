@@ -25,6 +25,7 @@ from qgf.types import Members, ability
 CHUNKS = 1024
 """Held-out chunks that the critic is asked about, at most."""
 SAMPLES = 2000
+ABOVE, BELOW = "above 0", "below 1"
 
 
 class Check(msgspec.Struct, kw_only=True):
@@ -63,10 +64,10 @@ def sanity(
     rng = np.random.default_rng(seed)
     starts = data.starts(policy.horizon)
     starts = np.sort(rng.choice(starts, min(CHUNKS, len(starts)), replace=False))
-    episode = (np.cumsum(data.ends) - data.ends)[starts]
+    episode = data.numbers[starts]
     per = lambda x: _means(np.asarray(x), episode)
-    chunk = lambda rows: data.actions[rows[:, None] + np.arange(policy.horizon)].reshape(len(rows), -1)
-    own, other = (jnp.asarray(chunk(rows), jnp.float32) for rows in (starts, _elsewhere(starts, episode, rng)))
+    chunk = lambda rows: jnp.asarray(data.chunk_actions(rows, policy.horizon), jnp.float32)
+    own, other = chunk(starts), chunk(_elsewhere(starts, episode, rng))
     obs = jax.tree.map(jnp.asarray, data.seen(starts, rng))
     plain = without_guidance(policy, samples=1, calibration=None, members=None, choose=None)
     q, shuffled, agreement = _asked(plain, obs, own, other)
@@ -74,13 +75,14 @@ def sanity(
     ratio = policy.act(obs, jax.random.key(seed))[1].ratio
     return [
         _order(per(q), succeeds_later(data)[data.first[np.unique(episode)]]),
-        _above("shuffled", per(fall), "Q falls when actions are those of another episode",
+        _mean("shuffled", per(fall), ABOVE, "Q falls when actions are those of another episode",
                "Q does not fall when actions are those of another episode: it does not look at them"),
-        Check(name="agreement", asks="above 0", why="the critic has one member, which none contradicts")
+        Check(name="agreement", asks=ABOVE, why="the critic has one member, which none contradicts")
         if agreement is None else
-        _above("agreement", per(agreement), "members agree which way is better",
+        _mean("agreement", per(agreement), ABOVE, "members agree which way is better",
                "members do not agree which way is better"),
-        _push(per(ratio)),
+        _mean("push", per(ratio), BELOW, "the cloned policy leads",
+              "the critic steers more than the cloned policy: lower the strength"),
         _latency(policy, data, hz, calls),
     ]  # fmt: skip
 
@@ -143,19 +145,12 @@ def _order(q: np.ndarray, solved: np.ndarray) -> Check:
     return check
 
 
-def _above(name: str, x: np.ndarray, good: str, bad: str) -> Check:
-    """A check of numbers of episodes whose mean has to lie above 0."""
+def _mean(name: str, x: np.ndarray, asks: str, good: str, bad: str) -> Check:
+    """A check of numbers of episodes, the interval of whose mean has to lie ABOVE 0 or BELOW 1."""
     low, high = bootstrap(x)
-    check = Check(name=name, value=float(x.mean()), low=low, high=high, asks="above 0", passed=low > 0, why=bad)
-    check.why = good if check.passed else bad
-    return check
-
-
-def _push(x: np.ndarray) -> Check:
-    low, high = bootstrap(x)
-    passed = bool(high < 1)
-    why = "the cloned policy leads" if passed else "the critic steers more than the cloned policy: lower the strength"
-    return Check(name="push", value=float(x.mean()), low=low, high=high, asks="below 1", passed=passed, why=why)
+    passed = bool(low > 0 if asks == ABOVE else high < 1)
+    why = good if passed else bad
+    return Check(name=name, value=float(x.mean()), low=low, high=high, asks=asks, passed=passed, why=why)
 
 
 def _latency(policy: Policy, data: Dataset, hz: float | None, calls: int) -> Check:

@@ -56,7 +56,7 @@ TABLES: dict[str, type[msgspec.Struct]] = dict(noise=Cosine, jacobian=Jacobian, 
 
 def halves(dataset: Dataset) -> tuple[Dataset, Dataset]:
     """Every other episode each, with the same validation data. Raises UserError if there is only one episode."""
-    episode = np.cumsum(dataset.ends) - dataset.ends
+    episode = dataset.numbers
     if episode[-1] == 0:
         raise UserError(f"{dataset.name}: one episode cannot be halved")
 
@@ -108,7 +108,7 @@ def some_states(dataset: Dataset | Stored, horizon: int, n: int, seed: int = 0) 
     starts = source.starts(horizon)
     rng = np.random.default_rng(seed)
     rows = rng.choice(starts, n, replace=len(starts) < n)
-    return States(source.seen(rows, rng), (np.cumsum(source.ends) - source.ends)[rows])
+    return States(source.seen(rows, rng), source.numbers[rows])
 
 
 def analyse(

@@ -31,7 +31,7 @@ class Lesson(msgspec.Struct, forbid_unknown_fields=True):
 
     @property
     def taught(self) -> Taught:
-        return Taught(**msgspec.structs.asdict(self))
+        return Taught(self.teacher, self.members, self.width, self.error)
 
 
 class Told(Lesson, forbid_unknown_fields=True):
@@ -68,5 +68,4 @@ def read_lesson(directory: Path, spec: Spec) -> tuple[LearnedGuide, Taught] | No
         why = "learned from other networks than are there now; qgf distil again"
         warnings.warn(Caution(f"{path}: {why}"), stacklevel=4)
         return None
-    taught = Taught(told.teacher, told.members, told.width, told.error)
-    return read_weights(skeleton(taught, spec), path), taught
+    return read_weights(skeleton(told.taught, spec), path), told.taught

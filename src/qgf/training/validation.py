@@ -53,7 +53,7 @@ def held_out(dataset: Dataset | Stored, config: TrainConfig) -> Evaluate:
     starts = np.sort(rng.choice(starts, min(STATES, len(starts)), replace=False))
     to_the_end = config.method.critic.to_the_end
     returns, bootstrap = returns_of(data, starts, config.horizon, config.discount, to_the_end)
-    actions = data.actions[starts[:, None] + np.arange(config.horizon)].reshape(len(starts), -1)
+    actions = data.chunk_actions(starts, config.horizon)
     cast = lambda x: jnp.asarray(x, x.dtype if x.dtype == np.uint8 else jnp.float32)
     obs, after = (jax.tree.map(cast, data.seen(rows, rng)) for rows in (starts, starts + config.horizon))
     batch = Batch(obs, cast(actions), cast(returns), cast(bootstrap), after)
@@ -70,7 +70,7 @@ def succeeds_later(data: Dataset) -> np.ndarray:
     solved = np.zeros(len(data.ends), bool) if data.masks is None else (data.masks == 0) & ~data.ends
     if data.rewarded == "success-to-go" and data.rewards is not None:  # failures end, too
         solved &= data.rewards > 0
-    episode = np.cumsum(data.ends) - data.ends  # a row's number of its episode
+    episode = data.numbers
     last = np.full(episode[-1] + 1, -1)
     np.maximum.at(last, episode[solved], np.flatnonzero(solved))
     return np.arange(len(solved)) <= last[episode]
