@@ -8,5 +8,6 @@ export default defineConfig({
   timeout: 60_000,
   retries: 1,
   reporter: 'list',
-  use: { viewport: { width: 1200, height: 1000 }, launchOptions },
+  // Still, unless a test asks for motion: without a graphics card every frame of a film is drawn by the processor.
+  use: { viewport: { width: 1200, height: 1000 }, contextOptions: { reducedMotion: 'reduce' }, launchOptions },
 });

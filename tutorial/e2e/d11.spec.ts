@@ -4,7 +4,9 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from './open';
 
 test('an episode starts where the state is, and plays', async ({ open }) => {
-  const figure = (await open('#d11')).locator('#d11');
+  const page = await open('#d11');
+  await page.emulateMedia({ reducedMotion: 'no-preference' });
+  const figure = page.locator('#d11');
   const scrub = figure.locator('.playback input');
   const steps = figure.locator('[data-key=cloned-steps]');
   await figure.locator('.handle').press('Shift+ArrowRight');
@@ -13,7 +15,7 @@ test('an episode starts where the state is, and plays', async ({ open }) => {
   await expect.poll(async () => Number(await steps.textContent())).toBeGreaterThan(10);
   await figure.locator('[data-press=play]').click();
   await figure.locator('.tools button').first().click();
-  expect(figure.page().url()).toContain('startX=10');
+  expect(page.url()).toContain('startX=10');
 });
 
 test('a file of the reader\'s own is opened, or refused in a line', async ({ open }) => {

@@ -14,15 +14,54 @@ export const DEMOS = readdirSync(new URL('../src/demos', import.meta.url))
 export const has = (id: string, part: 'handles:' | 'plays'): boolean =>
   (part === 'plays' ? /playhead\(|film: / : /handles:/).test(readFileSync(new URL(`../src/demos/${id}.ts`, import.meta.url), 'utf8'));
 
-export const test = base.extend<{ open: (link?: string, lang?: string) => Promise<Page> }>({
+type Open = (link?: string, lang?: string) => Promise<Page>;
+
+/** Loads the page, and has it do at once what it does when it has nothing else to do. */
+async function load(page: Page, link: string, lang: string): Promise<Page> {
+  await page.goto('about:blank');
+  await page.goto(`${PAGE}?lang=${lang}${link}`);
+  await page.waitForFunction(() => performance.getEntriesByName('ready').length > 0);
+  await page.evaluate(() => document.documentElement.classList.remove('later'));
+  return page;
+}
+
+/** What a page complains of from now on. */
+function complaintsOf(page: Page): string[] {
+  const complaints: string[] = [];
+  page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(error.message));
+  return complaints;
+}
+
+interface Shared {
+  page: Page;
+  complaints: string[];
+}
+
+/**
+ * `open` loads the page in a tab of the test's own; `follow` follows a link in an English page that a worker's tests share, and `reload`
+ * loads that one anew: to load the page costs more than most of what is tried on it.
+ */
+export const test = base.extend<{ open: Open; follow: Open; reload: Open }, { shared: Shared }>({
+  shared: [
+    async ({ browser }, use) => {
+      const page = await browser.newPage({ viewport: { width: 1200, height: 1000 }, reducedMotion: 'reduce', hasTouch: true });
+      await use({ page, complaints: complaintsOf(page) });
+      await page.close();
+    },
+    { scope: 'worker' },
+  ],
   open: async ({ page }, use) => {
-    const complaints: string[] = [];
-    page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
-    page.on('pageerror', (error) => complaints.push(error.message));
-    await use(async (link = '', lang = 'en') => {
-      await page.goto('about:blank');
-      await page.goto(`${PAGE}?lang=${lang}${link}`);
-      await page.waitForFunction(() => performance.getEntriesByName('ready').length > 0 && !document.documentElement.matches('.later'));
+    const complaints = complaintsOf(page);
+    await use((link = '', lang = 'en') => load(page, link, lang));
+    expect(complaints).toEqual([]);
+  },
+  reload: async ({ shared: { page } }, use) => use((link = '', lang = 'en') => load(page, link, lang)),
+  follow: async ({ shared: { page, complaints }, reload }, use) => {
+    complaints.length = 0;
+    await use(async (link = '') => {
+      if (!page.url().includes('?lang=en')) return reload(link);
+      await page.evaluate((link) => (location.hash = link), link);
       return page;
     });
     expect(complaints).toEqual([]);

@@ -7,14 +7,12 @@ import { expect, test } from './open';
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
-/** What axe finds serious in the page as it is. */
+/** What axe finds in the page as it is. It does not take MathML for text: to it, a table's heading that is a formula is empty. */
 const violations = (page: Page): Promise<string[]> =>
   page.evaluate(async () => {
     const { axe } = window as unknown as { axe: typeof import('axe-core') };
-    const { violations } = await axe.run(document, { resultTypes: ['violations'] });
-    return violations
-      .filter(({ impact }) => impact === 'serious' || impact === 'critical')
-      .map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 160)).join(' | ')}`);
+    const { violations } = await axe.run(document, { resultTypes: ['violations'], rules: { 'empty-table-header': { enabled: false } } });
+    return violations.map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map(({ html }) => html.slice(0, 160)).join(' | ')}`);
   });
 
 /** What is wider than its place, and neither fades nor can be reached by the Tab key. */
@@ -44,7 +42,7 @@ const apart = (page: Page): Promise<string[]> =>
 for (const lang of ['en', 'zh']) {
   test.describe(lang, () => {
     test.use({ viewport: { width: 375, height: 740 }, colorScheme: 'dark' });
-    test('nothing scrolls sideways on a phone; axe finds nothing serious there in the dark, nor on a desk in the light', async ({ open }) => {
+    test('nothing scrolls sideways on a phone; axe finds nothing there in the dark, in forced colours, nor on a desk in the light', async ({ open }) => {
       test.setTimeout(120_000);
       const page = await open('', lang);
       await page.evaluate(() => document.querySelectorAll('details').forEach((fold) => (fold.open = true)));
@@ -56,6 +54,9 @@ for (const lang of ['en', 'zh']) {
       expect(await page.$$eval('.slider input', (inputs) => inputs.filter((input) => (input as HTMLInputElement).labels!.length !== 1).length)).toBe(0);
       await page.evaluate(axe);
       expect(await violations(page), 'phone, dark').toEqual([]);
+      await page.emulateMedia({ forcedColors: 'active' });
+      expect(await violations(page), 'phone, forced colours').toEqual([]);
+      await page.emulateMedia({ forcedColors: 'none' });
       await page.setViewportSize({ width: 1200, height: 1000 });
       await page.emulateMedia({ colorScheme: 'light' });
       expect(await violations(page), 'desk, light').toEqual([]);
@@ -74,22 +75,19 @@ test('a link that was cut, or asks for a language that there is not, gives a pag
   }
 });
 
-test.describe('reduced motion', () => {
-  test.use({ contextOptions: { reducedMotion: 'reduce' } });
-  test('nothing plays by itself; Step works', async ({ open }) => {
-    const page = await open();
-    for (const bar of await page.locator('.playback').all()) {
-      await bar.scrollIntoViewIfNeeded();
-      await page.waitForTimeout(150);
-      await expect(bar).not.toHaveAttribute('data-playing');
-      const scrub = bar.locator('input');
-      await bar.locator('[data-press=restart]').click();
-      await expect.poll(async () => Number(await scrub.inputValue())).toBe(0);
-      await expect(bar).not.toHaveAttribute('data-playing');
-      await bar.locator('[data-press=step]').click();
-      await expect.poll(async () => Number(await scrub.inputValue())).toBeGreaterThan(0);
-    }
-  });
+test('under reduced motion nothing plays by itself; Step works', async ({ open }) => {
+  const page = await open();
+  for (const bar of await page.locator('.playback').all()) {
+    await bar.scrollIntoViewIfNeeded();
+    await page.waitForTimeout(150);
+    await expect(bar).not.toHaveAttribute('data-playing');
+    const scrub = bar.locator('input');
+    await bar.locator('[data-press=restart]').click();
+    await expect.poll(async () => Number(await scrub.inputValue())).toBe(0);
+    await expect(bar).not.toHaveAttribute('data-playing');
+    await bar.locator('[data-press=step]').click();
+    await expect.poll(async () => Number(await scrub.inputValue())).toBeGreaterThan(0);
+  }
 });
 
 test.describe('the browser speaks Chinese', () => {
@@ -111,6 +109,7 @@ test('the theme switch changes the colours', async ({ open }) => {
 
 test('off screen nothing plays', async ({ open }) => {
   const page = await open();
+  await page.emulateMedia({ reducedMotion: 'no-preference' });
   const scrub = page.locator('#d1 .playback input');
   await page.locator('#d1').scrollIntoViewIfNeeded();
   await page.locator('#d1 [data-press=restart]').click();
@@ -123,7 +122,7 @@ test('off screen nothing plays', async ({ open }) => {
 });
 
 test.describe('by finger', () => {
-  test.use({ viewport: { width: 375, height: 740 }, hasTouch: true, contextOptions: { reducedMotion: 'reduce' } });
+  test.use({ viewport: { width: 375, height: 740 }, hasTouch: true });
   test('a tap places a handle; a swipe over a slider scrolls and changes nothing', async ({ open }) => {
     const page = await open('#d1?');
     // The tap first: after the swipe the page may still glide, and a tap would only stop it.

@@ -103,6 +103,15 @@ function callouts(md: MarkdownIt): void {
   });
 }
 
+/** The corner of a table that is left empty is no heading. */
+function corners(md: MarkdownIt): void {
+  md.core.ruler.push('corners', ({ tokens }) => {
+    tokens.forEach((token, i) => {
+      if (token.type === 'th_open' && tokens[i + 1]!.content === '') token.tag = tokens[i + 2]!.tag = 'td';
+    });
+  });
+}
+
 /** Headings get the same ids in every language: s1, s2, ..., and s7-1, s7-2, ... below a section. */
 function headingIds(tokens: Token[]): Page['headings'] {
   const headings: Page['headings'] = [];
@@ -151,7 +160,7 @@ function minutes(markdown: string): number {
 /** `{minutes}` becomes the time that the text takes, `::results{}` on its own line becomes `results`, the project's own measurements. */
 export function render(source: string, results = '', lang?: Lang): Page {
   const markdown = source.replace('{minutes}', String(minutes(source)));
-  const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(slots).use(callouts).use(punctuation);
+  const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(slots).use(callouts).use(corners).use(punctuation);
   if (lang) glossary(md, lang);
   md.renderer.rules.results = () => results;
   md.renderer.rules.glossary = () => (lang ? glossaryHtml(lang) : '');

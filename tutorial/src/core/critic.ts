@@ -8,34 +8,53 @@ export interface CriticFile {
   layers: { weight: number[][]; bias: number[] }[];
 }
 
+interface Layer {
+  ins: number;
+  outs: number;
+  /** Input by input. */
+  weight: Float64Array;
+  bias: Float64Array;
+}
+
 export class Smooth {
-  constructor(private readonly file: CriticFile) {}
+  private readonly layers: Layer[];
+
+  constructor({ layers }: CriticFile) {
+    this.layers = layers.map(({ weight, bias }) => ({ ins: weight.length, outs: bias.length, weight: Float64Array.from(weight.flat()), bias: Float64Array.from(bias) }));
+  }
 
   /** Every layer's output for an input; tanh on all but the last. */
-  private forward(input: Vec): number[][] {
-    const outputs: number[][] = [[...input]];
-    this.file.layers.forEach(({ weight, bias }, k) => {
+  private forward(input: Float64Array): Float64Array[] {
+    const outputs = [input];
+    for (const [k, { ins, outs, weight, bias }] of this.layers.entries()) {
       const x = outputs[k]!;
       const z = bias.slice();
-      for (let i = 0; i < x.length; i++) for (let o = 0; o < z.length; o++) z[o]! += x[i]! * weight[i]![o]!;
-      outputs.push(k < this.file.layers.length - 1 ? z.map(Math.tanh) : z);
-    });
+      for (let i = 0; i < ins; i++) for (let o = 0; o < outs; o++) z[o]! += x[i]! * weight[i * outs + o]!;
+      if (k < this.layers.length - 1) for (let o = 0; o < outs; o++) z[o] = Math.tanh(z[o]!);
+      outputs.push(z);
+    }
     return outputs;
   }
 
   /** The critic of one star. */
   at(star: Vec): Critic {
     return {
-      value: (a) => this.forward([...a, ...star]).at(-1)![0]!,
+      value: (a) => this.forward(Float64Array.of(...a, ...star)).at(-1)![0]!,
       gradient: (a) => {
-        const outputs = this.forward([...a, ...star]);
-        let g = [1];
-        for (let k = this.file.layers.length - 1; k >= 0; k--) {
-          const { weight } = this.file.layers[k]!;
+        const outputs = this.forward(Float64Array.of(...a, ...star));
+        let g = Float64Array.of(1);
+        for (let k = this.layers.length - 1; k >= 0; k--) {
+          const { ins, outs, weight } = this.layers[k]!;
           const hidden = outputs[k]!;
-          g = weight.map((row, i) => row.reduce((sum, w, o) => sum + w * g[o]!, 0) * (k > 0 ? 1 - hidden[i]! ** 2 : 1));
+          const back = new Float64Array(ins);
+          for (let i = 0; i < ins; i++) {
+            let sum = 0;
+            for (let o = 0; o < outs; o++) sum += weight[i * outs + o]! * g[o]!;
+            back[i] = sum * (k > 0 ? 1 - hidden[i]! ** 2 : 1);
+          }
+          g = back;
         }
-        return g.slice(0, a.length);
+        return [...g.subarray(0, a.length)];
       },
     };
   }

@@ -8,3 +8,10 @@ export function after(shown: number, place: number, n: number): number {
   const at = Math.abs(shown - place) < 0.5 / n ? Math.max(shown, place) : shown;
   return (Math.floor(at * n + 1e-4) + 1) / n;
 }
+
+/** The next such place forwards (by = 1) or backwards (-1) that shows something else: a step may be rounded away. `shows` says what a place shows. */
+export function nextShown(by: 1 | -1, shows: (place: number) => number, shown: number, place: number, n: number): number {
+  let at = by * after(by * shown, by * place, n);
+  while (at > 0 && at < 1 && Math.abs(shows(at) - shown) < 1e-9) at = by * after(by * at, by * at, n);
+  return at;
+}

@@ -7,47 +7,56 @@ import type { Guide } from './guidance';
 
 export type Numbers = Float64Array;
 
-/** A layer as it is computed: one row of weights per number that comes out. */
+/** A layer as it is written: one row of weights per number that comes out. */
 interface Dense {
   rows: Numbers;
   bias: Numbers;
 }
 
-/** W x + b, eight outputs at a time: each x is read once for eight rows. */
-function dense({ rows: w, bias }: Dense, x: Numbers): Numbers {
+/** The same in the order of the computation: eight outputs at a time, and for these one input after the other. */
+interface Packed {
+  blocks: Numbers;
+  bias: Numbers;
+}
+const EIGHT = 8;
+
+function pack({ rows, bias }: Dense): Packed {
+  const ins = rows.length / bias.length;
+  const blocks = new Float64Array(Math.ceil(bias.length / EIGHT) * EIGHT * ins);
+  for (let o = 0; o < bias.length; o++) for (let i = 0; i < ins; i++) blocks[(o - (o % EIGHT)) * ins + i * EIGHT + (o % EIGHT)] = rows[o * ins + i]!;
+  return { blocks, bias };
+}
+
+/** W x + b: each x is read once for eight rows, whose weights stand side by side. */
+function dense({ blocks: w, bias }: Packed, x: Numbers): Numbers {
   const n = x.length;
-  const out = bias.slice();
-  let o = 0;
-  for (; o + 8 <= out.length; o += 8) {
-    const [w0, w1, w2, w3] = [o * n, (o + 1) * n, (o + 2) * n, (o + 3) * n];
-    const [w4, w5, w6, w7] = [(o + 4) * n, (o + 5) * n, (o + 6) * n, (o + 7) * n];
+  const outs = bias.length;
+  const out = new Float64Array(Math.ceil(outs / EIGHT) * EIGHT);
+  let at = 0;
+  for (let o = 0; o < outs; o += EIGHT) {
     let [s0, s1, s2, s3, s4, s5, s6, s7] = [0, 0, 0, 0, 0, 0, 0, 0];
-    for (let i = 0; i < n; i++) {
+    for (let i = 0; i < n; i++, at += EIGHT) {
       const xi = x[i]!;
-      s0 += xi * w[w0 + i]!;
-      s1 += xi * w[w1 + i]!;
-      s2 += xi * w[w2 + i]!;
-      s3 += xi * w[w3 + i]!;
-      s4 += xi * w[w4 + i]!;
-      s5 += xi * w[w5 + i]!;
-      s6 += xi * w[w6 + i]!;
-      s7 += xi * w[w7 + i]!;
+      s0 += xi * w[at]!;
+      s1 += xi * w[at + 1]!;
+      s2 += xi * w[at + 2]!;
+      s3 += xi * w[at + 3]!;
+      s4 += xi * w[at + 4]!;
+      s5 += xi * w[at + 5]!;
+      s6 += xi * w[at + 6]!;
+      s7 += xi * w[at + 7]!;
     }
-    out[o]! += s0;
-    out[o + 1]! += s1;
-    out[o + 2]! += s2;
-    out[o + 3]! += s3;
-    out[o + 4]! += s4;
-    out[o + 5]! += s5;
-    out[o + 6]! += s6;
-    out[o + 7]! += s7;
+    out[o] = s0;
+    out[o + 1] = s1;
+    out[o + 2] = s2;
+    out[o + 3] = s3;
+    out[o + 4] = s4;
+    out[o + 5] = s5;
+    out[o + 6] = s6;
+    out[o + 7] = s7;
   }
-  for (; o < out.length; o++) {
-    let sum = 0;
-    for (let i = 0; i < n; i++) sum += x[i]! * w[o * n + i]!;
-    out[o]! += sum;
-  }
-  return out;
+  for (let o = 0; o < outs; o++) out[o]! += bias[o]!;
+  return out.length === outs ? out : out.subarray(0, outs);
 }
 
 /** The same weights in the other order, without biases: how a gradient goes back through the layer. */
@@ -110,10 +119,12 @@ export interface Pulled {
 
 /** Hidden layers linear -> GELU -> LayerNorm, then a linear read-out. */
 export class MLP {
-  private readonly back: Dense[];
+  private readonly layers: Packed[];
+  private readonly back: Packed[];
 
-  constructor(private readonly layers: readonly Dense[]) {
-    this.back = layers.map(transposed);
+  constructor(layers: readonly Dense[]) {
+    this.layers = layers.map(pack);
+    this.back = layers.map((layer) => pack(transposed(layer)));
   }
 
   at(x: Numbers): Pulled {

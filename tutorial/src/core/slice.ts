@@ -12,22 +12,33 @@ export interface Plane {
   share: number;
 }
 
-const dot = (a: Numbers, b: Numbers): number => a.reduce((sum, x, i) => sum + x * b[i]!, 0);
+function dot(a: Numbers, b: Numbers): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
+  return sum;
+}
 const TURNS = 300;
+
+/** The matrix of products of `rows`, row by row: their covariance, times their number. */
+function products(rows: readonly Numbers[]): Numbers[] {
+  const d = rows[0]!.length;
+  const sums = Array.from({ length: d }, () => new Float64Array(d));
+  for (const row of rows) for (let i = 0; i < d; i++) for (let j = 0; j < d; j++) sums[i]![j]! += row[i]! * row[j]!;
+  return sums;
+}
 
 /** The direction of the largest variance in `rows`, which have mean 0, by power iteration; its largest number is positive. */
 function principal(rows: readonly Numbers[]): Numbers {
-  const d = rows[0]!.length;
+  const matrix = products(rows);
+  const d = matrix.length;
   let u: Numbers = Float64Array.from({ length: d }, (_, i) => 1 + i / d);
   for (let turn = 0; turn < TURNS; turn++) {
     const next = new Float64Array(d);
-    for (const row of rows) {
-      const along = dot(row, u);
-      for (let i = 0; i < d; i++) next[i]! += along * row[i]!;
-    }
+    for (let i = 0; i < d; i++) next[i] = dot(matrix[i]!, u);
     const length = Math.sqrt(dot(next, next));
     if (length === 0) break;
-    u = next.map((x) => x / length);
+    for (let i = 0; i < d; i++) next[i]! /= length;
+    u = next;
   }
   const largest = u.reduce((best, x) => (Math.abs(x) > Math.abs(best) ? x : best));
   return largest < 0 ? u.map((x) => -x) : u;

@@ -10,8 +10,9 @@ import { label, onLang, t, type Text } from './i18n';
 import { snap, tidy, type AnyState, type NumberParam, type Params } from './params';
 import type { Pen } from './pen';
 import { picker } from './picker';
-import { playback, reelOf } from './playback';
+import { playback } from './playback';
 import { note, readouts } from './readouts';
+import { reelOf } from './reel';
 import { Stage } from './stage';
 import { colours, onTheme } from './theme';
 import { linkOf, remember, splitLink, stateOf } from './urlState';
@@ -136,7 +137,8 @@ export function mount(demo: AnyDemo, number: number): Mounted {
   });
   const copied = html('span', { class: 'copied', role: 'status' });
 
-  const heading = html('h3', { id: `${demo.id}-title` }, html('span', { class: 'tag' }, String(number)), label(html('span'), demo.title));
+  // The first of all stands before the sections and not within one.
+  const heading = html('h3', { id: `${demo.id}-title`, ...(demo.hero && { 'aria-level': 2 }) }, html('span', { class: 'tag' }, String(number)), label(html('span'), demo.title));
   const head = html('div', { class: 'head' }, heading, html('div', { class: 'tools' }, copied, copy, reset));
   const tries = html('div', { class: 'try' });
   const figure = html(

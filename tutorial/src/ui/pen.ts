@@ -5,7 +5,7 @@ import { area, symbol } from 'd3-shape';
 import type { Grid } from '../core/grid';
 import type { Point } from '../core/vector';
 import { t, type Text } from './i18n';
-import { runs } from './markup';
+import { letter } from './lettering';
 import { ROLES, type Palette, type Role } from './roles';
 
 export interface Style {
@@ -33,8 +33,6 @@ export interface Frame {
 }
 
 type ScaleOf = (value: number) => number;
-
-const FONT = 'ui-sans-serif, system-ui, sans-serif';
 
 /** Bands in a grid's own cell coordinates; the same values are contoured once. */
 const bands = new WeakMap<Grid['values'], Map<string, Path2D[]>>();
@@ -203,29 +201,8 @@ export class Pen {
 
   /** A label at a point, with a halo so that it can be read on anything. */
   text(at: Point, text: Text, { role = 'ink', align = 'left', dx = 0, dy = 0, size = 13 }: TextStyle = {}): void {
-    this.texts.push(() => {
-      const { ctx } = this;
-      const parts = runs(t(text)).map((run) => {
-        const font = `${run.italic ? 'italic ' : ''}500 ${run.sub ? 0.75 * size : size}px ${FONT}`;
-        ctx.font = font;
-        return { ...run, font, width: ctx.measureText(run.text).width };
-      });
-      const total = parts.reduce((sum, part) => sum + part.width, 0);
-      const shift = { left: 0, center: 0.5, right: 1 }[align] * total;
-      const y = this.y(at[1]) + dy;
-      ctx.strokeStyle = this.colours.paper;
-      ctx.fillStyle = this.colours[role];
-      ctx.lineWidth = 4;
-      ctx.lineJoin = 'round';
-      for (const write of ['strokeText', 'fillText'] as const) {
-        let x = this.x(at[0]) + dx - shift;
-        for (const part of parts) {
-          ctx.font = part.font;
-          ctx[write](part.text, x, part.sub ? y + 0.25 * size : y);
-          x += part.width;
-        }
-      }
-    });
+    const [colour, halo] = [this.colours[role], this.colours.paper];
+    this.texts.push(() => letter(this.ctx, { text: t(text), size, colour, halo, align }, this.x(at[0]) + dx, this.y(at[1]) + dy));
   }
 
   /** Points that fall into the pixel of the one before are left out: strokes are what costs most. */

@@ -1,12 +1,12 @@
 /** Restart, back, play, step and scrub: the demo's place on the page's clock. */
 
-import { after } from '../core/film';
+import { nextShown } from '../core/film';
 import { pause, play, reducedMotion } from './clock';
 import { html, svg } from './dom';
 import { attribute, lang, onLang, t, type Text } from './i18n';
-import type { Film } from './demo';
-import type { AnyState, NumberParam, Params, PlayheadParam } from './params';
+import type { AnyState } from './params';
 import { passable } from './reach';
+import type { Reel } from './reel';
 
 const ICONS = {
   restart: 'M4,3V15M15,3L7,9L15,15Z',
@@ -36,28 +36,6 @@ export interface Playback {
   finish(yes: boolean): void;
   stop(): void;
   restart(): void;
-}
-
-/** What a film is to its buttons: that of a playhead ends in its last frame on paper, and may begin by itself. */
-interface Reel extends Omit<Film<AnyState>, 'steps' | 'to'> {
-  to: (u: number) => AnyState;
-  steps: (state: AnyState) => number;
-  playhead: boolean;
-  autoplay?: boolean;
-}
-
-export function reelOf(params: Params, film: Film<AnyState> | undefined): Reel | undefined {
-  if (film) return { ...film, to: film.to as Reel['to'], steps: () => film.steps, playhead: false };
-  const key = Object.keys(params).find((key) => params[key]!.kind === 'playhead');
-  if (!key) return undefined;
-  const param = params[key] as PlayheadParam;
-  return {
-    ...param,
-    playhead: true,
-    at: (state) => Number(state[key]),
-    to: (u) => ({ [key]: u }),
-    steps: (of) => (typeof param.steps === 'number' ? param.steps : Number(of[param.steps] ?? (params[param.steps] as NumberParam).value)),
-  };
 }
 
 export function playback(
@@ -97,10 +75,7 @@ export function playback(
     place = value;
     set(film.to(Math.min(Math.max(value, 0), 1)));
   };
-  const hop = (by: number) => {
-    const n = steps(state());
-    seek(by > 0 ? after(now(), place, n) : -after(-now(), -place, n));
-  };
+  const hop = (by: 1 | -1) => seek(nextShown(by, (place) => film.shows(state(), place), now(), place, steps(state())));
   const restart = () => {
     set(film.to(0));
     run(!reducedMotion());
@@ -121,7 +96,7 @@ export function playback(
   scrub.addEventListener('input', () => seek(scrub.valueAsNumber));
   passable(scrub, seek);
   scrub.addEventListener('keydown', (event) => {
-    const by = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 }[event.key];
+    const by = ({ ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1 } as const)[event.key];
     if (by === undefined) return;
     for (let i = 0; i < (event.shiftKey ? 10 : 1); i++) hop(by);
     event.preventDefault();
