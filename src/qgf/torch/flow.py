@@ -17,13 +17,13 @@ class Flow:
 
     It carries the number of Euler steps (the grid that `integrate` follows) and the action range (to which `clean`
     and `integrate` clip), and it remembers the velocity at the point `at` = (a_t, t) where the sampler stands, from
-    where `left` steps are left: an estimator that asks for it there again pays nothing. There means the very tensors
-    a_t and t. A plain function works as well, on STEPS steps, unclipped.
+    where `left` steps are left (`here`, if it was asked already): an estimator that asks for it there again pays
+    nothing. There means the very tensors a_t and t. A plain function works as well, on STEPS steps, unclipped.
     """
 
-    def __init__(self, v, steps: int = STEPS, low=-torch.inf, high=torch.inf, at=None, left: int | None = None):
+    def __init__(self, v, steps: int = STEPS, low=-torch.inf, high=torch.inf, at=None, left=None, here=None):
         self.v, self.steps, self.low, self.high = v, steps, low, high
-        self.known, self.left = None if at is None else (*at, v(*at)), left
+        self.known, self.left = None if at is None else (*at, v(*at) if here is None else here), left
 
     def __call__(self, a: Tensor, t: Tensor) -> Tensor:
         if self.known is not None and a is self.known[0] and t is self.known[1]:
