@@ -9,7 +9,7 @@ DOCS := $(VENV)/.docs
 MODULES := tutorial/node_modules/.package-lock.json
 PAGE := src/qgf/pages/tutorial.html
 
-.PHONY: demo test hostile storm test-onnx lint docs bench bench-gpu tutorial node dist wheels-test setup clean
+.PHONY: demo test hostile storm test-onnx test-lerobot lint docs bench bench-gpu tutorial node dist wheels-test setup clean
 
 demo: $(READY)  ## collect, train, guide, evaluate and report a real task, in minutes
 	$(BIN)/qgf demo
@@ -24,6 +24,22 @@ hostile: $(READY)  ## hostile files: 5,000 changes of every kind of artefact, a 
 test-onnx: $(READY)  ## ONNX export, with the many packages that it takes
 	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[onnx]'
 	$(BIN)/python -m pytest -n 0 tests/deployment/test_onnx.py
+
+test-lerobot: .venv-lerobot/.ready  ## LeRobot's own policies, guided, in an environment of its own (8 GB, Python 3.12 or newer)
+	HF_HUB_OFFLINE=1 .venv-lerobot/bin/python -m pytest -o addopts= --noconftest -q tests/lerobot
+
+NEW = $(1) -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1
+NEWER ?= $(firstword $(foreach python,python3.12 python3.13 python3 $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python),\
+  $(shell $(call NEW,$(python)) && echo $(python))))
+
+# torchcodec fails where FFmpeg is not installed, and LeRobot reads pictures without it.
+.venv-lerobot/.ready: pyproject.toml constraints-lerobot.txt
+	@$(call NEW,"$(NEWER)") || { echo "Python 3.12 or newer is needed: make test-lerobot NEWER=/path/to/python3.12"; exit 1; }
+	test -d .venv-lerobot || $(NEWER) -m venv .venv-lerobot
+	.venv-lerobot/bin/pip install --quiet --no-compile --constraint constraints-lerobot.txt --editable '.[lerobot,tensorboard]' \
+	  'lerobot[smolvla,pi,multi-task-dit,training,evaluation,pusht]' metaworld packaging pytest
+	.venv-lerobot/bin/pip uninstall --quiet --yes torchcodec
+	@touch $@
 
 lint: $(READY)  ## style, types, and which room imports which
 	$(BIN)/ruff check .

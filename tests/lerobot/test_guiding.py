@@ -1,155 +1,166 @@
-"""Policies made like LeRobot's, of small torch modules, under a critic whose optimum is known."""
+"""LeRobot's policies under a critic whose optimum is known; here small modules of the same make (`small`)."""
 
+import json
+import warnings
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from safetensors.torch import save_file
+from small import DIMS, STEPS, WIDTH, Chunking, Closed, Dit, Openpi, T, Vla, trained_critic
 
-from qgf.errors import UserError
+from qgf.errors import Caution, UserError
 from qgf.lerobot import calibrate, guide, unguide
+from qgf.lerobot.policies import shape_of
+from qgf.torch import load_critic
 
-DIMS, WIDTH, T, STEPS = 3, 8, 6, 10
 CENTRE = torch.tensor([0.4, -0.2, 0.1])
 toward = lambda batch, a: -((a - CENTRE) ** 2).sum(dim=(1, 2))
-
-
-class Expert(nn.Module):
-    """pi0's and SmolVLA's sampler: time from 1 to 0, v = noise - action, actions padded to WIDTH, a cache that steps
-    change in place and crop again."""
-
-    def __init__(self, dtype=torch.float32):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net = nn.Linear(WIDTH + 1, WIDTH, dtype=dtype)
-
-    def denoise_step(self, prefix_pad_masks, past_key_values, x_t, timestep):
-        past_key_values.append(timestep)
-        x = torch.cat([x_t, timestep[:, None, None].expand(*x_t.shape[:2], 1)], dim=-1)
-        v = torch.tanh(self.net(x.to(self.net.weight.dtype))).float()
-        past_key_values.pop()
-        return v
-
-    def sample_actions(self, batch, noise):
-        x, dt = noise, -1.0 / STEPS
-        for k in range(STEPS):
-            time = torch.full((len(x),), 1.0 + k * dt)
-            x = x + dt * self.denoise_step(prefix_pad_masks=None, past_key_values=[], x_t=x, timestep=time)
-        return x
-
-
-class Vla(nn.Module):
-    def __init__(self, **options):
-        super().__init__()
-        own = dict(
-            action_feature=SimpleNamespace(shape=(DIMS,)), max_action_dim=WIDTH, n_action_steps=4, num_steps=STEPS
-        )
-        self.config = SimpleNamespace(**own | {k: x for k, x in options.items() if k != "dtype"})
-        self.model = Expert(options.get("dtype", torch.float32))
-        self.queue: list = []
-
-    def predict_action_chunk(self, batch, noise=None):
-        state = batch["observation.state"]
-        noise = torch.randn(len(state), T, WIDTH, generator=torch.manual_seed(1)) if noise is None else noise
-        return self.model.sample_actions(batch, noise)[:, :, :DIMS]
-
-    def select_action(self, batch):
-        if not self.queue:
-            self.queue = list(self.predict_action_chunk(batch).transpose(0, 1)[: self.config.n_action_steps])
-        return self.queue.pop(0)
-
-
-class Predictor(nn.Module):
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.net = nn.Linear(DIMS + 1, DIMS)
-
-    def forward(self, x, timestep, conditioning_vec):
-        return torch.tanh(self.net(torch.cat([x, timestep[:, None, None].expand(*x.shape[:2], 1)], dim=-1)))
-
-
-class Dit(nn.Module):
-    """Multi-task DiT: time from 0 to 1, of a chunk the actions from n_obs_steps - 1 on are executed."""
-
-    def __init__(self, **options):
-        super().__init__()
-        own = dict(action_feature=SimpleNamespace(shape=(DIMS,)), horizon=T, n_action_steps=3, n_obs_steps=2)
-        own |= dict(num_integration_steps=STEPS, integration_method="euler", objective="flow_matching")
-        self.config, self.noise_predictor = SimpleNamespace(**own | options), Predictor()
-
-    def predict_action_chunk(self, batch):
-        x = torch.randn(len(batch["observation.state"]), T, DIMS, generator=torch.manual_seed(1))
-        for k in range(STEPS):
-            t = torch.full((len(x),), k / STEPS)
-            x = x + self.noise_predictor(x, t, conditioning_vec=None) / STEPS
-        return x
-
-
-BATCH = {"observation.state": torch.zeros(2, 4)}
+BATCH = {"observation.state": torch.zeros(2, 4), "observation.images.top": torch.ones(2, 1, 2, 2)}
+OBSERVATION = SimpleNamespace(state=torch.zeros(2, 4))
 ends = dict(low=-1.0, high=1.0)
+MADE = dict(
+    vla=Vla, dit=Dit, bfloat16=lambda: Vla(dtype=torch.bfloat16), openpi=Openpi, closed=lambda: Closed(Chunking())
+)
 
 
-def executed(policy):
-    first = policy.config.n_obs_steps - 1 if hasattr(policy.config, "horizon") else 0
-    return slice(first, first + policy.config.n_action_steps)
+def guided(policy, critic, **options):
+    if isinstance(policy, Openpi):
+        options |= dict(action_dim=DIMS, executed=4)
+    return guide(policy, critic, **options)
 
 
-@pytest.mark.parametrize("make", [Vla, Dit, lambda: Vla(dtype=torch.bfloat16)], ids=["vla", "dit", "bfloat16"])
-def test_actions_move_to_the_optimum_and_back(make):
+def chunk_of(policy):
+    """A whole chunk, of the policy's own noise."""
+    if isinstance(policy, Openpi):
+        return policy.sample_actions("cpu", OBSERVATION)[..., :DIMS]
+    if isinstance(policy, Dit):
+        policy.reset()
+        first = policy.select_action(dict(BATCH))
+        return torch.stack([first, *policy.queue], dim=1)
+    return policy.predict_action_chunk(dict(BATCH))
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+@pytest.mark.parametrize("name", ["qgf", "jacobian", "ood"])
+def test_actions_move_to_the_optimum_and_back(make, name):
     policy = make().eval()
+    attributes = set(vars(policy))
     with torch.inference_mode():
-        before = policy.predict_action_chunk(BATCH)
-        assert torch.equal(guide(policy, toward, weight=0.0).predict_action_chunk(BATCH), before)
+        before = chunk_of(policy)
+        assert torch.equal(chunk_of(guided(policy, toward, weight=0.0)), before)
+        assert torch.equal(chunk_of(guided(policy, toward, weight=0.5, guide="none")), before)
         distances = []
         for weight in (0.0, 0.1, 0.5, 2.0):
-            chunk = guide(policy, toward, weight=weight, guide="qgf").predict_action_chunk(dict(BATCH))
-            distances.append(float((chunk[:, executed(policy)] - CENTRE).norm(dim=-1).mean()))
-            if weight:  # what is not executed is not guided
-                after = executed(policy).stop
-                assert torch.equal(chunk[:, after:], before[:, after:])
-        assert distances == sorted(distances, reverse=True) and distances[-1] < 0.1 * distances[0]
-        assert torch.equal(unguide(policy).predict_action_chunk(BATCH), before)
-    assert not hasattr(policy, "guidance") and "predict_action_chunk" not in vars(policy)
+            chunk = chunk_of(guided(policy, toward, weight=weight, guide=name))
+            n = policy.guidance.shape.count
+            distances.append(float((chunk[:, :n] - CENTRE).norm(dim=-1).mean()))
+            if name == "qgf":  # what is not executed is not guided
+                assert torch.equal(chunk[:, n:], before[:, n:])
+        assert distances == sorted(distances, reverse=True) and distances[-1] < 0.3 * distances[0]
+        assert torch.equal(chunk_of(unguide(policy)), before)
+    assert set(vars(policy)) == attributes
+
+
+@pytest.mark.parametrize("make", MADE.values(), ids=MADE)
+def test_guided_actions_stay_in_the_range(make):
+    away = lambda batch, a: a.sum(dim=(1, 2))
+    policy = guided(make().eval(), away, weight=50.0, low=(-1.0, -1.0, 0.0), high=(1.0, 0.5, 0.25))
+    assert torch.equal(
+        chunk_of(policy)[:, : policy.guidance.shape.count].amax(dim=(0, 1)), torch.tensor([1, 0.5, 0.25])
+    )
 
 
 @pytest.mark.parametrize("make", [Vla, Dit])
-@pytest.mark.parametrize("name", ["ood", "bptt", "chain", "jacobian", "qgf", "placebo", "zero:ood"])
+@pytest.mark.parametrize("name", ["bptt", "chain", "placebo", "zero:ood", "negated:qgf"])
 def test_every_estimator_acts(make, name):
     policy = make().eval()
-    before = policy.predict_action_chunk(BATCH)
+    before = chunk_of(policy)
     with torch.inference_mode():
-        after = guide(policy, toward, weight=0.5, guide=name, **ends).predict_action_chunk(BATCH)
+        after = chunk_of(guide(policy, toward, weight=0.5, guide=name))
     assert torch.isfinite(after).all()
     assert torch.equal(after, before) == (name == "zero:ood")
+    if name == "placebo":  # as long as what it stands for, and among the same numbers
+        n = policy.guidance.shape.count
+        assert torch.equal(after[:, n:], before[:, n:])
+        placebo = policy.guidance_log[0]["ratio"]
+        chunk_of(guide(policy, toward, weight=1e-9))
+        assert placebo == pytest.approx(0.5e9 * policy.guidance_log[0]["ratio"], rel=0.7)
 
 
 def test_a_velocity_is_asked_as_often_as_it_must_be():
     policy, asked = Vla().eval(), []
     plain = policy.model.denoise_step
     policy.model.denoise_step = lambda **call: [asked.append(1), plain(**call)][1]
-    guide(policy, toward, weight=0.5).predict_action_chunk(BATCH)
+    chunk_of(guide(policy, toward, weight=0.5))
     assert len(asked) == STEPS
-    guide(policy, toward, weight=0.5, guide="chain").predict_action_chunk(BATCH)
+    chunk_of(guide(policy, toward, weight=0.5, guide="chain"))
     assert len(asked) == STEPS + STEPS * (STEPS + 1) // 2
 
 
-def test_autocast_and_queues():
-    policy = Vla().eval()
-    guide(policy, toward, weight=0.5, **ends)
+def test_autocast_queues_and_the_log(tmp_path):
+    policy, seen = guide(Vla().eval(), toward, weight=0.5, **ends), []
+    policy.guidance_log.path = tmp_path / "live.csv"
+    policy.guidance.critic = lambda batch, a: (seen.append((a.dtype, a.shape)), toward(batch, a))[1]
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
         first = [policy.select_action(BATCH) for _ in range(5)]
     assert torch.isfinite(torch.stack(first)).all()
+    assert set(seen) == {(torch.float32, (2, 4, DIMS))}  # what is executed, without padding, in single precision
     assert len(policy.guidance_log) == 2  # four actions of one chunk, the fifth of the next
     row = policy.guidance_log[0]
     assert row["steps"] == STEPS and row["skipped"] == 0 and row["ratio"] > 0 and row["value"] <= 0
+    policy.guidance_log.save(tmp_path / "log.csv")
+    text = (tmp_path / "log.csv").read_text()
+    assert text == (tmp_path / "live.csv").read_text() and text.count("\n") == 3
+    policy.guidance_log.tensorboard(tmp_path / "events")
+    assert list((tmp_path / "events").iterdir())
+
+
+def test_members_are_gated_and_their_agreement_is_logged():
+    either = lambda batch, a: torch.stack([a.sum(dim=(1, 2)), -a.sum(dim=(1, 2)) / 2], dim=1)
+    critic = lambda batch, a: either(batch, a).mean(dim=1)
+    critic.members = either
+    policy = Vla().eval()
+    before = chunk_of(policy)
+    assert torch.equal(chunk_of(guide(policy, critic, weight=0.5, guide="gate")), before)  # they disagree altogether
+    assert not torch.equal(chunk_of(guide(policy, critic, weight=0.5, members=0)), before)
+    assert policy.guidance_log[0]["agreement"] == pytest.approx(-0.8)  # 2 (-1/2) / (1 + 1/4)
+
+
+@pytest.mark.parametrize("make", [Vla, Dit, Openpi])
+def test_the_best_of_several(make):
+    policy, chunks = make().eval(), []
+    shape = shape_of(policy, DIMS, 3)
+    whose, name = (
+        (policy, "_generate_actions") if make is Dit else (policy if make is Openpi else policy.model, "sample_actions")
+    )
+    plain = getattr(whose, name)
+    setattr(whose, name, lambda *args, **more: chunks.append(plain(*args, **more)) or chunks[-1])
+    best = chunk_of(guided(policy, toward, weight=0.3, best_of=5))
+    every = chunks[0].reshape(2, 5, -1, chunks[0].shape[-1])[..., :DIMS]
+    n = policy.guidance.shape.count
+    values = torch.stack([toward(None, row[:, :n]) for row in every])
+    assert shape.dims == DIMS and len(set(values.flatten().tolist())) == 10
+    assert torch.equal(best, torch.stack([row[i] for row, i in zip(every, values.argmax(dim=1), strict=True)]))
+    if make is Vla:
+        with pytest.raises(UserError, match="best of 5"):
+            policy.predict_action_chunk(BATCH, noise=torch.zeros(2, T, WIDTH))
+
+
+def test_what_the_policy_sees_is_told():
+    policy, told = Vla().eval(), []
+    critic = lambda batch, a: (told.append(batch["observation.features"]), toward(batch, a))[1]
+    policy.predict_action_chunk(BATCH)
+    guide(policy, critic, weight=0.1, best_of=2).predict_action_chunk(BATCH)
+    assert all(torch.equal(x, torch.full((4, 4), 0.5)) for x in told)  # of a one and a zero; the third is masked
 
 
 def test_what_is_not_finite_goes_unguided():
     policy = Vla().eval()
-    before = policy.predict_action_chunk(BATCH)
+    before = chunk_of(policy)
     torn = lambda batch, a: torch.sqrt(a.sum(dim=(1, 2)) - 1e9)
-    assert torch.equal(guide(policy, torn, weight=0.5).predict_action_chunk(BATCH), before)
+    assert torch.equal(chunk_of(guide(policy, torn, weight=0.5)), before)
     assert policy.guidance_log[0]["skipped"] == 2 * STEPS
 
 
@@ -160,29 +171,143 @@ def test_training_is_not_guided():
     assert torch.equal(guide(policy, toward, weight=9.0).noise_predictor(x, t, conditioning_vec=None), before)
 
 
-def test_strength():
-    """Of a policy that is calibrated on its own chunks; while it is measured it is unguided."""
-    policy = Vla().eval()
-    policy.predict_action_chunk = lambda batch: 0.3 * torch.randn(2, T, DIMS) + CENTRE
-    found = calibrate(policy, toward, [BATCH] * 4)
+def spread(policy, sigma=0.3):
+    """The policy's chunks are N(CENTRE, sigma^2) then."""
+    policy.predict_action_chunk = lambda batch: sigma * torch.randn(len(batch["observation.state"]), T, DIMS) + CENTRE
+    return policy
+
+
+def test_strength_is_measured_on_the_policys_own_chunks():
+    policy = guide(spread(Vla().eval()), toward, strength=2.0)
+    found = calibrate(policy, [BATCH] * 8)
     assert found.sigma == pytest.approx(0.3, rel=0.1)
     assert found.grad_norm == pytest.approx(2 * 0.3 * (4 * DIMS) ** 0.5, rel=0.1)
-    weight = guide(Vla(), toward, strength=2.0, calibration=found).guidance.weight
-    assert weight == pytest.approx(2 * found.sigma * (4 * DIMS) ** 0.5 / found.grad_norm)
+    weight = 2 * found.sigma * (4 * DIMS) ** 0.5 / found.grad_norm
+    assert policy.guidance.weight == pytest.approx(weight)
+    assert guide(policy, toward, strength=2.0, calibration=found).guidance.weight == pytest.approx(weight)
+    policy = guide(spread(Vla().eval()), toward, strength=2.0)
+    torch.manual_seed(3)
+    expected = torch.randn(2, T, DIMS)
+    torch.manual_seed(3)
+    with pytest.warns(Caution, match="first states"):  # not measured before: at what is asked first, once
+        chunk = policy.predict_action_chunk(BATCH)
+    assert torch.equal(chunk, 0.3 * expected + CENTRE)  # the policy's own noise is as it was
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        policy.predict_action_chunk(BATCH)
 
 
-@pytest.mark.parametrize("make,message", [
-    (lambda: Vla(use_relative_actions=True), "relative"),
-    (lambda: Vla(adapt_to_pi_aloha=True), "Aloha"),
-    (lambda: Vla(compile_model=True), "compile_model=False"),
-    (lambda: Dit(integration_method="rk4"), "rk4"),
-    (lambda: Dit(objective="diffusion"), "no velocity"),
+def test_a_queue_is_measured_chunk_by_chunk():
+    policy = guide(Dit().eval(), toward, strength=1.0)
+    found = calibrate(policy, [BATCH], chunks=3)
+    assert found.sigma == 0  # its noise has one seed here
+    assert found.grad_norm > 0 and policy.queue == [] and policy.guidance_log == []
+
+
+STATS = dict(mean=(1.0, 2.0, -3.0), std=(2.0, 0.5, 4.0), min=(-4.0,) * 3, max=(6.0,) * 3)
+STATS |= dict(q01=(-2.0,) * 3, q99=(3.0,) * 3, q10=(-1.0,) * 3, q90=(2.0,) * 3)
+
+
+def saved(folder, mode):
+    """The pre-processor of a policy as LeRobot saves it."""
+    folder.mkdir()
+    state = {f"action.{name}": torch.tensor(x) for name, x in STATS.items()}
+    state |= {"observation.state.mean": torch.full((4,), 5.0), "observation.state.std": torch.full((4,), 3.0)}
+    save_file(state, folder / "norm.safetensors")
+    kinds = {"action": dict(type="ACTION", shape=[3]), "observation.state": dict(type="STATE", shape=[4])}
+    config = dict(norm_map=dict(ACTION=mode, STATE="MEAN_STD"), features=kinds, eps=1e-8)
+    steps = [dict(registry_name="normalizer_processor", config=config, state_file="norm.safetensors")]
+    (folder / "policy_preprocessor.json").write_text(json.dumps(dict(name="policy_preprocessor", steps=steps)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return trained_critic(tmp_path_factory.mktemp("run") / "policy", 4, DIMS, 4, -2.0, 5.0)
+
+
+CENTRES = dict(IDENTITY=(0, 1), MEAN_STD=(STATS["mean"], STATS["std"]), MIN_MAX=(1, 5), QUANTILES=(0.5, 2.5))
+CENTRES |= dict(QUANTILE10=(0.5, 1.5))
+
+
+@pytest.mark.parametrize("mode", CENTRES)
+def test_a_runs_critic_is_asked_in_its_own_units(tmp_path, run, mode):
+    policy = Vla(pretrained_path=str(saved(tmp_path / "base", mode))).eval()
+    guide(policy, run, weight=0.1)
+    centre, half = (torch.as_tensor(x) for x in CENTRES[mode])
+    a, state = torch.randn(2, 4, DIMS), torch.randn(2, 4)
+    expected = load_critic(run)(5 + 3 * state, centre + half * a)
+    for one in (state, torch.stack([torch.zeros(2, 4), state], dim=1)):  # of several times the last
+        found = policy.guidance.critic({"observation.state": one}, a)
+        assert torch.allclose(found, expected, rtol=1e-5, atol=1e-5)
+    more = {"observation.environment_state": torch.ones(2, 7), "observation.features": torch.ones(2, 9)}
+    assert torch.equal(policy.guidance.critic(more | {"observation.state": state}, a), found)
+    assert torch.allclose(policy.guidance.low[:DIMS], ((-2.0 - centre) / half).float().expand(DIMS))
+    assert torch.allclose(policy.guidance.high[:DIMS], ((5.0 - centre) / half).float().expand(DIMS))
+    assert torch.isinf(policy.guidance.high[DIMS:]).all()
+    chunk_of(policy)
+    assert -1 <= policy.guidance_log[0]["agreement"] <= 1
+
+
+def test_scales_are_kept_beside_the_policy(tmp_path, run):
+    folder = saved(tmp_path / "base", "MEAN_STD")
+    policy = guide(spread(Vla(pretrained_path=folder).eval()), str(run), strength=1.5)
+    assert policy.guidance.weight is None
+    calibrate(policy, [BATCH], chunks=4)
+    again = guide(Vla(pretrained_path=folder).eval(), str(run), strength=1.5)
+    assert again.guidance.weight == policy.guidance.weight > 0
+    (folder / "qgf-calibration.json").write_text('{"format": 2, "critics": {}}')
+    with pytest.raises(UserError, match="format 2"):
+        guide(Vla(pretrained_path=folder), run, strength=1.0)
+
+
+def test_a_critic_that_does_not_fit_is_one_line(tmp_path, run):
+    with pytest.raises(UserError, match="give its preprocessor="):
+        guide(Vla(), run, weight=0.1)
+    folder = saved(tmp_path / "base", "MEAN_STD")
+    with pytest.raises(UserError, match="qgf train --horizon 3"):
+        guide(Dit(pretrained_path=folder), run, weight=0.1)
+    policy = guide(Vla(pretrained_path=folder).eval(), run, weight=0.1)
+    with pytest.raises(UserError, match=r"sees 4 numbers.*environment_state \[2\]"):
+        policy.guidance.critic({"observation.environment_state": torch.zeros(2, 2)}, torch.zeros(2, 4, DIMS))
+    with pytest.raises(UserError, match="PERCENTILE"):
+        guide(Vla(pretrained_path=saved(tmp_path / "odd", "PERCENTILE")), run, weight=0.1)
+
+
+@pytest.mark.parametrize("make,options,message", [
+    (lambda: Vla(use_relative_actions=True), {}, "relative"),
+    (lambda: Vla(adapt_to_pi_aloha=True), {}, "Aloha"),
+    (lambda: Vla(compile_model=True), {}, "compile_model=False"),
+    (lambda: Dit(integration_method="rk4"), {}, "rk4"),
+    (lambda: Dit(objective="diffusion"), {}, "no velocity"),
+    (lambda: Closed(), {}, "init_rtc_processor"),
+    (lambda: Closed(Chunking()), dict(best_of=2), "best_of=1"),
+    (Vla, dict(guide="gradstep"), "behind the sampler"),
+    (Vla, dict(guide="cfgrl"), "another velocity"),
+    (Vla, dict(guide="qfg"), "did you mean 'qgf'"),
+    (Vla, dict(best_of=0), "best_of"),
+    (Vla, dict(strength=1.0), "not both"),
 ])  # fmt: skip
-def test_what_cannot_be_guided_is_one_line(make, message):
+def test_what_cannot_be_guided_is_one_line(make, options, message):
+    policy = make()
+    before = dict(vars(policy))
     with pytest.raises(UserError, match=message) as error:
-        guide(make(), toward, weight=1.0)
-    assert "\n" not in str(error.value)
+        guide(policy, toward, **dict(weight=1.0) | options)
+    assert "\n" not in str(error.value) and vars(policy) == before
     other = Vla()
     del other.model
     with pytest.raises(UserError, match="nowhere that is known"):
         guide(other, toward, weight=1.0)
+
+
+def test_a_compiled_sampler_and_a_time_that_is_not_known_are_one_line():
+    policy = Openpi()
+    policy.sample_actions = torch.compile(policy.sample_actions)
+    with pytest.raises(UserError, match="del model"):
+        guided(policy, toward, weight=1.0)
+    policy = guide(Closed(Chunking()), toward, weight=1.0, guide="chain")
+    with pytest.raises(UserError, match="one time a step"):
+        policy.predict_action_chunk(BATCH)
+    with pytest.raises(UserError, match="not guided"):
+        calibrate(Vla(), [BATCH])
+    assert np.isfinite(calibrate(guide(Vla().eval(), toward), [BATCH], chunks=2).grad_norm)

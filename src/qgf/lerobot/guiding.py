@@ -3,108 +3,180 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from qgf.errors import UserError
-from qgf.lerobot.seams import open_seam, put
-from qgf.torch.flow import Flow, clean
+from qgf.lerobot.batches import own_batch
+from qgf.lerobot.best import choosing
+from qgf.lerobot.calibrating import Store, measured
+from qgf.lerobot.critics import learned
+from qgf.lerobot.log import Log
+from qgf.lerobot.policies import Shape, check_guide, shape_of
+from qgf.lerobot.prefix import telling
+from qgf.lerobot.seams import Seam, Undo, put, seam_of
+from qgf.torch.flow import Flow, clean, clip
 from qgf.torch.guidance import grad, norm, per_row
-from qgf.torch.guides import find
-from qgf.torch.policy import mapped, own, plain
+from qgf.torch.guides import agreement, find
+from qgf.torch.members import asked
+from qgf.torch.policy import plain
+from qgf.torch.schedules import schedule as find_schedule
 from qgf.torch.strength import raw_weight
-from qgf.types import Calibration
+from qgf.types import Calibration, Members, ability
 
-ACTING = ("select_action", "predict_action_chunk")
-REFUSED = {
-    "use_relative_actions": "its actions are relative, and made absolute after sampling",
-    "adapt_to_pi_aloha": "its actions are turned into Aloha's after sampling",
-    "compile_model": "its sampler is compiled, which cannot be entered: load it with compile_model=False",
-}
+
+class Q:
+    """q(a[B, T, W]) -> [B] of the executed actions of chunks, and what the critic can do besides (`types.ability`).
+
+    The critic is asked in single precision, whatever the policy is cast to.
+    """
+
+    def __init__(self, f, batch: Any, rows: slice, dims: int):
+        self.inner, self.batch, self.rows, self.dims = f, batch, rows, dims
+
+    def __call__(self, a: Tensor, *rest) -> Tensor:
+        with torch.autocast(a.device.type, enabled=False):
+            return self.inner(self.batch, a[:, self.rows, : self.dims].float(), *rest)
+
+    def around(self, f) -> Q:
+        return Q(f, self.batch, self.rows, self.dims)
 
 
 @dataclass
 class Guidance:
     """How a policy is guided, and what has happened since: `policy.guidance`."""
 
-    critic: Callable[[dict[str, Any], Tensor], Tensor]
-    weight: float
+    critic: Callable[[Any, Tensor], Tensor]  # as it guides
+    choose: Callable[[Any, Tensor], Tensor]  # as it chooses among `best_of`
     guide: Any
-    low: Any
-    high: Any
-    dims: int
-    steps: int
-    executed: slice
-    log: list[dict[str, float]] = field(default_factory=list)  # a row for every chunk: `policy.guidance_log`
-    batch: dict[str, Any] = field(default_factory=dict)  # that the policy is asked with
-    close: list[Callable[[], None]] = field(default_factory=list)
+    weight: float | None  # None until a strength is calibrated
+    strength: float | None
+    best_of: int
+    schedule: Callable[[Tensor], Tensor]
+    low: Tensor
+    high: Tensor
+    shape: Shape
+    seam: Seam
+    store: Store
+    log: Log = field(default_factory=Log)  # `policy.guidance_log`
+    batch: Any = None  # that the policy is asked with
+    chunk: Any = None  # the executed actions of the last chunk, [B, H, A] in the policy's units
+    notes: list[tuple] = field(default_factory=list)
+    undo: list[Undo] = field(default_factory=list)
 
-    def value(self, a: Tensor) -> Tensor:
-        """Q of chunks a[B, T, A] in the policy's units, [B]: of the actions that are executed, without the padding."""
-        return self.critic(self.batch, a[:, self.executed, : self.dims].float())
+    def q(self, critic=None, rows: slice | None = None) -> Q:
+        """Of chunks in the sampler, or of `rows` of those that leave it."""
+        rows = self.shape.executed if rows is None else rows
+        return Q(self.critic if critic is None else critic, self.batch, rows, self.shape.dims)
 
     def step(self, here: Tensor, velocity, a: Tensor, t: Tensor) -> Tensor:
-        """v + w g at a[B, T, A] and t[B, 1 or T, 1] in the paper's sense of time, `here` = v(a, t)."""
-        if self.weight == 0:
+        """v + w g at a[B, T, W] and t[B, 1 or T, 1] in the paper's sense of time, `here` = v(a, t)."""
+        if not self.weight:
             return here
-        with torch.autocast(a.device.type, enabled=False):
-            left = math.ceil((1 - float(t.max())) * self.steps - 1e-3)
-            flow = Flow(velocity, self.steps, self.low, self.high, at=(a, t), left=max(left, 1), here=here)
-            g = find(self.guide)(flow, self.value, a, t)
-            finite = torch.isfinite(g).flatten(1).all(dim=1)
-            push = self.weight * torch.where(per_row(finite, g), g, 0).to(here.dtype)
-            self._note(push, here, clean(flow, a, t), finite, first=float(t.min()) == 0)
-        return here + push
+        steps = self.shape.steps
+        left = max(math.ceil((1 - float(t.max())) * steps - 1e-3), 1)
+        flow = Flow(velocity, steps, self.low, self.high, at=(a, t), left=left, here=here)
+        g = self._confined(find(self.guide)(flow, self.q(), a, t)).to(here.dtype)
+        finite = torch.isfinite(g).flatten(1).all(dim=1)
+        push = self.weight * self.schedule(t) * torch.where(per_row(finite, g), g, 0)
+        ratio = (norm(push) / norm(here).clamp(min=1e-12)).mean()
+        self.notes.append((ratio, (~finite).sum(), flow, a, t))
+        return here + push.to(here.dtype)
 
-    def _note(self, push: Tensor, here: Tensor, a1_hat: Tensor, finite: Tensor, first: bool) -> None:
-        if first or not self.log:
-            self.log.append(dict(chunk=len(self.log), steps=0, ratio=0.0, value=0.0, skipped=0))
-        row, n = self.log[-1], self.log[-1]["steps"]
-        ratio = float((norm(push) / norm(here).clamp(min=1e-12)).mean())
-        with torch.no_grad():
-            row["value"] = float(self.value(a1_hat).mean())
-        row |= dict(steps=n + 1, ratio=(n * row["ratio"] + ratio) / (n + 1))
-        row["skipped"] += int((~finite).sum())
+    def _confined(self, g: Tensor) -> Tensor:
+        """A placebo's direction among those that a critic can give: of what is executed, without padding, as long."""
+        if not str(self.guide).startswith("placebo"):
+            return g
+        inside = torch.zeros_like(g)
+        inside[:, self.shape.executed, : self.shape.dims] = g[:, self.shape.executed, : self.shape.dims]
+        return inside * norm(g) / norm(inside).clamp(min=1e-30)
+
+    def within(self, chunks: Tensor) -> Tensor:
+        """Guided chunks [B, T, W] that leave the sampler, clipped to the range as those of `qgf.torch.sample` are."""
+        if not self.weight:
+            return chunks
+        width = chunks.shape[-1]
+        return clip(chunks, self.low[:width], self.high[:width])
+
+    def note(self) -> None:
+        """A row of the log for the chunk that was denoised, if one was."""
+        if not self.notes:
+            return
+        ratios, skipped, flows, points, times = zip(*self.notes, strict=True)
+        self.notes = []
+        a1_hat, q = clean(flows[-1], points[-1], times[-1]), self.q()
+        members, agree = ability(q, Members), math.nan
+        if members is not None and (m := members(a1_hat).shape[-1]) > 1:
+            each = torch.stack([grad(lambda x, i=i: members(x)[:, i])(a1_hat) for i in range(m)])
+            agree = float(agreement(each).mean())
+        self.log.append(
+            dict(
+                chunk=len(self.log), steps=len(ratios), ratio=float(torch.stack(ratios).mean()),
+                value=float(q(a1_hat).mean()), agreement=agree, skipped=int(torch.stack(skipped).sum()),
+            )
+        )  # fmt: skip
 
 
 def guide(
     policy,
-    critic: Callable[[dict[str, Any], Tensor], Tensor],
+    critic: str | Path | Callable[[Any, Tensor], Tensor],
     strength: float | None = None,
     weight: float | None = None,
     guide: Any = "qgf",
-    calibration: Calibration | None = None,
-    low: Any = -math.inf,
-    high: Any = math.inf,
+    best_of: int = 1,
+    schedule: Any = "constant",
+    members: str | int | None = None,
+    choose: str | int | None = None,
+    preprocessor: Any = None,
+    observations: Sequence[str] | None = None,
+    calibration: Calibration | str | Path | None = None,
+    low: Any = None,
+    high: Any = None,
+    action_dim: int | None = None,
+    executed: int | None = None,
 ):
     """The same policy, whose chunks follow `critic` from now on; guided anew if it was guided.
 
-    critic(batch, a[B, H, A]) -> [B] sees the batch that the policy is asked with, and those actions of a clean chunk
-    that are executed, in the policy's own normalised units, without padding. `low`, `high`: the data's range in those
-    units, [A] or numbers, to which one-step estimates are clipped. Give the raw `weight`, or a `strength` with a
-    `calibration` (see `calibrate`).
+    `critic` is a run of `qgf train`, or a function critic(batch, a[B, H, A]) -> [B] that sees the batch that the policy
+    is asked with, and those actions of a clean chunk that are executed, in the policy's own normalised units, without
+    padding. Give the raw `weight`, or a `strength` (default 1), whose scale is measured once (`calibrate`); where it
+    was not, at the first observations that the policy is asked with.
 
-    Raises UserError for a policy that cannot be guided.
+    `preprocessor`: the policy's own, or its folder, for the units in which a run's critic knows actions and states; by
+    default the folder that the policy was loaded from. `observations`: the batch's columns that this critic sees, in
+    their order. `low`, `high`: the data's range in the policy's units, [A] or numbers, to which one-step estimates and
+    guided chunks are clipped; a run knows it. `calibration`: the scales, or the file that has them, if it is not beside
+    the policy. `members`, `choose`, `schedule`: as in `qgf.torch`. `action_dim`, `executed`: see `shape_of`.
+
+    Raises UserError for a policy that cannot be guided, and for a critic of other chunks.
     """
     unguide(policy)
-    config = policy.config
-    _check(policy, config)
-    dims = int(config.action_feature.shape[0])
-    executed = _executed(config)
-    w = raw_weight(strength, weight, calibration, dims * (executed.stop - executed.start), guide)
+    shape, seam = shape_of(policy, action_dim, executed), seam_of(policy)
+    check_guide(guide)
+    if not isinstance(best_of, int) or best_of < 1:
+        raise UserError(f"best_of must be a whole number from 1 on, got {best_of!r}")
+    if isinstance(critic, (str, Path)):
+        critic = learned(critic, policy, shape, preprocessor, observations)
+        with plain():
+            least, most = critic.range(shape)
+        low, high = least if low is None else low, most if high is None else high
+    store = Store.of(policy, critic, shape, calibration)
+    fixed = weight is not None or guide == "none" or store.scales is not None or strength == 0
+    w = raw_weight(strength, weight, store.scales, shape.dims * shape.count, guide) if fixed else None
     with plain():  # or the range would be of inference mode, if this is
-        least, most = [
-            _padded(x, dims, getattr(config, "max_action_dim", dims), end) for x, end in ((low, -1), (high, 1))
-        ]
-    made = Guidance(critic, w, guide, least, most, dims, _steps(config), executed)
-    made.close.append(open_seam(policy, made.step))
-    for name in ACTING:
-        if hasattr(policy, name):
-            made.close.append(_acting(policy, name, made))
+        low, high = _padded(low, shape, -math.inf), _padded(high, shape, math.inf)
+    guiding, choice = asked(critic, members), asked(critic, choose, members)
+    made = Guidance(
+        guiding, choice, guide, w, strength, best_of, find_schedule(schedule), low, high, shape, seam, store
+    )
+    made.undo.append(seam.enter(made.step))
+    made.undo += telling(seam, made) + choosing(seam, made)
+    made.undo += [_acting(policy, name, made) for name in seam.asked if hasattr(policy, name)]
     policy.guidance, policy.guidance_log = made, made.log
     return policy
 
@@ -112,76 +184,37 @@ def guide(
 def unguide(policy):
     """The policy as it was before `guide`."""
     if "guidance" in vars(policy):
-        for close in reversed(policy.guidance.close):
-            close()
+        for undo in reversed(policy.guidance.undo):
+            undo()
         del policy.guidance, policy.guidance_log
     return policy
 
 
-def calibrate(policy, critic, batches, chunks: int = 32) -> Calibration:
-    """sigma_a and E|g| of a policy's own chunks: `chunks` of each batch, unguided, in the policy's units.
-
-    sigma_a is the mean over states and numbers of the standard deviation of the executed actions, E|g| the mean norm
-    of grad Q there.
-    """
-    executed, sigma, slopes = _executed(policy.config), [], []
-    before = vars(policy).get("guidance")
-    in_force = before.weight if before else 0.0
-    try:
-        if before:
-            before.weight = 0.0
-        with plain():
-            for batch in batches:
-                seen = mapped(lambda x: own(x) if torch.is_tensor(x) else x, dict(batch))
-                every = [policy.predict_action_chunk(seen)[:, executed].float() for _ in range(chunks)]
-                sigma.append(torch.std(torch.stack(every), dim=0, correction=0).mean())
-                slopes += [norm(grad(lambda a, seen=seen: critic(seen, a))(a)).mean() for a in every]
-    finally:
-        if before:
-            before.weight = in_force
-    if not sigma:
-        raise UserError("calibrate takes a few batches, got none")
-    return Calibration(float(torch.stack(sigma).mean()), float(torch.stack(slopes).mean()))
-
-
-def _acting(policy, name: str, made: Guidance) -> Callable[[], None]:
+def _acting(policy, name: str, made: Guidance) -> Undo:
     """lerobot-eval and lerobot-rollout ask policies in inference mode, where nothing can be differentiated."""
-    asked = getattr(policy, name)
+    method = getattr(policy, name)
 
-    def acting(batch, *args, **kwargs):
+    def acting(*args, **kwargs):
         with plain():
-            made.batch = mapped(lambda x: own(x) if torch.is_tensor(x) else x, dict(batch))
-            return asked(made.batch, *args, **kwargs)
+            args, kwargs = own_batch(args), own_batch(kwargs)
+            seen = next(x for x in (*args, *kwargs.values()) if isinstance(x, dict) or hasattr(x, "state"))
+            if made.weight is None:
+                measured(policy, made, [seen])
+            made.batch = dict(seen) if isinstance(seen, dict) else seen  # the policy may write into its own
+            made.notes = []
+            result = method(*args, **kwargs)
+            made.note()
+            if name == made.seam.asked[-1]:
+                result = made.within(result) if made.seam.sampler is None else result
+                made.chunk = result[:, : made.shape.count, : made.shape.dims].float()
+            return result
 
     return put(policy, name, acting)
 
 
-def _check(policy, config) -> None:
-    name = type(policy).__name__
-    for option, why in REFUSED.items():
-        if getattr(config, option, False):
-            raise UserError(f"{name} cannot be guided: {why}")
-    if getattr(config, "integration_method", "euler") != "euler":
-        raise UserError(f"{name} cannot be guided: it takes {config.integration_method} steps, guidance Euler's")
-    if getattr(config, "objective", "flow_matching") != "flow_matching":
-        raise UserError(f"{name} cannot be guided: it is trained by {config.objective}, and has no velocity")
-
-
-def _executed(config) -> slice:
-    """Which actions of a chunk are executed."""
-    first = config.n_obs_steps - 1 if hasattr(config, "horizon") else 0
-    return slice(first, first + int(config.n_action_steps))
-
-
-def _steps(config) -> int:
-    """Euler steps of its sampler."""
-    names = ("num_integration_steps", "num_inference_steps", "num_steps")
-    found = next((getattr(config, name) for name in names if getattr(config, name, None)), 10)
-    return int(found)
-
-
-def _padded(x, dims: int, width: int, end: int) -> Tensor:
-    """An end of the range [width], open where actions are padded."""
-    whole = torch.full((max(width, dims),), end * math.inf)
-    whole[:dims] = torch.as_tensor(x, dtype=whole.dtype)
+def _padded(x, shape: Shape, end: float) -> Tensor:
+    """An end of the range, [W], open where actions are padded."""
+    whole = torch.full((shape.width,), end)
+    if x is not None:
+        whole[: shape.dims] = torch.as_tensor(x, dtype=whole.dtype)
     return whole

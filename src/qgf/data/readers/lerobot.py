@@ -14,9 +14,7 @@ from qgf.data.episodes import Episode, apart, arrays_of
 from qgf.data.layout import Arrays
 from qgf.errors import UserError
 from qgf.files import Room, read_json, real_size
-
-STATES = ("observation.state", "observation.environment_state", "observation.features")
-"""The columns taken as observations if none are named, those that are there, in this order."""
+from qgf.words import STATES
 
 
 def reads(path: Path) -> bool:
