@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest.importorskip("lerobot", reason="LeRobot is not installed: make test-lerobot")
+pytest.importorskip("lerobot.policies", reason="LeRobot is not installed: make test-lerobot")  # tests/lerobot is none
 
 from lerobot.policies.rtc.configuration_rtc import RTCConfig
 from small import trained_critic
