@@ -29,7 +29,7 @@ async function figureOf(id, width, height = 1000) {
   const tab = await browser.newPage({ viewport: { width: Math.max(width + 80, 760), height }, colorScheme: 'light', reducedMotion: 'reduce' });
   await tab.goto(`${page}?lang=en#${id}`);
   await tab.addStyleTag({
-    content: `#${id} { width: ${width}px; margin: 0; padding: 0; border: 0 } #${id} .stages { position: static; padding: 0 12px } .handle .halo, .bar { display: none }`,
+    content: `#${id} { width: ${width}px; margin: 0; padding: 0; border: 0 } #${id} .stages { position: static; padding: 0 ${id === 'd1' ? 0 : 12}px } .handle .halo, .bar { display: none }`,
   });
   const stages = tab.locator(`#${id} .stages`);
   await stages.scrollIntoViewIfNeeded();

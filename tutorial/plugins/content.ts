@@ -149,6 +149,25 @@ function punctuation(md: MarkdownIt): void {
   });
 }
 
+/** A preset is a button: what closes the sentence or the list item behind it stays on its line. */
+function presets(md: MarkdownIt): void {
+  md.core.ruler.push('presets', (state) => {
+    const raw = (content: string) => Object.assign(new state.Token('html_inline', '', 0), { content });
+    for (const { children } of state.tokens) {
+      for (let end = (children?.length ?? 0) - 1; end > 0; end--) {
+        const after = children![end + 1];
+        if (children![end]!.type !== 'link_close' || after?.type !== 'text') continue;
+        const start = children!.findLastIndex(({ type }, i) => i < end && type === 'link_open');
+        const mark = CLOSING.exec(after.content)?.[0];
+        if (!mark || !/^#d\d+\?/.test(String(children![start]!.attrGet('href') ?? ''))) continue;
+        after.content = after.content.slice(mark.length);
+        children!.splice(end + 1, 0, raw(`${escapeHtml(mark)}</span>`));
+        children!.splice(start, 0, raw('<span class="unbroken">'));
+      }
+    }
+  });
+}
+
 /** How long the text takes to read: 220 words or 380 Chinese characters a minute. */
 function minutes(markdown: string): number {
   const text = markdown.replace(/\$\$[^]*?\$\$|```[^]*?```|^\|.*$/gm, '');
@@ -160,7 +179,7 @@ function minutes(markdown: string): number {
 /** `{minutes}` becomes the time that the text takes, `::results{}` on its own line becomes `results`, the project's own measurements. */
 export function render(source: string, results = '', lang?: Lang): Page {
   const markdown = source.replace('{minutes}', String(minutes(source)));
-  const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(slots).use(callouts).use(corners).use(punctuation);
+  const md = createMarkdown({ html: false }).use(cjkFriendly).use(inlineMath).use(displayMath).use(slots).use(callouts).use(corners).use(punctuation).use(presets);
   if (lang) glossary(md, lang);
   md.renderer.rules.results = () => results;
   md.renderer.rules.glossary = () => (lang ? glossaryHtml(lang) : '');

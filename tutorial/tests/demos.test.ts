@@ -55,14 +55,13 @@ describe.each(demos.map((demo) => [demo.id, demo] as const))('%s', (id, demo) =>
   });
 
   test('compute is finite everywhere, and pure', () => {
+    const first = JSON.stringify(demo.compute(states[0]));
     for (const state of states) {
       const before = JSON.stringify(state);
       const model: unknown = demo.compute(state);
       expect(notFinite(model), `${linkOf(demo, state)}`).toBeUndefined();
       expect(JSON.stringify(state)).toBe(before);
     }
-    const [first, ...others] = states.map((state) => JSON.stringify(demo.compute(state)));
-    expect(others.length).toBe(25);
     expect(JSON.stringify(demo.compute(states[0]))).toBe(first);
   });
 

@@ -143,7 +143,8 @@ export default defineDemo({
     stage: 'plane' as const,
     role: 'ink' as const,
     label: '',
-    at: () => [mu[0]! * 1.36, mu[1]! * 1.3] as const,
+    // Below its cluster, or beside the uppermost: above and to the left stands the title.
+    at: () => (i === 0 ? ([mu[0]! + 0.75, mu[1]! + 0.15] as const) : ([mu[0]! * 1.1, mu[1]! - 0.55] as const)),
     value: ({ fractions }: Model) => fractions[i]!,
     format: percent,
   })),

@@ -264,7 +264,7 @@ export default defineDemo({
       actions.text([-1, side], side < 0 ? '−1' : '1', { role: 'muted', align: 'right', dx: -6, dy: 4, size: 12 });
     }
     actions.text([0, -1], { en: 'across →', zh: '向右 →' }, { role: 'muted', align: 'center', dy: 16, size: 12 });
-    actions.text([-1, 0], { en: 'up ↑', zh: '向上 ↑' }, { role: 'muted', align: 'right', dx: -6, dy: 4, size: 12 });
+    actions.text([-1, 1], { en: '↑ up', zh: '↑ 向上' }, { role: 'muted', dy: -8, size: 12 });
     actions.lines(model.paths, { role: 'ood', dash: [], width: 1, alpha: 0.5 });
     actions.lines(model.noisy.map((from, i) => [from, model.cleans[i]!]), { role: 'qgf', dash: [3, 3], width: 1 });
     for (const { from, to } of model.pushes) actions.arrow(from, to, { role: roleOf(model.guide), width: 2 });

@@ -126,6 +126,8 @@ function pictures(): HTMLImageElement | undefined {
   }
   return picture.complete && picture.width > 0 ? picture : undefined;
 }
+// It is there before the page is printed, seen or not.
+globalThis.addEventListener?.('load', pictures);
 
 const circle: Point[] = Array.from({ length: 49 }, (_, i) => [Math.cos((i * Math.PI) / 24), Math.sin((i * Math.PI) / 24)]);
 
