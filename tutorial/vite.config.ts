@@ -56,7 +56,7 @@ function content(): Plugin {
         .replace(/<!-- about -->[^]*<!-- end of about -->/, () => '<!-- about -->')
         .replace(/<!-- text -->[^]*<!-- end of text -->/, () => '<!-- text -->')
         .replace(/<script type="text\/html" id="content-zh"[^]*?<\/script>/, () => '<!-- other -->');
-      writeFileSync(new URL('dist/zh.html', import.meta.url), fill(bare, 'zh', 'en'));
+      writeFileSync(new URL('dist/zh.html', import.meta.url), fill(bare, 'zh', 'en').replaceAll(' vite-ignore', ''));
     },
   };
 }

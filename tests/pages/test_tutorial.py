@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -97,6 +99,14 @@ def test_the_policy_of_a_run_replaces_the_one_in_the_page(run, exported, built, 
     text = (tmp_path / "out.html").read_text()
     assert json.loads(tutorial.SLOT.search(text)[0].split(">", 1)[1].split("<")[0]) == exported
     assert text.startswith("<body>") and text.endswith("<script>app</script></body>")
+
+
+def test_an_export_says_whose_network_it_is(run, exported, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    os.utime(copy / "policy/model.safetensors", (1_000_000_000, 1_000_000_000))
+    again = json.loads(tutorial.policy_json(copy))
+    assert again["date"] == "2001-09-09" and again["dataset"] == MAZE and again["updates"] == 7
+    assert again == exported | {"date": "2001-09-09"}
 
 
 def test_a_page_that_is_not_built_says_what_to_run(tmp_path, monkeypatch, capsys):

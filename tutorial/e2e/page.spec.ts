@@ -23,6 +23,15 @@ const cut = (page: Page): Promise<string[]> =>
       .map((element) => element.textContent.slice(0, 60)),
   );
 
+/** What a finger is to hit and is smaller than 44 pixels. */
+const tiny = (page: Page): Promise<string[]> =>
+  page.$$eval('button, summary, input[type=range], .segments label, .checkbox, .callout.try a:not(.term), .handle:not([hidden]) .reach', (elements) =>
+    elements.flatMap((element) => {
+      const { width, height } = element.getBoundingClientRect();
+      return width === 0 || Math.min(width, height) > 43.5 ? [] : [`${element.outerHTML.slice(0, 80)}: ${Math.round(width)} x ${Math.round(height)}`];
+    }),
+  );
+
 /** The demos whose picture is not in sight beside their last control: neither short enough nor pinned. */
 const apart = (page: Page): Promise<string[]> =>
   page.$$eval('figure.demo', (figures) =>
@@ -50,6 +59,7 @@ for (const lang of ['en', 'zh']) {
       await expect.poll(() => page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(375);
       await expect.poll(() => cut(page)).toEqual([]);
       await expect.poll(() => apart(page)).toEqual([]);
+      expect(await tiny(page)).toEqual([]);
       expect(await page.$$eval('input[type=range]', (inputs) => inputs.filter((input) => !(input as HTMLInputElement).labels!.length && !input.ariaLabel).length)).toBe(0);
       expect(await page.$$eval('.slider input', (inputs) => inputs.filter((input) => (input as HTMLInputElement).labels!.length !== 1).length)).toBe(0);
       await page.evaluate(axe);

@@ -25,7 +25,14 @@ const after = (change: (file: any) => void): string => {
 test('a file that qgf wrote is taken', () => {
   const policy = readPolicy(JSON.stringify(good()));
   expect(policy.dataset).toBe('pointmaze-medium-navigate-singletask-task3-v0');
+  expect(policy.date).toBe('2026-11-28');
   expect(policy.difference()).toBeLessThan(1e-5);
+});
+
+test('one that an older qgf wrote, too', () => {
+  const { date, ...older } = good();
+  expect(date).toBeDefined();
+  expect(refusal(JSON.stringify(older))).toBe('taken');
 });
 
 describe('refused in one line', () => {
@@ -41,6 +48,7 @@ describe('refused in one line', () => {
     ['ragged walls', (file) => (file.maze.walls[1] = '101'), /maze/],
     ['a scale of 0', (file) => (file.std[0] = 0), /std/],
     ['a number that is text', (file) => (file.mean[0] = '3'), /mean/],
+    ['a date that is none', (file) => (file.date = 'today'), /date/],
     ['no checks', (file) => (file.checks = []), /checks/],
     ['a horizon of 0', (file) => (file.horizon = 0), /horizon/],
     ['an action of another size', (file) => (file.horizon = 4), /flow/],

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from qgf.networks.blocks import MLP
 from qgf.networks.velocity import VelocityField
 from qgf.training.run import Run
 from qgf.training.trained import Trained, load_trained
+from qgf.training.weights import WEIGHTS
 
 PAGE = Path(__file__).with_name("tutorial.html")
 SLOT = re.compile(r'(<script type="application/json" id="policy">)[^<]*(</script>)')
@@ -89,6 +91,7 @@ def content(trained: Trained, obs: np.ndarray, rng: np.random.Generator, run: st
     return dict(
         dataset=trained.dataset,
         updates=trained.updates,
+        date=written(Run(Path(run)).policy_dirs()[0] / WEIGHTS),
         horizon=trained.spec.horizon,
         mean=_plain(trained.mean),
         std=_plain(trained.std),
@@ -98,6 +101,11 @@ def content(trained: Trained, obs: np.ndarray, rng: np.random.Generator, run: st
         critics=[_encode(critic) for critic in critics],
         checks=checks(trained, obs, rng),
     )
+
+
+def written(path: Path) -> str:
+    """The day, YYYY-MM-DD in UTC, on which a file was written here."""
+    return datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat()
 
 
 def rounded(trained: Trained) -> Trained:

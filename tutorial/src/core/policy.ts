@@ -14,6 +14,8 @@ interface Net {
 export interface NetFile {
   dataset: string;
   updates: number;
+  /** The day on which the weights were written, YYYY-MM-DD; older files do not say. */
+  date?: string;
   horizon: number;
   mean: number[];
   std: number[];
@@ -57,9 +59,10 @@ function decode({ sizes, data }: Net): MLP {
 
 export class Networks {
   readonly horizon: number;
-  /** What it was trained on, and for how many updates. */
+  /** What it was trained on, for how many updates, and when. */
   readonly dataset: string;
   readonly updates: number;
+  readonly date: string | undefined;
   /** The flow's weights as they were written: the policy's name, as it were. */
   readonly weights: string;
   /** Numbers in an action chunk. */
@@ -74,6 +77,7 @@ export class Networks {
     this.horizon = file.horizon;
     this.dataset = file.dataset;
     this.updates = file.updates;
+    this.date = file.date;
     this.weights = file.flow.data;
     this.d = file.horizon * actionDim;
     this.flow = decode(file.flow);

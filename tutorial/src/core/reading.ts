@@ -34,6 +34,7 @@ const isNet = (ins: number, outs: number): Check => (x) => {
 const PARTS: Record<string, (d: number) => Check> = {
   dataset: () => isText,
   updates: () => isNumber,
+  date: () => (x) => x === undefined || /^\d{4}-\d\d-\d\d$/.test(String(x)),
   mean: () => isNumbers(2),
   std: () => (x) => isNumbers(2)(x) && (x as number[]).every(isPositive),
   limits: () => (x) => x === undefined || isNumbers(2)(x),

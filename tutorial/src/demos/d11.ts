@@ -147,6 +147,7 @@ function compute({ world, x, y, guide, strength, t, n, seed, crowd, time, startX
     maze: policy.maze,
     dataset: policy.dataset,
     updates: policy.updates,
+    date: policy.date,
     frame: frameOf(policy),
     here,
     landscape: landscape(policy, ...here),
@@ -219,6 +220,7 @@ export default defineDemo({
       items: [
         { key: 'dataset', label: { en: 'trained on', zh: '训练数据' }, value: (m: Model) => m.dataset },
         { key: 'updates', label: { en: 'updates', zh: '更新次数' }, value: (m: Model) => m.updates, format: (x) => x.toLocaleString('en') },
+        { key: 'date', label: { en: 'written on', zh: '写成日期' }, value: (m: Model) => m.date ?? '—' },
         { key: 'difference', label: { en: 'off the Python package by', zh: '与 Python 版相差' }, value: (m: Model) => m.difference, format: (x: number) => x.toExponential(0).replace('-', '−') },
       ],
     },

@@ -110,6 +110,7 @@ function compute({ moment: place, guide, strength, t, seed }: State<typeof param
     value: { cloned: mean(cloned.map(({ action }) => at.value(action))), guided: mean(guided.map(({ action }) => at.value(action))) },
     dataset: net.dataset,
     updates: net.updates,
+    date: net.date,
     difference: difference(),
     d: net.d,
   };
@@ -169,6 +170,7 @@ export default defineDemo({
       items: [
         { key: 'dataset', label: { en: 'trained on', zh: '训练数据' }, value: (m: Model) => m.dataset },
         { key: 'updates', label: { en: 'updates', zh: '更新次数' }, value: (m: Model) => m.updates, format: (x) => x.toLocaleString('en') },
+        { key: 'date', label: { en: 'written on', zh: '写成日期' }, value: (m: Model) => m.date ?? '—' },
         { key: 'difference', label: { en: 'off the Python package by', zh: '与 Python 版相差' }, value: (m: Model) => m.difference, format: (x: number) => x.toExponential(0).replace('-', '−') },
       ],
     },
