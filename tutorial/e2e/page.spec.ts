@@ -109,12 +109,34 @@ test.describe('the browser speaks Chinese', () => {
   });
 });
 
-test('the theme switch changes the colours', async ({ open }) => {
+test('the theme switch changes the colours, for the next visit, too', async ({ open }) => {
   const page = await open();
   const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   const before = await background();
   await page.locator('.theme').click();
-  expect(await background()).not.toBe(before);
+  const after = await background();
+  expect(after).not.toBe(before);
+  await page.reload();
+  expect(await background()).toBe(after);
+});
+
+test('what is said aloud is what changed; a link is said to be copied when it was', async ({ open }) => {
+  const page = await open('#d3?');
+  const figure = page.locator('#d3');
+  const [voice, said] = [figure.locator('.voice'), figure.locator('.tools [role=status]')];
+  const slider = figure.locator('.slider input').last();
+  await slider.press('ArrowRight');
+  await expect(voice).toContainText('−0.59');
+  expect((await voice.textContent())!.split('; ').length).toBeLessThan(await figure.locator('.readouts output').count());
+
+  for (const [works, words] of [[false, 'It is in the address bar'], [true, 'Copied']] as const) {
+    await page.evaluate((works) => {
+      const writeText = () => (works ? Promise.resolve() : Promise.reject(new Error('refused')));
+      Object.defineProperty(navigator, 'clipboard', { configurable: true, value: { writeText } });
+    }, works);
+    await figure.locator('.tools button').first().click();
+    await expect(said).toHaveText(words);
+  }
 });
 
 test('off screen nothing plays', async ({ open }) => {
