@@ -9,7 +9,7 @@ DOCS := $(VENV)/.docs
 MODULES := tutorial/node_modules/.package-lock.json
 PAGE := src/qgf/pages/tutorial.html
 
-.PHONY: demo test hostile storm test-onnx test-lerobot lint docs bench bench-gpu tutorial node dist wheels-test setup clean
+.PHONY: demo test hostile storm test-onnx test-lerobot test-ray lint docs bench bench-gpu tutorial node dist wheels-test setup clean
 
 demo: $(READY)  ## collect, train, guide, evaluate and report a real task, in minutes
 	$(BIN)/qgf demo
@@ -40,6 +40,10 @@ NEWER ?= $(firstword $(foreach python,python3.12 python3.13 python3 $(wildcard $
 	  'lerobot[smolvla,pi,multi-task-dit,training,evaluation,pusht]' metaworld packaging pytest
 	.venv-lerobot/bin/pip uninstall --quiet --yes torchcodec
 	@touch $@
+
+test-ray: $(READY)  ## studies on a Ray cluster of two machines on this one, of which one is lost
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[ray]'
+	$(BIN)/python -m pytest -n 0 tests/laboratory/on_ray.py
 
 lint: $(READY)  ## style, types, and which room imports which
 	$(BIN)/ruff check .

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from os import getpid
 from pathlib import Path
+from socket import gethostname
 
 import pytest
 
 from qgf.cli.main import main
-from qgf.files import SUMS
+from qgf.files import SUMS, locked
 from qgf.pages.report import report
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "cube-single"
@@ -45,3 +47,41 @@ def test_a_study_and_what_is_neither(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["status", str(tmp_path)])
     assert "neither a run (config.json) nor a study's results (episodes.csv)" in capsys.readouterr().err
+
+
+STUDY = """
+[sweep]
+seeds = [0, 1]
+width = [8, 16]
+[[environment]]
+name = "pointmaze-medium-navigate"
+tasks = [1, 2]
+[train.tiny]
+steps = 800
+log_every = 100
+batch_size = 32
+depth = 1
+[method.qgf]
+strength = 1
+"""
+
+
+def test_the_runs_of_a_study_file_done_running_and_waiting(tiny_run, tmp_path, capsys):
+    (tmp_path / "few.toml").write_text(STUDY)
+    main(["status", str(tmp_path / "few.toml"), "--out", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    assert "0 of 8 runs, 0 of 12 blocks" in said
+    name = "pointmaze-medium-navigate-task{}-tiny-width-{}-seed{}".format
+    lines = {line.split()[0]: line for line in said.splitlines() if "tiny" in line}
+    assert "to do" in lines[name(1, 8, 0)] and "0 of 800" in lines[name(1, 8, 0)]
+    assert "waiting" in lines[name(2, 16, 1)] and lines[name(2, 16, 1)].count(name(1, 16, 1)) == 1
+    began = tmp_path / "out" / "runs" / name(1, 8, 0)
+    shutil.copytree(tiny_run.directory, began, ignore=shutil.ignore_patterns("policy"))  # half of the updates
+    with locked(began):
+        main(["status", str(tmp_path / "few.toml"), "--out", str(tmp_path / "out")])
+        (line,) = (x for x in capsys.readouterr().out.splitlines() if x.split()[:1] == [name(1, 8, 0)])
+        assert f"running  {gethostname()}, process {getpid()}" in line and "400 of 800" in line and ":" in line
+    (began / ".lock").write_text(f"qgf train, process 4194305 on {gethostname()} since today")  # it was killed
+    main(["status", str(tmp_path / "few.toml"), "--out", str(tmp_path / "out")])
+    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.split()[:1] == [name(1, 8, 0)])
+    assert "to do" in line

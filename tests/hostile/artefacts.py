@@ -103,7 +103,7 @@ def make_study(folder: Path) -> None:
     (folder / "study.toml").write_text(STUDY)
     ledger = Ledger(folder / "episodes.csv")
     for k, arm in enumerate((Arm("none"), Arm("qgf", 1.0), Arm("none", best_of=4))):
-        ledger.add(score(arm, k), "base", "held-out")
+        ledger.add(score(arm, k).row(train="base", split="held-out"))
     write_json(folder / "offline.json", {"pointmaze-medium-navigate-v0, base, seed 0": 0.5, "another": 1})
 
 

@@ -453,3 +453,47 @@ def test_files_of_ones_own_are_code_that_is_used_first(tmp_path, forget):
     (tmp_path / "mine.toml").unlink()
     with pytest.raises(UserError, match=r"gone\.py is code"):
         read(tmp_path, 'use = ["gone.py"]\n' + SMALL)
+
+
+SWEPT = """
+[sweep]
+seeds = [0, 1, 2]
+width = [64, 128]
+alpha = [1.0, 3.0]
+[[environment]]
+name = "pointmaze-medium-navigate"
+tasks = [1, 2]
+[train.edp]
+method = "edp"
+[method.qgf]
+strength = 1
+[method.named]
+strength = 1
+train = "edp"
+"""
+WRITTEN = SWEPT.replace("[sweep]\nseeds = [0, 1, 2]\nwidth = [64, 128]\nalpha = [1.0, 3.0]\n", "")
+
+
+def test_a_sweep_is_the_file_with_its_seeds_and_settings_written_out(tmp_path):
+    text = WRITTEN.replace("tasks = [1, 2]", "tasks = [1, 2]\nseeds = [0, 1, 2]")
+    text = text.replace('method = "edp"', 'method = "edp"\nwidth = [64, 128]\nalpha = [1.0, 3.0]')
+    text = text.replace("[method.qgf]", '[method.qgf]\ntrain = ["edp"]\neach = true')
+    swept, written = read(tmp_path, SWEPT), read(tmp_path, text)
+    assert swept == written
+    assert len(swept.trainings) == 4 and "qgf edp-width-64-alpha-3.0" in swept.methods
+    assert len(read(tmp_path, WRITTEN.replace("[[env", "[sweep]\nseeds = [4, 5]\n[[env")).trainings) == 1
+
+
+@pytest.mark.parametrize(
+    "old, new, said",
+    [
+        ("width = [64, 128]", "width = 64", r"at sweep\.width: one value is no sweep; give a list"),
+        ("tasks = [1, 2]", "tasks = [1, 2]\nseeds = [0]", r"at environment\[0\]\.seeds: \[sweep\] says it, too"),
+        ('method = "edp"', 'method = "edp"\nwidth = 8', r"at train\.edp\.width: \[sweep\] says it, too"),
+        ("width = [64, 128]", "widht = [64, 128]", r"at train\.edp: .*widht"),
+    ],
+)
+def test_a_sweep_that_says_nothing_or_twice(tmp_path, old, new, said):
+    with pytest.raises(UserError, match=said) as caught:
+        read(tmp_path, SWEPT.replace(old, new))
+    assert "\n" not in str(caught.value)

@@ -23,7 +23,7 @@ for k in range(rounds):
         score = Score("pointmaze-medium-navigate-v0", seed, x > 0, x, x + 1, x, x, x, 1.0, 1.0, 0.0)
         with turn(folder):
             write_scores(folder / "evaluation.csv", [score])
-        ledger.add(score, "tiny", "held-out")
+        ledger.add(score.row(train="tiny", split="held-out"))
 """
 
 

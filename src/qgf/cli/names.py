@@ -1,4 +1,4 @@
-"""`qgf names`: Guides, schedules, fallbacks, methods, critics, networks, encoders, readers, loggers; yours, too."""
+"""`qgf names`: Guides, schedules, fallbacks, methods, critics, networks, encoders, readers, loggers, engines; yours."""
 
 from importlib import import_module
 
@@ -19,6 +19,7 @@ KINDS = {
     "family": "qgf.environments:FAMILIES",
     "controller": "qgf.environments:CONTROLLERS",
     "logger": "qgf.training.loggers:LOGGERS",
+    "engine": "qgf.laboratory.engines:ENGINES",
 }
 
 

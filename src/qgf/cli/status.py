@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import tyro
 
-from qgf.cli.printing import closing, console
+from qgf.cli.printing import closing, console, print_table
 from qgf.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,14 +19,19 @@ SHOWN = ("loss/", "val/", "critic/", "flow/", "q", "v", "target")
 """What is told of the last row of metrics.csv, by how it begins."""
 
 
-def status(run: tyro.conf.Positional[Path], /):
-    """Say what a run is, how far it is, its last losses, what was played, what to doubt, and what to do next.
+def status(run: tyro.conf.Positional[Path], /, out: Path = Path("runs/studies"), every: float = 0):
+    """Say what a run is, how far it is, its last losses, what was played, what to doubt, and what to do next; of a
+    study which runs are done, running and where, or waiting and for which, and the time left.
 
     Args:
-        run: The directory of a run, or of a study's results.
+        run: The directory of a run, or of a study's results, or a study file.
+        out: Where the results of a study file go, as for compare.
+        every: Show the table of a study file anew after so many seconds, until it is done; by default once.
     """
     from qgf.training.run import Run
 
+    if run.suffix == ".toml":
+        return _runs(run, out, every)
     if not (run / "config.json").exists():
         return _study(run)
     one = Run(run)
@@ -89,6 +96,26 @@ def _following(run: Run, done: int) -> tuple[object, ...]:
     if environment_of(run) is None:
         return "it was trained", "evaluate", run.directory, "--env", "NAME"
     return "it was trained", "evaluate", run.directory
+
+
+def _runs(file: Path, out: Path, every: float) -> None:
+    from qgf.laboratory.standing import standing
+    from qgf.laboratory.study import read_study
+
+    study = read_study(file)
+    while True:
+        runs, played, blocks = standing(study, out)
+        rows = [[x.run, x.state, x.where, f"{x.updates:,} of {x.steps:,}", _shown(x.left)] for x in runs]
+        print_table(("run", "state", "where, or for what", "updates", "left"), rows, words=3)
+        done = sum(x.state == "done" for x in runs)
+        console.print(f"{done} of {len(runs)} runs, {played} of {blocks} blocks that are played whatever is chosen")
+        if not every or (done == len(runs) and played == blocks):
+            return
+        time.sleep(every)
+
+
+def _shown(seconds: float | None) -> str:
+    return "" if seconds is None else str(timedelta(seconds=round(seconds)))
 
 
 def _study(folder: Path) -> None:

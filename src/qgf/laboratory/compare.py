@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
-from itertools import chain, product
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import msgspec
 import numpy as np
 
 from qgf.data.folder import data_dir
-from qgf.errors import UserError
+from qgf.errors import UserError, unknown
 from qgf.files import (
     Finite,
     as_written,
@@ -28,9 +29,11 @@ from qgf.files import (
 )
 from qgf.laboratory.analysis import some_states
 from qgf.laboratory.chosen import chosen_table
+from qgf.laboratory.engines import ENGINES
+from qgf.laboratory.engines.engine import LOCAL, Asked
 from qgf.laboratory.study import Environment, Method, Study
 from qgf.laboratory.tables import Line, aggregate_table, measures, per_task_table
-from qgf.laboratory.workshop import Job, Noted, Workshop
+from qgf.laboratory.workshop import Block, Job, Noted, Workshop
 from qgf.playing.ledger import Ledger
 from qgf.playing.offline import offline
 from qgf.playing.rows import Row, columns
@@ -54,37 +57,40 @@ def compare(
     data: str | Path | None = None,
     progress: Noted = lambda name, done, total, note: None,
     jobs: int | None = None,
+    engine: Asked = LOCAL,
 ) -> Results:
     """Run `study` into OUT/NAME: episodes.csv (all that was played), results.csv (tidy) and tables as CSV; its runs go
-    to OUT/runs, where other studies find them. `jobs` runs are trained at a time, by default one
-    per core on a CPU and one on a GPU.
+    to OUT/runs, where other studies find them. `jobs` runs are trained, or blocks of episodes
+    played, at a time, by default one per core on a CPU and one on a GPU; or `engine` performs them elsewhere.
 
     Continues where an earlier call stopped: finished runs and episodes are not repeated, and the CSV ends the same.
     Raises UserError if another process runs the same study, or writes a run that this one needs.
     """
     if jobs is not None and jobs < 1:
         raise UserError(f"jobs must be at least 1, got {jobs}")
-    shop = Workshop(study, Path(out), data_dir(data), progress, jobs)
-    with locked(shop.out / study.name):
+    if engine.name not in (known := [LOCAL.name, *ENGINES]):
+        raise unknown("engine", engine.name, known)
+    shop = Workshop(study, Path(out), data_dir(data), progress, jobs, engine)
+    with locked(shop.out / study.name), closing(shop):
         stays_inside(shop.out / study.name)
-        shop.train_all(
-            job for env in study.environments for job in chain(to_choose(shop, env), to_report(shop, env, {}))
-        )
+        shop.make((job for env in study.environments for job in to_report(shop, env, {})), to_begin(shop))
         chosen = {env: choose(shop, env) for env in study.environments}
-        shop.train_all(job for env in study.environments for job in to_report(shop, env, chosen[env][0]))
-        rows = [row for env in study.environments for row in report(shop, env, *chosen[env])]
+        shop.make(job for env in study.environments for job in to_report(shop, env, chosen[env][0]))
+        asked = {env: list(to_play(shop, env, chosen[env][0])) for env in study.environments}
+        shop.make((), (block for blocks in asked.values() for _, block in blocks))
+        rows = [row for env in study.environments for row in report(shop, env, asked[env], chosen[env][1])]
         return write_results(shop, rows, chosen_table(study, chosen))
 
 
-def to_choose(shop: Workshop, env: Environment) -> Iterator[Job]:
-    """The runs whose first tuning episodes are not played yet."""
-    study, seed = shop.study, env.seeds[0]
-    groups = [group for group in _groups(study, env).values() if len(group) > 1]
-    for task in env.tasks[: study.tuning_tasks]:
-        with shop.players(env, task) as player:
-            for train, arm in (candidate for group in groups for candidate in group):
-                if not player(train, seed).find(arm, "tuning", study.tuning_seed, 0, study.rungs[0]):
-                    yield shop.job(env, task, train, seed)
+def to_begin(shop: Workshop) -> Iterator[Block]:
+    """What is played whatever becomes of it: the first tuning episodes, and what methods with one arm are judged by."""
+    study = shop.study
+    for env in study.environments:
+        rivals = {rival: None for group in _groups(study, env).values() if len(group) > 1 for rival in group}
+        yield from _tuning(shop, env, rivals, 0, study.rungs[0])
+        single = {name: options[0] for name, options in _groups(study, env).items() if len(options) == 1}
+        for task, seed, (train, arm) in product(env.tasks, env.seeds, single.values()):
+            yield shop.block(env, task, train, seed, arm, "held-out", study.seed, 0, study.episodes)
 
 
 def to_report(shop: Workshop, env: Environment, chosen: dict[str, Candidate]) -> Iterator[Job]:
@@ -92,17 +98,21 @@ def to_report(shop: Workshop, env: Environment, chosen: dict[str, Candidate]) ->
     choose from, once it is `chosen`.
     """
     study = shop.study
-    for task, seed in product(env.tasks, env.seeds):
-        with shop.players(env, task) as player:
-            for name, method in study.methods.items():
-                options = [chosen[name]] if name in chosen else method.candidates(env)
-                if len({train for train, _ in options}) > 1:
-                    continue
-                known = (
-                    player(train, seed).find(arm, "held-out", study.seed, 0, study.episodes) for train, arm in options
-                )
-                if not any(known):
-                    yield shop.job(env, task, options[0].train, seed)
+    for task, seed, (name, method) in product(env.tasks, env.seeds, study.methods.items()):
+        options = [chosen[name]] if name in chosen else method.candidates(env)
+        if len({train for train, _ in options}) > 1:
+            continue
+        held_out = ("held-out", study.seed, 0, study.episodes)
+        if not any(shop.found(shop.block(env, task, train, seed, arm, *held_out)) for train, arm in options):
+            yield shop.job(env, task, options[0].train, seed)
+
+
+def to_play(shop: Workshop, env: Environment, chosen: dict[str, Candidate]) -> Iterator[tuple[str, Block]]:
+    """What every method is judged by, by its name. What data alone choose is chosen meanwhile."""
+    study = shop.study
+    for task, seed, (name, method) in product(env.tasks, env.seeds, study.methods.items()):
+        train, arm = chosen.get(name) or offline_choice(shop, env, task, seed, method)
+        yield name, shop.block(env, task, train, seed, arm, "held-out", study.seed, 0, study.episodes)
 
 
 def _groups(study: Study, env: Environment) -> dict[str, list[Candidate]]:
@@ -114,37 +124,46 @@ def choose(shop: Workshop, env: Environment) -> tuple[dict[str, Candidate], list
     """What every method that is tuned by playing acts with, by success over all tasks with the first training seed; and
     what was played for it.
     """
-    study = shop.study
     played: list[Row] = []
 
     def play(rivals: Sequence[Candidate], first: int, episodes: int) -> dict[Candidate, np.ndarray]:
-        found: dict[Candidate, list[np.ndarray]] = {rival: [] for rival in rivals}
-        for task in env.tasks[: study.tuning_tasks]:
-            with shop.players(env, task) as player:
-                for rival in rivals:
-                    own = player(rival.train, env.seeds[0])
-                    row = own.play(rival.arm, "tuning", study.tuning_seed, first, episodes)
-                    found[rival].append(row.scores)
-                    played.append(row)
-        return {rival: np.concatenate(x) for rival, x in found.items()}
+        blocks = list(_tuning(shop, env, rivals, first, episodes))
+        rows = _played(shop, blocks)
+        played.extend(rows)
+        each = dict(zip(blocks, rows, strict=True))
+        mine = lambda rival: [row for x, row in each.items() if Candidate(x.job.train, x.arm) == rival]
+        return {rival: np.concatenate([row.scores for row in mine(rival)]) for rival in rivals}
 
-    return halving(_groups(study, env), play, study.rungs)[0], played
+    return halving(_groups(shop.study, env), play, shop.study.rungs)[0], played
 
 
-def report(shop: Workshop, env: Environment, chosen: dict[str, Candidate], tuning: list[Row]) -> list[Row]:
+def _tuning(
+    shop: Workshop, env: Environment, rivals: Iterable[Candidate], first: int, episodes: int
+) -> Iterator[Block]:
+    """A block of tuning episodes for each rival in each task."""
+    study = shop.study
+    for task, (train, arm) in product(env.tasks[: study.tuning_tasks], rivals):
+        yield shop.block(env, task, train, env.seeds[0], arm, "tuning", study.tuning_seed, first, episodes)
+
+
+def _played(shop: Workshop, blocks: Sequence[Block]) -> list[Row]:
+    """The rows of blocks, played where they are missing."""
+    shop.make((), blocks)
+    return [row for block in blocks if (row := shop.found(block))]
+
+
+def report(shop: Workshop, env: Environment, asked: Sequence[tuple[str, Block]], tuning: list[Row]) -> list[Row]:
     """The rows of one environment: every method's held-out episodes, and the tuning episodes of its candidates."""
     study, rows = shop.study, []
     for task in env.tasks:
-        with shop.players(env, task) as player:
-            for seed in env.seeds:
-                for name, method in study.methods.items():
-                    train, arm = chosen.get(name) or offline_choice(shop, env, task, seed, method)
-                    row = player(train, seed).play(arm, "held-out", study.seed, 0, study.episodes)
-                    rows.append(_tidy(row, env, task, name, shop.ledger))
+        mine = [(name, block) for name, block in asked if block.task == task]
+        held_out = _played(shop, [block for _, block in mine])
+        for (name, _), row in zip(mine, held_out, strict=True):
+            rows.append(_tidy(row, env, task, name, shop.ledger))
         for row in tuning:
             for name, method in study.methods.items():
-                mine = row.env == env.full(task)
-                if mine and Candidate(row.train, row.arm) in method.candidates(env):
+                known = row.env == env.full(task)
+                if known and Candidate(row.train, row.arm) in method.candidates(env):
                     rows.append(_tidy(row, env, task, name, shop.ledger))
     return rows
 

@@ -17,7 +17,7 @@ from qgf.environments.simulators import Missing
 from qgf.environments.success import Rule
 from qgf.errors import UserError, unknown
 from qgf.files import convert, placed, quoted, read_toml
-from qgf.laboratory.study_file import SHARED, File, Tasks, Tuning, Way, options_of, several
+from qgf.laboratory.study_file import SHARED, File, Tasks, Tuning, Way, options_of, several, swept
 from qgf.playing.arm import Arm
 from qgf.playing.tune import TUNING_SEED, Candidate, candidates
 from qgf.plugins import is_used
@@ -95,7 +95,7 @@ def read_study(path: str | Path) -> Study:
     Files named by `use` are those of one's own that it needs. They are code: they have to be used already.
     """
     path = Path(path)
-    content = read_toml(path, File)
+    content = swept(path, read_toml(path, File))
     files = tuple(path.parent / name for name in content.use or ())
     for file in files:
         if not is_used(file):

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from qgf.files import Count, Finite, Seed, convert, placed, table_of
+from qgf.errors import UserError
+from qgf.files import Count, Finite, Seed, convert, placed, quoted, table_of
 from qgf.training.config import TrainConfig
 from qgf.training.options import options
 
@@ -27,6 +28,7 @@ class File(Section):
     train: dict[str, Any] = {}
     method: dict[str, Any] = {}
     tuning: Any = {}
+    sweep: dict[str, Any] = {}
     episodes: Count = 50
     seed: Seed = 0
     use: Several[str] | None = None
@@ -77,6 +79,32 @@ class Way(Section):
     warm: Finite | None = None
     tune: Literal["halving", "offline", "never"] | None = None
     each: bool = False  # a row of results for everything in the lists
+
+
+def swept(where: str | Path, content: File) -> File:
+    """The file as it would be with its [sweep] written out: the seeds in every environment, the lists of options in
+    every [train.NAME], and each of the trainings a row of every method that names none.
+    """
+    if not content.sweep:
+        return content
+    settings = dict(content.sweep)
+    for key, x in settings.items():
+        if not isinstance(x, list):
+            raise UserError(f"{where}: at sweep.{key}: one value is no sweep; give a list, or put it into [train.NAME]")
+    seeds = {"seeds": settings.pop("seeds")} if "seeds" in settings else {}
+    each = dict(train=list(content.train), each=True) if settings else {}
+
+    def with_(more: dict[str, Any], at: str, part: Any) -> dict[str, Any]:
+        own = convert(where, part, dict[str, Any], at)
+        if twice := own.keys() & more.keys():
+            raise UserError(f"{where}: at {at}.{min(twice)}: [sweep] says it, too; leave one out")
+        return own | more
+
+    environment = [with_(seeds, f"environment[{k}]", x) for k, x in enumerate(content.environment)]
+    train = {name: with_(settings, f"train.{quoted(name)}", x) for name, x in content.train.items()}
+    method = {name: with_({}, f"method.{quoted(name)}", x) for name, x in content.method.items()}
+    method = {name: x if "train" in x else each | x for name, x in method.items()}
+    return msgspec.structs.replace(content, environment=environment, train=train, method=method)
 
 
 SHARED = ("method", "critic", "flow", "critic_from")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from functools import cache, cached_property
-from graphlib import TopologicalSorter
+from functools import cached_property
 from itertools import product
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from queue import SimpleQueue
+from typing import Any, NamedTuple, TypeAlias
 
 import jax
 
@@ -21,13 +19,18 @@ from qgf.environments import family_of
 from qgf.environments.datasets import load_dataset
 from qgf.errors import UserError
 from qgf.files import read_json
+from qgf.laboratory.engines import ENGINES
+from qgf.laboratory.engines.engine import LOCAL, Asked, Died, Engine, Here, perform
+from qgf.laboratory.engines.local import Local
 from qgf.laboratory.study import Environment, Study
 from qgf.method.policy import Policy
+from qgf.playing.arm import Arm
 from qgf.playing.episodes import environments
 from qgf.playing.ledger import Ledger, Player
 from qgf.playing.measure import solved
-from qgf.plugins import FILES, use
-from qgf.processes import Worker, cores, end_with, start, stay_on
+from qgf.playing.rows import Row
+from qgf.plugins import FILES
+from qgf.processes import cores
 from qgf.training.config import TrainConfig
 from qgf.training.export import listed
 from qgf.training.folder import FREE
@@ -48,14 +51,57 @@ class Job(NamedTuple):
     seed: int
 
 
+class Block(NamedTuple):
+    """Episodes that one arm of a run's policy plays in one task."""
+
+    job: Job
+    task: int
+    arm: Arm
+    split: str
+    seed: int
+    first: int
+    episodes: int
+
+    @property
+    def asked(self) -> tuple[Arm, str, int, int, int]:
+        """What a player is asked for."""
+        return self[2:]
+
+
+Step: TypeAlias = Job | Block
+
+
+class Place(NamedTuple):
+    """What a task has to know of its study."""
+
+    study: Study
+    out: Path
+    data: Path
+
+
 @dataclass
 class Workshop:
     study: Study
     out: Path
     data: Path
     progress: Noted
-    jobs: int | None = None  # runs trained at a time
+    jobs: int | None = None  # tasks at a time
+    asked: Asked = LOCAL
+    engine: Engine | None = None  # once something was missing
     policies: dict[Path, Policy] = field(default_factory=dict)
+    envs: dict[tuple[Environment, int, int], Any] = field(default_factory=dict)  # of one task, by horizon
+    said: SimpleQueue = field(default_factory=SimpleQueue)  # by tasks
+
+    def close(self) -> None:
+        """End the processes of the engine and of environments."""
+        if self.engine:
+            self.engine.close()
+            self.engine = None
+        self._close_envs()
+
+    def _close_envs(self) -> None:
+        while self.envs:
+            self.envs.popitem()[1].close()
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -117,22 +163,60 @@ class Workshop:
             train(dataset, config, directory, flow, critic, progress=tell, log=self.study.log)
         return directory
 
-    def train_all(self, wanted: Iterable[Job]) -> None:
-        """Train what is missing of `wanted`, and what it borrows, several runs at a time.
+    def make(self, jobs: Iterable[Job], blocks: Iterable[Block] = ()) -> None:
+        """Train what is missing of `jobs`, play what is missing of `blocks`, after what they need, several at a time.
 
-        Every run has a process and cores of its own: small networks do not fill a machine. How many cores is a
+        On this machine every process has cores of its own: small networks do not fill a machine. How many cores is a
         property of the study and the machine, as sums over another number of them differ in the last bit. Raises
-        UserError if a training fails; the others are stopped, and go on in the next call.
+        UserError if a step fails; the others are stopped, and go on in the next call.
         """
-        missing: dict[Job, list[Job]] = {}
-        for job in dict.fromkeys(wanted):
-            self._add_missing(job, missing)
-        if missing and (teams := self._teams()) > 1:
-            for env in {job.env: None for job in missing}:
+        missing = [block for block in dict.fromkeys(blocks) if not self.found(block)]
+        runs: dict[Job, list[Job]] = {}
+        for job in dict.fromkeys([*jobs, *(block.job for block in missing)]):
+            self._add_missing(job, runs)
+        steps: dict[Step, Collection[Step]] = {job: lenders for job, lenders in runs.items()}
+        steps |= {block: [block.job] if block.job in runs else [] for block in missing}
+        if steps:
+            self.engine = self.engine or self._engine()
+            for env in {job.env: None for job in runs}:
                 self.collected(env)
-            own = cores()
-            share = len(own) // teams
-            _side_by_side(self, missing, [own[k * share :][:share] for k in range(teams)])
+            played: list[Row] = []
+            try:
+                done = lambda step, future: self._done(step, future, played)
+                perform(self.engine, steps, self._submit, done, self.said, self.progress)
+            finally:
+                self.ledger.add(*played)
+
+    def _engine(self) -> Engine:
+        files = [file.resolve() for file in dict.fromkeys([*FILES, *self.study.use])]
+        if self.asked.name != LOCAL.name:
+            return ENGINES.find(self.asked.name)(self.asked, files)
+        teams, own = self._teams(), cores()
+        if teams == 1:
+            return Here(self.progress)
+        share = len(own) // teams
+        tell = lambda *words: self.said.put(words)
+        return Local([own[k * share :][:share] for k in range(teams)], files, tell)
+
+    def _submit(self, step: Step) -> Future:
+        assert self.engine
+        place = Place(self.study, self.out.absolute(), self.data.absolute())
+        return self.engine.submit(train_job if isinstance(step, Job) else play_block, place, step)
+
+    def _done(self, step: Step, future: Future, played: list[Row]) -> None:
+        """Note what a step returned. A large ledger is written when a hundredth of its rows is new, since it is written
+        whole: so writing takes a time for each row that does not grow.
+        """
+        try:
+            result = future.result()
+        except Died as error:
+            what = "its training" if isinstance(step, Job) else f"playing {step.arm.label}"
+            raise UserError(f"{self.directory(step if isinstance(step, Job) else step.job)}: {what} {error}") from None
+        if isinstance(step, Block):
+            played.append(result)
+            if 100 * len(played) >= len(self.ledger.rows):
+                self.ledger.add(*played)
+                played.clear()
 
     def _teams(self) -> int:
         most = self.jobs or (len(cores()) if jax.default_backend() == "cpu" else 1)
@@ -146,9 +230,10 @@ class Workshop:
 
     def _add_missing(self, job: Job, missing: dict[Job, list[Job]]) -> None:
         if job not in missing and not self.finished(job):
-            missing[job] = [lender for lender in self.lenders(job) if lender and not self.finished(lender)]
-            for lender in missing[job]:
+            lenders = [lender for lender in self.lenders(job) if lender and not self.finished(lender)]
+            for lender in lenders:
                 self._add_missing(lender, missing)
+            missing[job] = lenders
 
     def policy(self, job: Job) -> Policy:
         directory = self.run(job)
@@ -156,25 +241,28 @@ class Workshop:
             self.policies[directory] = load_trained(directory).policy()
         return self.policies[directory]
 
-    @contextmanager
-    def players(self, env: Environment, task: int) -> Iterator[Callable[[str, int], Player]]:
-        """Players of one task, by training settings and seed, on one set of environment processes."""
-        with ExitStack() as opened:
+    def block(self, env: Environment, task: int, train: str, seed: int, *asked: Any) -> Block:
+        return Block(self.job(env, task, train, seed), task, *asked)
 
-            @cache
-            def envs(horizon: int):
-                most = max(self.study.episodes, *self.study.rungs)
-                return opened.enter_context(closing(environments(env.full(task), horizon, most, rule=env.success)))
+    def found(self, block: Block) -> Row | None:
+        """The row of a block, if it has been played."""
+        return self.player(block.job.env, block.task, block.job.train, block.job.seed).find(*block.asked)
 
-            def player(name: str, seed: int) -> Player:
-                config, where = self.study.trainings[name].config, f"{env.name} {task}"
-                tell = lambda arm, done, wins, total: self.progress(f"{where}, {arm}", done, total, solved(wins))
-                policy = lambda: self.policy(self.job(env, task, name, seed))
-                own = lambda: envs(config.horizon)
-                more = (name, seed, seed, config.steps, env.success, tell)
-                return Player(policy, env.full(task), self.ledger, own, *more)
+    def player(self, env: Environment, task: int, train: str, seed: int) -> Player:
+        """The player of one task with one run's policy; the players of a task share environment processes."""
+        config, where = self.study.trainings[train].config, f"{env.name} {task}"
+        tell = lambda arm, done, wins, total: self.progress(f"{where}, {arm}", done, total, solved(wins))
+        policy = lambda: self.policy(self.job(env, task, train, seed))
+        own = lambda: self._environments(env, task, config.horizon)
+        return Player(policy, env.full(task), self.ledger, own, train, seed, seed, config.steps, env.success, tell)
 
-            yield player
+    def _environments(self, env: Environment, task: int, horizon: int) -> Any:
+        if any(whose[:2] != (env, task) for whose in self.envs):
+            self._close_envs()
+        if (whose := (env, task, horizon)) not in self.envs:
+            most = max(self.study.episodes, *self.study.rungs)
+            self.envs[whose] = environments(env.full(task), horizon, most, rule=env.success)
+        return self.envs[whose]
 
 
 def finished(directory: Path, config: TrainConfig) -> bool:
@@ -195,61 +283,27 @@ def finished(directory: Path, config: TrainConfig) -> bool:
     return updates == config.steps and listed(directory / "policy")
 
 
-def _side_by_side(shop: Workshop, missing: dict[Job, list[Job]], teams: list[list[int]]) -> None:
-    """Train each job, after those that it needs, in a process on one of the teams of cores."""
-    order = TopologicalSorter(missing)
-    order.prepare()
-    ready: list[Job] = []
-    running: dict[Any, tuple[Worker, Job, list[int]]] = {}  # by connection
-    try:
-        while order.is_active():
-            ready += order.get_ready()
-            while ready and teams:
-                job, team = ready.pop(0), teams.pop(0)
-                worker = start(_train)
-                running[worker.connection] = worker, job, team
-                with suppress(OSError):  # it is dead already: seen below
-                    for message in (team, [*FILES, *shop.study.use], (shop.study, shop.out, shop.data, job)):
-                        worker.connection.send(message)
-            connection: Any
-            for connection in wait(list(running)):
-                worker, job, team = running[connection]
-                try:
-                    told = connection.recv()
-                except (EOFError, OSError):
-                    if status := worker.process.wait():
-                        raise UserError(
-                            f"{shop.directory(job)}: its training ended with status {status}; fewer --jobs need less "
-                            "memory"
-                        ) from None
-                    del running[connection]
-                    connection.close()
-                    teams.append(team)
-                    order.done(job)
-                else:
-                    if isinstance(told, UserError):
-                        raise told
-                    shop.progress(*told)
-    except BaseException:
-        for worker, *_ in running.values():
-            worker.process.terminate()
-        for worker, *_ in running.values():
-            worker.wait(seconds=60)  # for a checkpoint after the compiled call that runs
-        raise
-    finally:
-        for worker, *_ in running.values():
-            worker.stop()
+def train_job(place: Place, job: Job, tell: Noted) -> None:
+    """The task of an engine: a run, trained to its end after those that it borrows from."""
+    _workshop(place, tell).run(job)
 
 
-def _train(parent: Connection) -> None:
-    """Train the job that the other end sends, after the cores to use and the user's files that it may be made of."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the other end's way to stop it
-    stay_on(parent.recv())
-    for file in parent.recv():
-        use(file)
-    study, out, data, job = parent.recv()
-    end_with(parent)
-    try:
-        Workshop(study, out, data, lambda *message: parent.send(message)).run(job)
-    except UserError as error:
-        parent.send(error)
+def play_block(place: Place, block: Block, tell: Noted) -> Row:
+    """The task of an engine: a block of episodes, with what was measured, for whoever writes the ledger."""
+    shop = _workshop(place, tell)
+    return shop.player(block.job.env, block.task, block.job.train, block.job.seed).played(*block.asked)
+
+
+_own: dict[str, Workshop] = {}
+"""The workshop of a process that performs tasks, which has its policies and its environments for the next."""
+
+
+def _workshop(place: Place, tell: Noted) -> Workshop:
+    known = repr(place)
+    if known not in _own:
+        for other in _own.values():
+            other.close()
+        _own.clear()
+        _own[known] = Workshop(*place, tell)
+    _own[known].progress = tell
+    return _own[known]

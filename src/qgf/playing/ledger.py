@@ -11,12 +11,11 @@ from typing import Annotated, Any
 import msgspec
 
 from qgf.errors import UserError
-from qgf.files import Digits, Number, as_written, read_csv, turn, write_csv
+from qgf.files import Digits, Number, read_csv, turn, write_csv
 from qgf.method.policy import Policy
 from qgf.playing.arm import Arm
 from qgf.playing.episodes import evaluate
 from qgf.playing.rows import KEY, LATER, MEASURED, OWN, VALUES, Measured, Row, columns, exact
-from qgf.playing.scores import Score
 
 
 class Cost(msgspec.Struct, frozen=True):
@@ -84,27 +83,34 @@ class Ledger:
         mine = (row.env, row.train, row.policy_seed, row.arm.label)
         return [c for c in self.costs if (c.env, c.train, c.policy_seed, c.arm) == mine]
 
-    def add(self, score: Score, train: str, split: str) -> Row:
-        played = score.row(train=train, split=split)
-        measured = {name: getattr(played, name) for name in MEASURED}
-        whose = (score.env, train, score.policy_seed, score.arm.label)
-        cost = Cost(*whose, score.gflop, score.decision_ms, score.seconds, **measured)
-        row = msgspec.structs.replace(played, gflop=None, decision_ms=None, seconds=None, **dict.fromkeys(MEASURED))
+    def add(self, *played: Row) -> None:
+        """Keep rows as they were played, with what was measured meanwhile, in one writing."""
         with turn(self.path.parent):
             if self._now() != self._state:  # another process has added rows
                 self._read()
-            if row.key not in self.rows:
-                self._write({row.key: row}, as_written(cost))
-        return self.rows[row.key]
+            more, costs = {}, []
+            for one in played:
+                row = msgspec.structs.replace(one, **dict.fromkeys(("gflop", "decision_ms", "seconds", *MEASURED)))
+                if row.key not in self.rows and row.key not in more:
+                    more[row.key] = row
+                    costs.append(_cost(one))
+            if more:
+                self._write(more, costs)
 
-    def _write(self, more: dict[tuple[Any, ...], Row], cost: Cost) -> None:
+    def _write(self, more: dict[tuple[Any, ...], Row], costs: list[Cost]) -> None:
         rows = self.rows | more
         # The costs first, so that no row is without its cost
-        write_csv(self.path.with_name("costs.csv"), [*self.costs, cost], told([*self.costs, cost]))
-        self.costs.append(cost)
+        costs = [*self.costs, *costs]
+        write_csv(self.path.with_name("costs.csv"), costs, told(costs))
+        self.costs = costs
         rows = {key: rows[key] for key in sorted(rows, key=_natural)}
         write_csv(self.path, rows.values(), columns(rows.values()))
         self.rows, self._state = rows, self._now()
+
+
+def _cost(played: Row) -> Cost:
+    measured = {name: getattr(played, name) for name in ("gflop", "decision_ms", "seconds", *MEASURED)}
+    return Cost(played.env, played.train, played.policy_seed, played.arm.label, **measured)
 
 
 @dataclass(frozen=True)
@@ -128,28 +134,33 @@ class Player:
 
     def play(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> Row:
         """The row of one block of episodes, played now if it never was."""
-        row = self.find(arm, split, seed, first, episodes)
-        if row is None:
-            tell = lambda done, wins, total: self.progress(f"{split}: {arm.label}", done, wins, total)
-            policy = arm.of(self.policy())
-            own = self.policy_seed if self.training_seed is None else self.training_seed
-            whose = own if self.ledger.stream == OWN else None
-            score = evaluate(
-                policy,
-                self.env,
-                episodes,
-                seed,
-                self.envs(),
-                tell,
-                first,
-                arm.execute,
-                self.rule,
-                training_seed=whose,
-                warm=arm.warm,
-            )
-            score = replace(score, arm=arm, policy_seed=self.policy_seed, updates=self.updates)
-            row = self.ledger.add(score, self.train, split)
+        if (row := self.find(arm, split, seed, first, episodes)) is None:
+            played = self.played(arm, split, seed, first, episodes)
+            self.ledger.add(played)
+            row = self.ledger.rows[played.key]
         return row
+
+    def played(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> Row:
+        """The row of one block of episodes, played now, with what was measured, whatever the ledger has."""
+        tell = lambda done, wins, total: self.progress(f"{split}: {arm.label}", done, wins, total)
+        policy = arm.of(self.policy())
+        own = self.policy_seed if self.training_seed is None else self.training_seed
+        whose = own if self.ledger.stream == OWN else None
+        score = evaluate(
+            policy,
+            self.env,
+            episodes,
+            seed,
+            self.envs(),
+            tell,
+            first,
+            arm.execute,
+            self.rule,
+            training_seed=whose,
+            warm=arm.warm,
+        )
+        score = replace(score, arm=arm, policy_seed=self.policy_seed, updates=self.updates)
+        return score.row(train=self.train, split=split)
 
     def _key(self, arm: Arm, split: str, seed: int, first: int, episodes: int) -> tuple[Any, ...]:
         whose = dict(env=self.env, train=self.train, policy_seed=self.policy_seed, updates=self.updates)
