@@ -3,14 +3,13 @@
     python benchmarks/scale.py [--rows 1e6] [--folder DIR] [--total 1e9] [--hosts 64] [--updates 1e6] [--out FILE.md]
 
 Measures, with 28 observations and 5 actions and networks of 3 x 256: bytes of a row in record shards, CPU seconds of
-writing them, of reading random whole episodes (cold: dropped from the page cache first), updates per CPU second, bytes
-of the parameters. The second table is arithmetic on the first; network cards, and GPUs, are not measured.
+writing them, of reading random whole episodes (dropped from the page cache first) and of an update, bytes of the
+networks. The second table is arithmetic on the first; network cards and GPUs are not measured.
 """
 
 import argparse
 import resource
 import tempfile
-import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +31,6 @@ class Unit(NamedTuple):
     row: float  # bytes
     write: float  # CPU seconds a row
     read: float  # CPU seconds a row
-    wall: float  # rows a second, cold
     update: float  # CPU seconds of one with a batch of `batch`
     batch: int
     parameters: int  # bytes of those that are trained
@@ -52,16 +50,16 @@ def measure(rows: int, folder: Path) -> Unit:
     data = Stored.of(shards)
     drop(shards)
     chosen = np.random.default_rng(0).choice(len(data.first), min(EPISODES, len(data.first)), replace=False)
-    began, clock = cpu(), time.perf_counter()
+    began = cpu()
     read = [data.part(data.first[k : k + 1], data.lengths[k : k + 1]) for k in chosen]
-    got, seen, wall = sum(len(x.observations) for x in read), cpu() - began, time.perf_counter() - clock
+    got, seen = sum(len(x.observations) for x in read), cpu() - began
     method = BC(width=256, depth=3)
     config = TrainConfig(method=method, steps=UPDATES, log_every=EVERY, checkpoint_every=10 * UPDATES)
     marks: list[float] = []
     run = train(shards, config, folder / "run", progress=lambda step, logs: marks.append(cpu()))
     update = (marks[-1] - marks[0]) / (EVERY * (len(marks) - 1))
     parameters = sum(x.nbytes for x in jax.tree.leaves(run.trained().nets) if hasattr(x, "nbytes"))
-    return Unit(size / rows, written / rows, seen / got, got / wall, update, config.batch_size, parameters)
+    return Unit(size / rows, written / rows, seen / got, update, config.batch_size, parameters)
 
 
 def tables(unit: Unit, total: float, hosts: int, updates: float) -> str:
@@ -71,7 +69,7 @@ def tables(unit: Unit, total: float, hosts: int, updates: float) -> str:
     measured = {
         "a row in record shards": f"{unit.row:.0f} bytes",
         "writing shards": f"{1e6 * unit.write:.1f} CPU s a million rows",
-        "reading random whole episodes": f"{1e6 * unit.read:.2f} CPU s a million rows; cold {unit.wall:,.0f} rows/s",
+        "reading random whole episodes": f"{1e6 * unit.read:.2f} CPU s a million rows",
         f"an update, 3 × 256, batch {unit.batch}": f"{1e3 * unit.update:.1f} CPU ms",
         "networks, with averages": f"{unit.parameters / mib:.1f} MiB",
     }

@@ -38,6 +38,8 @@ from qgf.training.loop import train
 from qgf.training.run import Run
 from qgf.training.trained import Record, load_trained
 
+POLICIES = 8
+"""How many are held in memory, the latest."""
 Noted = Callable[[str, int, int, str], None]
 """(name of the work, done, total, a word on it)."""
 
@@ -190,7 +192,7 @@ class Workshop:
     def _engine(self) -> Engine:
         files = [file.resolve() for file in dict.fromkeys([*FILES, *self.study.use])]
         if self.asked.name != LOCAL.name:
-            return ENGINES.find(self.asked.name)(self.asked, files)
+            return ENGINES.find(self.asked.name)(self.asked, files, self.out.absolute() / self.study.name / "jobs")
         teams, own = self._teams(), cores()
         if teams == 1:
             return Here(self.progress)
@@ -238,6 +240,8 @@ class Workshop:
     def policy(self, job: Job) -> Policy:
         directory = self.run(job)
         if directory not in self.policies:
+            while len(self.policies) >= POLICIES:
+                del self.policies[next(iter(self.policies))]
             self.policies[directory] = load_trained(directory).policy()
         return self.policies[directory]
 

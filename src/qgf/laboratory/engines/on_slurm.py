@@ -1,4 +1,4 @@
-"""Jobs under SLURM, which every machine of the cluster sees the same folders for."""
+"""Jobs under SLURM, on a cluster whose machines see the same folders."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ EVERY = 2.0
 
 
 class OnSlurm:
-    """A job for every task, submitted from this machine, which waits for them all. `slurm:local` runs the same jobs as
-    processes of this machine.
+    """A job for every task, submitted from this machine, which waits for them all; what they say goes to `folder`.
+    `slurm:local` runs the same jobs as processes of this machine.
 
     Raises UserError if submitit is not installed or SLURM is not there.
     """
 
     slots = MANY
 
-    def __init__(self, asked: Asked, files: list[Path], folder: Path = Path("slurm"), every: float = EVERY):
+    def __init__(self, asked: Asked, files: list[Path], folder: Path, every: float = EVERY):
         submitit = package("submitit", "slurm")
         self._files, self._cpus, self._every = files, asked.cpus or 1, every
         cluster = asked.where if asked.where in ("local", "debug") else "slurm"
