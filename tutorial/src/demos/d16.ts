@@ -26,8 +26,9 @@ const ACTION_DIM = 5;
 /** Of the flow's own actions the plane is made; so many are guided. */
 const [SAMPLES, GUIDED] = [64, 4];
 const LAST = 11;
-/** Half the side of the slice, in standard deviations. */
+/** Half the side of the slice, in standard deviations, and of the critic's landscape, whose bands end short of its corners. */
 const REACH = 4;
+const BEYOND = 1.06 * REACH;
 const OPTIONS = { none: GUIDE_NAMES.none, ood: GUIDE_NAMES.ood, jacobian: GUIDE_NAMES.jacobian, qgf: GUIDE_NAMES.qgf };
 
 const cube = memo(() => {
@@ -65,8 +66,8 @@ const reference = remembering((moment: number, seed: number) => {
   const starts = noise(seed, SAMPLES, net.d).map((a0) => Float64Array.from(a0));
   const runs = starts.map((a0) => at.denoise(a0, 'none', 0));
   const plane = planeOf(runs.map(({ action }) => action));
-  const heat = chebyshevGrid(5, 20)((x, y) => at.value(at.clip(lift(plane, [REACH * x, REACH * y]))));
-  const landscape = { ...heat, x: [-REACH, REACH] as Point, y: [-REACH, REACH] as Point };
+  const heat = chebyshevGrid(5, 20)((x, y) => at.value(at.clip(lift(plane, [BEYOND * x, BEYOND * y]))));
+  const landscape = { ...heat, x: [-BEYOND, BEYOND] as Point, y: [-BEYOND, BEYOND] as Point };
   return { at, starts, runs, plane, landscape, flat: runs.map(({ action }) => project(plane, action)) };
 });
 
