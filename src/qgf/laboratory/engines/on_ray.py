@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -29,6 +30,7 @@ class OnRay:
         self._ray, self._files, self._cpus = package("ray", "ray"), files, asked.cpus or 1
         self._mine = not self._ray.is_initialized()
         if self._mine:
+            _check(asked)
             path = os.pathsep.join(os.path.abspath(place) for place in sys.path)
             try:
                 self._ray.init(
@@ -38,7 +40,7 @@ class OnRay:
                     runtime_env=dict(env_vars=dict(PYTHONPATH=path)),
                 )
             except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UserError(f"--engine {asked.engine}: no Ray cluster answers ({error})") from error
+                raise UserError(f"--engine {asked.engine}: no Ray cluster answers there ({error})") from error
         tries = dict(max_retries=TRIES - 1, retry_exceptions=False)
         self._begun = self._ray.remote(num_cpus=self._cpus, num_gpus=asked.gpus, **tries)(begun)
 
@@ -62,3 +64,14 @@ class OnRay:
     def close(self) -> None:
         if self._mine:
             self._ray.shutdown()
+
+
+def _check(asked: Asked) -> None:
+    """Raises UserError if nobody listens at the address: Ray itself would try for minutes."""
+    host, _, port = asked.where.rpartition(":")
+    if asked.where in ("", "auto"):
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except (OSError, ValueError) as error:
+        raise UserError(f"--engine {asked.engine}: no Ray cluster answers there ({error}); give HOST:PORT") from None
