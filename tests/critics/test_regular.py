@@ -165,6 +165,14 @@ def test_a_fused_histogram_and_a_lender_of_another_make():
         IQL().check_lent("runs/a", IQL(action_again=True))
     with pytest.raises(UserError, match="leave out --fused"):
         IQL(fused=True).check_lent("runs/a", IQL())
+    with pytest.raises(UserError, match="pass --critic-net transformer"):
+        IQL().check_lent("runs/a", IQL(critic_net="transformer"))
+    with pytest.raises(UserError, match="layers of an MLP"):
+        IQL(critic_net="transformer", action_again=True)
+    with pytest.raises(UserError, match="network or transformer"):
+        IQL(critic_net="lstm")
+    long = lambda: GC(critic=IQL(critic_net="transformer"), width=8, depth=1).init(SPEC, KEY).long
+    assert jax.eval_shape(lambda: long()(jnp.ones(S), jnp.ones(50))).shape == (2,)
     assert GC(critic=IQL(action_again=True, fused=True), width=8, depth=1).init(SPEC, KEY).long(
         jnp.ones(S), jnp.ones(50)
     ).shape == (2,)

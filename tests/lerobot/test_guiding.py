@@ -13,6 +13,7 @@ from small import DIMS, STEPS, WIDTH, Chunking, Closed, Dit, Openpi, T, Vla, tra
 from qgf.errors import Caution, UserError
 from qgf.lerobot import calibrate, guide, unguide
 from qgf.lerobot.policies import shape_of
+from qgf.lerobot.prefix import pooled, prefix_of
 from qgf.torch import load_critic
 
 CENTRE = torch.tensor([0.4, -0.2, 0.1])
@@ -154,6 +155,12 @@ def test_what_the_policy_sees_is_told():
     policy.predict_action_chunk(BATCH)
     guide(policy, critic, weight=0.1, best_of=2).predict_action_chunk(BATCH)
     assert all(torch.equal(x, torch.full((4, 4), 0.5)) for x in told)  # of a one and a zero; the third is masked
+    attributes = set(vars(policy.model))
+    assert torch.equal(prefix_of(unguide(policy), BATCH), torch.full((2, 4), 0.5))
+    assert "embed_prefix" not in vars(policy.model) and set(vars(policy.model)) < attributes
+    assert torch.equal(pooled(torch.arange(6.0).reshape(1, 6), 2), torch.tensor([[3.0, 4, 5]]))  # of two times the last
+    with pytest.raises(UserError, match="nothing of its observations"):
+        prefix_of(Closed(Chunking()), BATCH)
 
 
 def test_what_is_not_finite_goes_unguided():

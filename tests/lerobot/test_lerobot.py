@@ -11,7 +11,7 @@ pytest.importorskip("lerobot.policies", reason="LeRobot is not installed: make t
 
 from lerobot.policies.rtc.configuration_rtc import RTCConfig
 from small import trained_critic
-from tiny import ACTION, EXECUTED, batch, make
+from tiny import ACTION, EXECUTED, STATE, batch, make
 
 from qgf.errors import UserError
 from qgf.lerobot import calibrate, guide, unguide
@@ -19,6 +19,7 @@ from qgf.lerobot import calibrate, guide, unguide
 CENTRE = torch.linspace(-0.5, 0.7, ACTION)
 toward = lambda seen, a: -((a - CENTRE) ** 2).sum(dim=(1, 2))
 LOW, HIGH = -0.9, 0.9
+EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @pytest.fixture(scope="module", params=["smolvla", "pi0", "pi05", "dit"])
@@ -155,3 +156,55 @@ def test_lerobot_eval_plays_a_guided_policy(tmp_path):
     rows = (tmp_path / "log.csv").read_text().splitlines()
     assert rows[0] == "chunk,steps,ratio,value,agreement,skipped" and len(rows) == 1 + 3  # of 6, 6 and 1 actions
     assert all(float(row.split(",")[2]) > 0 for row in rows[1:])
+
+
+def test_features_and_the_example(tmp_path):
+    """Features are what the critic sees when the policy acts; with strength its Q rises."""
+    import numpy as np
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+    from lerobot.policies.factory import make_pre_post_processors
+
+    from qgf.data.readers.lerobot import read
+    from qgf.lerobot.features import write_features
+
+    policy, base = make("dit", tmp_path, cameras=1), tmp_path / "base"
+    made = LeRobotDataset.create(
+        "local/data", fps=10, root=tmp_path / "data", use_videos=False,
+        features={
+            "observation.state": dict(dtype="float32", shape=(STATE,), names=None),
+            "observation.images.0": dict(dtype="image", shape=(64, 64, 3), names=["height", "width", "channels"]),
+            "action": dict(dtype="float32", shape=(ACTION,), names=None),
+        },
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        for _ in range(4):
+            state, action = (rng.normal(size=n).astype(np.float32) for n in (STATE, ACTION))
+            picture = rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+            frame = {"observation.state": state, "observation.images.0": picture, "action": action, "task": "push it"}
+            made.add_frame(frame)
+        made.save_episode()
+    made.finalize()
+    before, after = make_pre_post_processors(policy.config, dataset_stats=made.meta.stats)
+    for saved in (policy, before, after):
+        saved.save_pretrained(base)
+    frames, numbers = write_features(tmp_path / "data", base, tmp_path / "seen", batch_size=3)
+    assert frames == 8
+    columns = read(tmp_path / "seen")["observations"]  # states first, then features
+    assert columns.shape == (8, STATE + numbers)
+    told = []
+    critic = lambda seen, a: (told.append(seen["observation.features"]), a.sum(dim=(1, 2)))[1]
+    guide(policy, critic, weight=0.1)
+    dataset = LeRobotDataset("local/data", root=tmp_path / "data")
+    for k in (0, 5):
+        policy.reset()
+        policy.select_action(before({name: x for name, x in dataset[k].items() if not name.startswith("action")}))
+        assert np.allclose(told[-1].numpy(), columns[k, STATE:], rtol=1e-4, atol=1e-5)
+    with pytest.raises(UserError, match="there already"):
+        write_features(tmp_path / "data", base, tmp_path / "seen")
+    critic = trained_critic(tmp_path / "critic", STATE, ACTION, EXECUTED, -3.0, 3.0)
+    example = [sys.executable, str(EXAMPLES / "06_lerobot.py"), str(base), str(critic), str(tmp_path / "data")]
+    done = subprocess.run(example, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    values = [float(line.split("Q")[1].split(",")[0]) for line in done.stdout.splitlines() if "strength" in line]
+    assert len(values) == 4 and values == sorted(values) and (base / "qgf-calibration.json").is_file()

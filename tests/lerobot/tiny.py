@@ -36,26 +36,26 @@ def letters(special: list[str], **options) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=made, pad_token="<pad>", unk_token="<unk>", **options)
 
 
-def smolvla(folder: Path, **options):
+TEXT = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2)
+TEXT |= dict(head_dim=16)
+
+
+def smolvla(folder: Path, text=TEXT, **options):
+    """With `text` for the sizes of its language model, which the expert's follow."""
     from lerobot.policies.smolvla.configuration_smolvla import SmolVLAConfig
     from lerobot.policies.smolvla.modeling_smolvla import SmolVLAPolicy
 
     tokenizer, edge = letters([*IMAGES.values()], extra_special_tokens=IMAGES), dict(longest_edge=64)
     images = SmolVLMImageProcessor(size=edge, max_image_size=edge, do_image_splitting=False)
     SmolVLMProcessor(images, tokenizer, SmolVLMVideoProcessor(), image_seq_len=4).save_pretrained(folder)
-    text = dict(
-        model_type="llama", vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2,
-        num_attention_heads=4, num_key_value_heads=2, head_dim=16, pad_token_id=0, max_position_embeddings=512,
-    )  # fmt: skip
+    text = text | dict(model_type="llama", vocab_size=len(tokenizer), pad_token_id=0, max_position_embeddings=512)
     eye = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2)
     eye |= dict(image_size=64, patch_size=16)
     vlm = SmolVLMConfig(text_config=text, vision_config=eye, image_token_id=2, scale_factor=2, pad_token_id=0)
     vlm.save_pretrained(folder)
-    config = SmolVLAConfig(
-        vlm_model_name=str(folder), load_vlm_weights=False, num_vlm_layers=2, chunk_size=CHUNK, n_action_steps=EXECUTED,
-        num_steps=STEPS, resize_imgs_with_padding=(64, 64), device="cpu", push_to_hub=False,
-        **features(2, 64) | options,
-    )  # fmt: skip
+    sizes = dict(num_vlm_layers=text["num_hidden_layers"], chunk_size=CHUNK, n_action_steps=EXECUTED, num_steps=STEPS)
+    sizes |= dict(vlm_model_name=str(folder), load_vlm_weights=False, resize_imgs_with_padding=(64, 64))
+    config = SmolVLAConfig(device="cpu", push_to_hub=False, **sizes | features(2, 64) | options)
     return SmolVLAPolicy(config).eval()
 
 

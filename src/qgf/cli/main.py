@@ -25,6 +25,7 @@ COMMANDS = (
     "demo",
     "collect",
     "data",
+    "features",
     "train",
     "evaluate",
     "tune",

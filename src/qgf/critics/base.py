@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -40,6 +40,8 @@ class Critic:
     gradient_penalty: float = 0.0  # times the mean of |grad_a Q|^2 at the data's actions, added to its loss
     action_again: bool = False  # give the action to every layer anew
     value_scale: float = 1.0  # networks say Q and V in parts of it; 1 / (1 - discount) makes them mean rewards
+    critic_net: Literal["network", "transformer"] = "network"  # what Q is made of: the method's --network, or a
+    # transformer with a token for each action
     fused: bool = False  # all members in one product a layer: many members at less cost
 
     def __post_init__(self):
@@ -51,6 +53,10 @@ class Critic:
             raise UserError(f"value_scale must be a number above 0, got {self.value_scale}")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is a share from 0 to below 1, got {self.dropout}")
+        if self.critic_net not in ("network", "transformer"):
+            raise UserError(f"critic_net is network or transformer, got {self.critic_net!r}")
+        if self.critic_net == "transformer" and (self.action_again or self.dropout):
+            raise UserError("action_again and dropout act in the layers of an MLP: leave them out with a transformer")
         if self.decay_hidden and not self.weight_decay:
             raise UserError("decay_hidden says what decays: give weight_decay, too")
 
@@ -73,7 +79,7 @@ class Critic:
         return dict(critic=q, target=jax.tree.map(jnp.copy, q))
 
     def ensemble(self, m, spec: Spec, key: Array):
-        network = network_of(self, m.kind, spec.d)
+        network = network_of(self, m.kind, spec.d, spec.action_dim)
         return CriticEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, key, network, self.fused)
 
     def losses(self, m) -> dict:
@@ -115,6 +121,8 @@ class Critic:
             raise UserError(f"{run}: it has {lender.critics} critics; pass --critics {lender.critics}")
         if lender.value_scale != self.value_scale:
             raise UserError(f"{run}: its values have another scale; pass --value-scale {lender.value_scale:g}")
+        if lender.critic_net != self.critic_net:
+            raise UserError(f"{run}: its networks are others; pass --critic-net {lender.critic_net}")
         for name, option in (("action_again", "--action-again"), ("fused", "--fused")):
             if getattr(lender, name) != getattr(self, name):
                 raise UserError(

@@ -15,6 +15,7 @@ from qgf.errors import UserError
 from qgf.networks.blocks import MLP, Again, Network, Scaled
 from qgf.networks.critic import dropped
 from qgf.networks.encoders import Encoded
+from qgf.networks.transformer import Transformer
 from qgf.types import Batch, StateVelocity
 
 Loss = Callable[[Any, Batch], tuple[Array, dict[str, Array]]]
@@ -56,8 +57,12 @@ def steepness(critic: Any, batch: Batch) -> Array:
     return jnp.mean(jnp.sum(slopes**2, axis=-1))
 
 
-def network_of(options: Any, network: Network, d: int) -> Network:
-    """What makes a critic's networks. Raises UserError where their kind has no layers to give an action to."""
+def network_of(options: Any, network: Network, d: int, action_dim: int) -> Network:
+    """What makes a critic's networks, of chunks of d numbers. Raises UserError where their kind has no layers to give
+    an action to.
+    """
+    if options.critic_net == "transformer":
+        return scaled(options, partial(Transformer, d=d, action_dim=action_dim))
     if options.action_again and network is not MLP:
         raise UserError("--action-again gives the action to every layer of --network mlp, and there is another network")
     return scaled(options, partial(Again, d=d) if options.action_again else network)

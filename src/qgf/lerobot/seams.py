@@ -34,7 +34,8 @@ class Seam:
     sampler: tuple[Any, str] | None = None
     """What makes whole chunks of inputs that have a row for each."""
     prefix: tuple[Any, str] | None = None
-    """What the policy makes of its observations, once a chunk: tokens [B, L, D] with a mask first, or [B, D]."""
+    """What the policy makes of its observations, once a chunk: tokens [B, L, D] with a mask first, or [B, times D]."""
+    times: int = 1
 
 
 LEROBOT = ("select_action", "predict_action_chunk")
@@ -44,10 +45,12 @@ def seam_of(policy) -> Seam:
     """Raises UserError for a policy that is not known by any of the seams."""
     model, chunk = getattr(policy, "model", None), lambda batch: policy.predict_action_chunk(batch)
     if hasattr(policy, "noise_predictor"):
-        enter = lambda step: _predictor(policy, policy.noise_predictor, step)
+        enter, times = lambda step: _predictor(policy, policy.noise_predictor, step), policy.config.n_obs_steps
         encoder = getattr(policy, "observation_encoder", None)
         prefix = None if encoder is None else (encoder, "encode")
-        return Seam(enter, LEROBOT, lambda batch: policy.select_action(batch), (policy, "_generate_actions"), prefix)
+        return Seam(
+            enter, LEROBOT, lambda batch: policy.select_action(batch), (policy, "_generate_actions"), prefix, times
+        )
     if hasattr(model, "denoise_step"):
         enter = lambda step: _denoiser(model, step)
         return Seam(enter, LEROBOT, chunk, (model, "sample_actions"), (model, "embed_prefix"))

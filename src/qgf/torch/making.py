@@ -30,6 +30,7 @@ from qgf.torch.networks import (
     Unconditioned,
     VelocityField,
 )
+from qgf.torch.transformer import Transformer
 
 # What only training reads is named, too: an option that is not named here may be one that acting depends on.
 OF_METHOD: dict[str, Any] = dict(name=str, width=Many, depth=Few, network=str, critic=dict[str, Any]) | dict.fromkeys(
@@ -38,13 +39,15 @@ OF_METHOD: dict[str, Any] = dict(name=str, width=Many, depth=Few, network=str, c
 )  # fmt: skip
 OF_CRITIC: dict[str, Any] = dict(
     name=str, critics=Few, rho=Finite, bins=Many, value_low=Finite, value_high=Finite, value_scale=Finite,
-    action_again=bool, fused=bool,
+    action_again=bool, fused=bool, critic_net=str,
 ) | dict.fromkeys(
     ("polyak", "expectile", "candidates", "weight_decay", "decay_hidden", "dropout", "action_noise",
      "gradient_penalty"), Any
 )  # fmt: skip
 FLAT = ("critics", "expectile", "candidates", "rho", "bins", "value_low", "value_high", "polyak")
 """What lay among the method's options in format 1, where a critic was a name."""
+NETS = ("network", "transformer")
+"""What a critic is made of: the method's kind of network, or a transformer over the chunk."""
 MARGIN = 3
 """Bins of a histogram beyond each end of its range."""
 
@@ -55,6 +58,7 @@ class Nets:
 
     obs_dim: int
     d: int
+    action_dim: int
     goal_dim: int
     width: int
     depth: int
@@ -128,7 +132,10 @@ def made(path: Path, at: str, fields: Mapping[str, Any], sizes: Any) -> Made:
         raise UserError(f"{path}: this policy sees pictures, which qgf.torch has no encoder for")
     if not 0 <= sizes.goal_dim < sizes.obs_dim:
         raise UserError(f"{path}: goal_dim must be less than obs_dim, got {sizes.goal_dim} and {sizes.obs_dim}")
-    nets = Nets(sizes.obs_dim, sizes.action_dim * sizes.horizon, sizes.goal_dim, method.width or 256, method.depth or 3)
+    large = method.width or 256, method.depth or 3
+    if (critic.critic_net or "network") not in NETS:
+        raise UserError(f"{path}: at {at}.critic.critic_net: {unknown('network', critic.critic_net, NETS)}")
+    nets = Nets(sizes.obs_dim, sizes.action_dim * sizes.horizon, sizes.action_dim, sizes.goal_dim, *large)
     kind = METHODS[method.name]
     inside = "critic.f.usual" if kind.noisy else "critic.f"
     with torch.device("meta"):  # without memory: what a damaged file says may be large
@@ -158,7 +165,10 @@ def _members(nets: Nets, options: Any, count: int, size_out: int = 1) -> list[nn
     fused, scale = bool(options.fused), options.value_scale or 1
     sizes = nets.obs_dim + nets.d, size_out, nets.width, nets.depth
     lead = (count,) if fused else ()
-    one = lambda: Again(*sizes, members=lead, d=nets.d) if options.action_again else MLP(*sizes, members=lead)
+    if options.critic_net == "transformer":
+        one = lambda: Transformer(*sizes, lead, nets.d, nets.action_dim)
+    else:
+        one = lambda: Again(*sizes, members=lead, d=nets.d) if options.action_again else MLP(*sizes, members=lead)
     scaled = lambda: Scaled(one(), scale) if scale != 1 else one()
     return [Fused(scaled())] if fused else [scaled() for _ in range(count)]
 
