@@ -40,8 +40,7 @@ class Critic:
     gradient_penalty: float = 0.0  # times the mean of |grad_a Q|^2 at the data's actions, added to its loss
     action_again: bool = False  # give the action to every layer anew
     value_scale: float = 1.0  # networks say Q and V in parts of it; 1 / (1 - discount) makes them mean rewards
-    critic_net: Literal["network", "transformer"] = "network"  # what Q is made of: the method's --network, or a
-    # transformer with a token for each action
+    critic_net: Literal["network", "transformer"] = "network"  # of what Q is made: --network, or tokens for actions
     fused: bool = False  # all members in one product a layer: many members at less cost
 
     def __post_init__(self):
