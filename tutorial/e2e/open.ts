@@ -61,7 +61,15 @@ export const test = base.extend<{ open: Open; follow: Open; reload: Open }, { sh
     complaints.length = 0;
     await use(async (link = '') => {
       if (!page.url().includes('?lang=en')) return reload(link);
-      await page.evaluate((link) => (location.hash = link), link);
+      await page.evaluate(
+        (link) =>
+          new Promise<void>((done) => {
+            if (location.hash === link) history.replaceState(null, '', '#');
+            addEventListener('hashchange', () => done(), { once: true });
+            location.hash = link;
+          }),
+        link,
+      );
       return page;
     });
     expect(complaints).toEqual([]);
@@ -72,9 +80,12 @@ export { expect };
 
 /** The link that the demo offers to copy. */
 export async function linkOf(figure: Locator): Promise<string> {
-  await figure.locator('.tools button').first().click();
+  await figure.locator('.tools button').first().dispatchEvent('click');
   return figure.page().evaluate(() => location.hash);
 }
+
+/** Back to the defaults. */
+export const reset = (figure: Locator): Promise<void> => figure.locator('.tools button').last().dispatchEvent('click');
 
 /** Everything that the demo says in numbers, after a redraw. */
 export const numbersOf = (figure: Locator): Promise<Record<string, string>> =>

@@ -7,7 +7,7 @@ import type { Mounted } from './mount';
 import { themeButton, wear } from './theme';
 import { watchWidths } from './reach';
 import { explainTerms } from './terms';
-import { setSearch, splitLink } from './urlState';
+import { follows, setSearch, splitLink } from './urlState';
 
 const CONTENTS: Text = { en: 'Contents', zh: '目录' };
 const page = document.querySelector<HTMLElement>('#page')!;
@@ -162,7 +162,10 @@ export function shell(demos: Map<string, Mounted>): void {
   explainTerms(page);
   setLang(chosenLang(location.search, written === 'zh' ? ['zh'] : navigator.languages));
   follow(demos);
-  addEventListener('hashchange', () => follow(demos));
+  addEventListener('hashchange', ({ newURL }) => {
+    follows(newURL);
+    follow(demos);
+  });
 
   let worn: ReturnType<typeof wear>;
   let folds: HTMLDetailsElement[] = [];

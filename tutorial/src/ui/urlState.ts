@@ -42,6 +42,12 @@ export function remember(link: string): void {
   timer = window.setTimeout(() => history.replaceState(null, '', link), 300);
 }
 
+/** The address bar shows the link that was followed, and not what was to be written there a moment ago. */
+export function follows(link: string): void {
+  clearTimeout(timer);
+  if (location.href !== link) history.replaceState(null, '', link);
+}
+
 export function setSearch(key: string, value: string): void {
   const url = new URL(location.href);
   url.searchParams.set(key, value);
