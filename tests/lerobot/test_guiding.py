@@ -51,7 +51,7 @@ def test_actions_move_to_the_optimum_and_back(make, name):
     with torch.inference_mode():
         before = chunk_of(policy)
         assert torch.equal(chunk_of(guided(policy, toward, weight=0.0)), before)
-        assert torch.equal(chunk_of(guided(policy, toward, weight=0.5, guide="none")), before)
+        assert torch.equal(chunk_of(guided(policy, toward, guide="none")), before)  # whatever its strength
         distances = []
         for weight in (0.0, 0.1, 0.5, 2.0):
             chunk = chunk_of(guided(policy, toward, weight=weight, guide=name))

@@ -166,7 +166,9 @@ def guide(
             least, most = critic.range(shape)
         low, high = least if low is None else low, most if high is None else high
     store = Store.of(policy, critic, shape, calibration)
-    fixed = weight is not None or guide == "none" or store.scales is not None or strength == 0
+    if guide == "none" and weight is None:
+        strength = 0.0
+    fixed = weight is not None or store.scales is not None or strength == 0
     w = raw_weight(strength, weight, store.scales, shape.dims * shape.count, guide) if fixed else None
     with plain():  # or the range would be of inference mode, if this is
         low, high = _padded(low, shape, -math.inf), _padded(high, shape, math.inf)
