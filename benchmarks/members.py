@@ -4,12 +4,13 @@
 
 Ten guided steps of one observation, H = 5, in turns; ratios to the way that acting has, the median over turns and its
 quartiles. "One product": both members' weights stacked, one batched product a layer. "bfloat16": weights stored so, and
-products with float32 sums, half of the bytes.
+products with float32 sums, half of the bytes. "int8": a byte a weight, a scale a column.
 """
 
 import os
 import sys
 from time import perf_counter
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -50,6 +51,34 @@ def _halved(x, w):
     return jnp.dot(x.astype(jnp.bfloat16), w, preferred_element_type=jnp.float32)
 
 
+def int8(nets, x):
+    def one(net):
+        h = x
+        *hidden, last = zip(net.weights, net.biases, strict=True)
+        for w, b in hidden:
+            h = gelu_norm(_scaled(h, w) + b)
+        return (_scaled(h, last[0]) + last[1])[0]
+
+    return jnp.stack([one(net) for net in nets])
+
+
+def _scaled(x, w):
+    whole, scale = w
+    return (x @ whole.astype(jnp.float32)) * scale
+
+
+def rounded(net):
+    """Its weights as whole numbers from -127 to 127 and the scale of each column."""
+    scales = [jnp.max(jnp.abs(w), axis=0) / 127 for w in net.weights]
+    whole = [(jnp.round(w / s).astype(jnp.int8), s) for w, s in zip(net.weights, scales, strict=True)]
+    return Rounded(whole, net.biases)
+
+
+class Rounded(NamedTuple):
+    weights: list[tuple[jax.Array, jax.Array]]
+    biases: list[jax.Array]
+
+
 def guided(values, nets):
     """Ten steps up the lowest member, compiled."""
 
@@ -70,7 +99,7 @@ def main() -> None:
         stacked = jax.tree.map(lambda *x: jnp.stack(x), *nets)
         halved = jax.tree.map(lambda x: x.astype(jnp.bfloat16) if eqx.is_array(x) else x, nets)
         ways = {"apart": guided(apart, nets), "one product": guided(one_product, stacked)}
-        ways["bfloat16"] = guided(bfloat16, halved)
+        ways |= {"bfloat16": guided(bfloat16, halved), "int8": guided(int8, tuple(rounded(net) for net in nets))}
         times = {name: np.empty(turns) for name in ways}
         for turn in range(-1, turns):
             for name, way in ways.items():
@@ -78,7 +107,7 @@ def main() -> None:
                 way()
                 if turn >= 0:
                     times[name][turn] = perf_counter() - began
-        for name in ("one product", "bfloat16"):
+        for name in ("one product", "bfloat16", "int8"):
             low, mid, high = np.percentile(times[name] / times["apart"], (25, 50, 75))
             print(f"| {depth} x {width} | {name} | {mid:.2f} | {low:.2f} to {high:.2f} |", flush=True)
 

@@ -379,6 +379,10 @@ def test_an_arm_says_how_an_ensemble_is_asked_only_where_it_counts():
     assert [arm.label for arm in held] == [
         "none", "qgf 1 cap 0.5 v cap 2 sigma", "qgf 1 fallback capped cap 0.5 v cap 2 sigma"
     ]  # fmt: skip
+    paced = arms(["none", "qgf"], steps=5, solver="midpoint", guide_steps=(3, 5))
+    assert [arm.label for arm in paced] == [
+        "none midpoint T=5", "qgf 1 midpoint T=5 asked 3", "qgf 1 midpoint T=5 asked 5"
+    ]  # fmt: skip
     for wrong, said in ((dict(members=["meen"]), "did you mean 'mean'"), (dict(choose=["others"]), "members=0")):
         with pytest.raises(UserError, match=said):
             arms(["qgf"], best_of=(4,), **wrong)

@@ -101,6 +101,8 @@ def test_one_and_one_point_nought_are_the_same_strength(played, tmp_path):
         (dict(cap_step=0.5), {}, {}),
         (dict(cap_dim=2), {}, {}),
         (dict(execute=2, warm=0.5), {}, {}),
+        (dict(solver="midpoint"), {}, {}),
+        (dict(guide_steps=5), {}, {}),
         ({}, dict(split="held-out"), {}),
         ({}, dict(seed=2), {}),
         ({}, dict(first=4), {}),

@@ -138,10 +138,12 @@ def test_former_formats(made, tmp_path):
 
 @pytest.mark.parametrize("name", ["bc", "lab", "gc", "bc-hl-gauss"])
 def test_saved_policies(made, tmp_path, name):
-    load_policy(made(name)).guided("ood", strength=0.5, steps=4, schedule="linear", choose="lcb").save(tmp_path)
+    load_policy(made(name)).guided("ood", strength=0.5, steps=4, schedule="linear", choose="lcb", guide_steps=3).save(
+        tmp_path
+    )
     agree(tmp_path)
     policy = qt.load_policy(tmp_path)
-    assert (policy.guide, policy.schedule, policy.choose) == ("ood", "linear", "lcb")
+    assert (policy.guide, policy.schedule, policy.choose, policy.guide_steps) == ("ood", "linear", "lcb", 3)
     config = json.loads((tmp_path / "config.json").read_text())
     write_json(tmp_path / "config.json", config | dict(policy_format=1))
     agree(tmp_path)

@@ -129,6 +129,12 @@ def test_agreement_of_a_batch():
 RANGE = dict(low=-0.6, high=0.8)
 RUNS = [(g, "constant", 0.0) for g in (*SHARED, "gate:jacobian")] + [("qgf", s, 0.0) for s in schedules.SCHEDULES]
 RUNS += [("chain", "linear", 0.37), ("qgf", "constant", 0.5), ("bptt", "constant", 0.999)]
+PACES = [("euler", 4), ("midpoint", 12), ("midpoint", 5)]  # of 6 and of 12
+RUNS = [(*run, "euler", 6) for run in RUNS] + [("qgf", "linear", t0, *pace) for pace in PACES for t0 in (0.0, 0.37)]
+
+
+def paced(pace):
+    return dict(zip(("solver", "guide_steps"), pace, strict=True))
 
 
 def runs(name):
@@ -138,14 +144,14 @@ def runs(name):
 
 @cache
 def paths(name):
-    """(guide, schedule, t0) -> (actions, trace) of a batch, by JAX."""
+    """(guide, schedule, t0, solver, guide_steps) -> (actions, trace) of a batch, by JAX."""
     with jax.enable_x64(name == "float64"):
         v, q = twins.in_jax()
         a0 = jnp.array(numbers(BATCH, D, seed=1))
 
         def run(a0, key):
-            guide, schedule, t0 = key
-            path = sample(v, q, a0, guide, 0.3, 6, **RANGE, schedule=schedule, trace=True, t0=t0)
+            guide, schedule, t0, *pace = key
+            path = sample(v, q, a0, guide, 0.3, 6, **RANGE, schedule=schedule, trace=True, t0=t0, **paced(pace))
             return finish(q, path, guide, 0.3, **RANGE), path
 
         all_of = lambda a0: {key: jax.vmap(partial(run, key=key))(a0) for key in runs(name)}
@@ -154,11 +160,12 @@ def paths(name):
 
 @pytest.mark.parametrize("name,key", [(name, key) for name in TOLERANCE for key in runs(name)], ids=str)
 def test_the_sampler_agrees(key, name):
-    dtype, (guide, schedule, t0) = getattr(torch, name), key
+    dtype, (guide, schedule, t0, *pace) = getattr(torch, name), key
     v, q = twins.in_torch(dtype)
     a0 = torch.tensor(numbers(BATCH, D, seed=1), dtype=dtype)
     actions, path = (
-        qt.sample(v, q, a0, guide, 0.3, 6, **RANGE, schedule=schedule, trace=x, t0=t0) for x in (False, True)
+        qt.sample(v, q, a0, guide, 0.3, 6, **RANGE, schedule=schedule, trace=x, t0=t0, **paced(pace))
+        for x in (False, True)
     )
     expected, traced = paths(name)[key]
     assert_close(actions, expected, TOLERANCE[name])

@@ -8,7 +8,7 @@ import tyro
 from rich.text import Text
 
 from qgf.cli.data import Where
-from qgf.cli.evaluate import environment_of, played_environment, print_done, seen_keys
+from qgf.cli.evaluate import Solver, environment_of, played_environment, print_done, seen_keys
 from qgf.cli.printing import bar, closing, console, print_table
 from qgf.errors import UserError
 
@@ -27,6 +27,9 @@ def tune(
     fallback: tuple[str, ...] = ("none",),
     cap_step: Optional[float] = None,
     cap_dim: Optional[float] = None,
+    steps: Optional[int] = None,
+    solver: Solver = None,
+    guide_steps: tuple[int, ...] = (),
     execute: tuple[int, ...] = (),
     warm: Optional[float] = None,
     rungs: tuple[int, ...] = (10, 15, 25),
@@ -59,6 +62,11 @@ def tune(
             gain (give --members 0); none, never. `qgf names fallback` lists them.
         cap_step: Guidance never adds more than so many times the flow's own velocity in a step.
         cap_dim: Guidance pushes no number of an action by more than so many standard deviations.
+        steps: Number of denoising steps, by default the training method's own, 10 for most.
+        solver: How a denoising step is taken: euler, or midpoint, twice the work of a step for an error that falls with
+            the square of their number.
+        guide_steps: How often the guide is asked on the way, to choose from; by default at every step, and in between
+            its last direction holds.
         execute: Numbers of actions of each chunk to choose from that are played before the policy is asked again, by
             default all.
         warm: With --execute, the denoising time (0 is noise, 1 an action) at which a chunk starts from what is left of
@@ -84,7 +92,8 @@ def tune(
         raise UserError("--offline chooses a strength: leave --weight out")
     asked = dict(members=members, choose=choose, robust=robust)
     held = dict(fallback=fallback, cap_step=cap_step, cap_dim=cap_dim, execute=execute or (None,), warm=warm)
-    arms = candidates(guide, strength, weight, best_of, schedule, **asked, **held)
+    pace = dict(steps=steps, solver=solver, guide_steps=guide_steps or (None,))
+    arms = candidates(guide, strength, weight, best_of, schedule, **asked, **held, **pace)
     if offline:
         return _tune_offline(Run(run), arms, policy_seed, data_dir)
     _tune(Run(run), arms, rungs, episodes, seed, tuning_seed, policy_seed, env, success, obs_keys)

@@ -232,7 +232,8 @@ def _method(path: Path, at: str, way: Way, grids: Grids) -> Method:
             several(way.guide), several(way.strength), several(way.weight), several(way.best_of), several(way.schedule),
             members=[str(x) for x in several(way.members)], choose=[str(x) for x in several(way.choose)],
             robust=way.robust, fallback=several(way.fallback), cap_step=way.cap_step, cap_dim=way.cap_dim,
-            execute=several(way.execute) or (None,), warm=way.warm,
+            execute=several(way.execute) or (None,), warm=way.warm, steps=way.steps, solver=way.solver,
+            guide_steps=several(way.guide_steps) or (None,),
         )  # fmt: skip
     choices = len(arms) * max(1, len(trains))
     tune = way.tune or ("halving" if choices > 1 and not way.each else "never")
@@ -246,7 +247,7 @@ def _method(path: Path, at: str, way: Way, grids: Grids) -> Method:
     if tune == "offline" and (len(same) > 1 or arms[0].strength is None or len(trains) > 1):
         more = "one training" if len(trains) > 1 else "one of everything else, and no weight"
         raise UserError(f"{path}: at {at}: offline chooses among strengths; give {more}")
-    return Method(tuple(replace(arm, steps=way.steps) for arm in arms), tune, trains)
+    return Method(tuple(arms), tune, trains)
 
 
 def _each(path: Path, name: str, method: Method) -> dict[str, Method]:
@@ -254,7 +255,7 @@ def _each(path: Path, name: str, method: Method) -> dict[str, Method]:
     differ = lambda key: len({getattr(arm, key) for arm in method.arms}) > 1
     words = dict(guide="{}", schedule="{}", strength="{:g}", weight="w={:g}", best_of="best-of-{}")
     words |= dict(members="members {}", choose="choose {}", fallback="fallback {}")
-    words |= dict(execute="execute {}")
+    words |= dict(execute="execute {}", guide_steps="asked {}")
     shown = {key: word for key, word in words.items() if differ(key)}
     rows: dict[str, Method] = {}
     for train, arm in product(method.trains or ("",), method.arms):

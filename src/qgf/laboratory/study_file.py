@@ -75,6 +75,8 @@ class Way(Section):
     cap_dim: Finite | None = None
     train: OneOrSeveral[str] = []
     steps: Count | None = None
+    solver: Literal["euler", "midpoint"] | None = None
+    guide_steps: OneOrSeveral[Count] = []
     execute: OneOrSeveral[Count] = []
     warm: Finite | None = None
     tune: Literal["halving", "offline", "never"] | None = None

@@ -25,7 +25,7 @@ from qgf.method.guides import agreements, find
 from qgf.method.harm import displacement, jerk, nats
 from qgf.method.members import OTHERS, asked, check_way, members_of, way
 from qgf.method.observations import ObsSpec, as_key, chunks, looked, one_of, padded, per_sample, read
-from qgf.method.sampling import At, Grid, denoise, finish, grid
+from qgf.method.sampling import At, Grid, check_pace, denoise, finish, grid
 from qgf.method.schedules import Schedule
 from qgf.method.schedules import schedule as find_schedule
 from qgf.method.strength import calibration_of, raw_weight, strength_counts
@@ -88,6 +88,8 @@ class Policy(eqx.Module):
     members: str | int | None = eqx.field(static=True, default=None)
     choose: str | int | None = eqx.field(static=True, default=None)
     caps: Caps | None = None
+    solver: str = eqx.field(static=True, default="euler")
+    guide_steps: int | None = eqx.field(static=True, default=None)
     save: ClassVar[Callable[..., None]]  # set by `training.saved`, which writes and reads files
     load: ClassVar[Callable[..., Policy]]
 
@@ -103,6 +105,7 @@ class Policy(eqx.Module):
     def __check_init__(self):
         find(self.guide)
         find_schedule(self.schedule)
+        check_pace(self.solver, self.guide_steps)
         _ = self.guiding, self.choosing  # raise UserError for ways that are none
         if self.fallback is not None and getattr(find_fallback(self.fallback), "asks", False):
             check_way(OTHERS, self.members)
@@ -250,7 +253,7 @@ class Policy(eqx.Module):
     def _path(self, obs, a0: Array, path: Grid | None) -> Trace:
         v, q = At(self.velocity, obs), At(self.guiding, obs)
         how = (self.guide, self.weight, self.steps, self.low, self.high, self.schedule, path, self.caps)
-        return denoise(v, q, a0, *how)
+        return denoise(v, q, a0, *how, self.solver, self.guide_steps)
 
     def guided(
         self,
@@ -266,9 +269,13 @@ class Policy(eqx.Module):
         robust: bool = False,
         cap_step: float | None = None,
         cap_dim: float | None = None,
+        solver: str | None = None,
+        guide_steps: int | None = None,
     ) -> Policy:
-        """The same networks under another guide; best_of, steps and fallback stay as they are if not given. Give
-        `strength` (default 1) or the raw `weight`, not both.
+        """The same networks under another guide; best_of, steps, solver and fallback stay as they are if not given.
+        Give `strength` (default 1) or the raw `weight`, not both.
+
+        `solver`, `guide_steps`: how a step is taken, and how often the guide is asked on the way (`sampling.sample`).
 
         `cap_step`: guidance never adds more than so many |v| in a step; `cap_dim`: it pushes no number of an action by
         more than so many sigma_a. `fallback`: when to act without guidance (`method.choosing.FALLBACKS`).
@@ -293,6 +300,7 @@ class Policy(eqx.Module):
         own = lambda x, mine: mine if x is None else x
         fields = dict(guide=guide, steps=own(steps, self.steps), samples=own(best_of, self.samples), schedule=schedule)
         fields |= dict(members=members, choose=choose, caps=caps_of(guide, cap_step, cap_dim, self.calibration))
+        fields |= dict(solver=own(solver, self.solver), guide_steps=guide_steps)
         return with_fields(self, weight=jnp.asarray(weight, float), fallback=own(fallback, self.fallback), **fields)
 
 
@@ -338,5 +346,5 @@ def with_fields(policy: Policy, **changes) -> Policy:
 
 def without_guidance(policy: Policy, **changes) -> Policy:
     """The policy as it was cloned, nothing guides it or holds guidance back, and with these fields replaced."""
-    plain = dict(guide="none", weight=0.0, schedule="constant", fallback=None, caps=None)
+    plain = dict(guide="none", weight=0.0, schedule="constant", fallback=None, caps=None, guide_steps=None)
     return with_fields(policy, **plain | changes)

@@ -36,6 +36,8 @@ class Arm:
     fallback: str | None = None  # when to act without guidance
     cap_step: float | None = None  # of |v|, the most that guidance adds in a step
     cap_dim: float | None = None  # of sigma_a, the most that it pushes a number by
+    solver: str | None = None  # how a denoising step is taken
+    guide_steps: int | None = None  # how often the guide is asked on the way
 
     @property
     def label(self) -> str:
@@ -43,7 +45,8 @@ class Arm:
         amount = f" {strength:g}" if self.weight is None else f" w={self.weight:g}"
         schedule = "" if self.schedule == "constant" else f" {self.schedule}"
         several = f" best-of-{self.best_of}" if self.best_of > 1 else ""
-        steps = f" T={self.steps}" if self.steps else ""
+        steps = (f" {self.solver}" if self.solver else "") + (f" T={self.steps}" if self.steps else "")
+        steps += f" asked {self.guide_steps}" if self.guide_steps else ""
         asked = f" members {self.members}" if self.members else ""
         asked += (f" choose {self.choose}" if self.choose else "") + (" robust" if self.robust else "")
         asked += f" fallback {self.fallback}" if self.fallback else ""
@@ -59,7 +62,7 @@ class Arm:
 
     def of(self, policy: Policy) -> Policy:
         """The policy acting this way."""
-        more = ("members", "choose", "robust", "fallback", "cap_step", "cap_dim")
+        more = ("members", "choose", "robust", "fallback", "cap_step", "cap_dim", "solver", "guide_steps")
         how: dict[str, Any] = {name: getattr(self, name) for name in more}
         return policy.guided(self.guide, self.strength, self.weight, self.best_of, self.steps, self.schedule, **how)
 
@@ -71,9 +74,10 @@ class Arm:
         fallback: str | None = None,
         cap_step: float | None = None,
         cap_dim: float | None = None,
+        guide_steps: int | None = None,
     ) -> Arm:
-        """The arm that asks its critic so and is held back so, where that makes a difference: what does not count is
-        left out, so that one way of acting is one arm. Raises UserError for ways and fallbacks that are none.
+        """The arm that asks its critic so, so often, and is held back so, where that makes a difference: what does not
+        count is left out, so that one way of acting is one arm. Raises UserError for ways and fallbacks that are none.
         """
         members, choose = (None if way(told) is None else told for told in (members, choose))
         choose = choose if self.best_of > 1 else None
@@ -81,9 +85,8 @@ class Arm:
         check_way(way(members))
         check_way(way(choose), way(members))
         robust = robust and self.guide != "none" and self.weight is None
-        held: dict[str, Any] = (
-            dict(fallback=fallback, cap_step=cap_step, cap_dim=cap_dim) if self.guide != "none" else {}
-        )
+        held: dict[str, Any] = dict(fallback=fallback, cap_step=cap_step, cap_dim=cap_dim, guide_steps=guide_steps)
+        held = held if self.guide != "none" else {}
         if fallback and getattr(find_fallback(fallback), "asks", False) and held:
             check_way(OTHERS, way(members))
         return replace(self, members=members, choose=choose, robust=robust, **held)
@@ -104,6 +107,8 @@ def arms(
     cap_step: float | None = None,
     cap_dim: float | None = None,
     warm: float | None = None,
+    solver: str | None = None,
+    guide_steps: Iterable[int | None] = (None,),
 ) -> list[Arm]:
     """All combinations; "none" has no strength. Raises UserError if strengths and weights are both given, or for ways
     to ask an ensemble that are none.
@@ -114,10 +119,14 @@ def arms(
         [dict(weight=w) for w in weights] if weights else [dict(strength=s) for s in strengths or (DEFAULT_STRENGTH,)]
     )
     made = [
-        Arm(guide, best_of=n, steps=steps, execute=k, warm=warm, **how).asking(m, c, robust, f, cap_step, cap_dim)
+        Arm(guide, best_of=n, steps=steps, execute=k, warm=warm, solver=solver, **how).asking(
+            m, c, robust, f, cap_step, cap_dim, asked
+        )
         for n in best_of
         for guide in guides
-        for k, m, c, f in product(execute, members, choose, (None if f == "none" else f for f in fallback))
+        for k, m, c, f, asked in product(
+            execute, members, choose, [None if f == "none" else f for f in fallback], guide_steps
+        )
         for how in ([{}] if guide == "none" else [amount | dict(schedule=s) for s in schedules for amount in amounts])
     ]
     return list(dict.fromkeys(made))

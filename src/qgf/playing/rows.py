@@ -17,7 +17,7 @@ Mean = Annotated[float, Digits(".4f")]
 Measured = Annotated[float, Digits(".6g")]
 
 ARM = ("guide", "strength", "weight", "best_of", "steps", "schedule")
-MORE = ("execute", "members", "choose", "robust", "fallback", "cap_step", "cap_dim", "warm")
+MORE = ("execute", "members", "choose", "robust", "fallback", "cap_step", "cap_dim", "warm", "solver", "guide_steps")
 """What an arm has, and what it has since."""
 VALUES = (
     "raw_weight", "successes", "success", "low", "high", "returns", "lengths", "value", "ratio", "skipped", "outcomes",
@@ -29,7 +29,7 @@ of one task and training seed.
 KEY = ("env", "train", "policy_seed", "updates", *ARM, "split", "seed", "first", "episodes")
 """What tells two rows apart, and"""
 LATER = dict(execute=None, stream=SHARED, rule="", members=None, choose=None, robust=False)
-LATER |= dict(fallback=None, cap_step=None, cap_dim=None, warm=None)
+LATER |= dict(fallback=None, cap_step=None, cap_dim=None, warm=None, solver=None, guide_steps=None)
 """what does since; files have these columns only where a row has another value."""
 
 
@@ -53,6 +53,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     cap_step: Exact | None = None
     cap_dim: Exact | None = None
     warm: Exact | None = None
+    solver: str | None = None
+    guide_steps: Count | None = None
     stream: Count = SHARED  # whose episodes: SHARED or OWN
     seed: Number
     first: Number = 0  # number of the first episode

@@ -156,6 +156,8 @@ class Trial(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_o
     cap_step: float | None = None
     cap_dim: float | None = None
     warm: float | None = None
+    solver: str | None = None
+    guide_steps: Count | None = None
     label: str
     successes: Number | None
     episodes: Count

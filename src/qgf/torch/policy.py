@@ -16,7 +16,7 @@ from qgf.torch.flow import STEPS
 from qgf.torch.guidance import grad, norm
 from qgf.torch.guides import find
 from qgf.torch.members import asked, calibration_of
-from qgf.torch.sampling import At, climb, denoise, finish
+from qgf.torch.sampling import At, check_pace, climb, denoise, finish
 from qgf.torch.schedules import schedule as find_schedule
 from qgf.torch.strength import raw_weight
 from qgf.types import Calibration, Info, Trace
@@ -48,6 +48,8 @@ class Policy:
     obs_dim: int | None = None  # of trained networks: a single observation is known by it
     members: str | int | None = None
     choose: str | int | None = None
+    solver: str = "euler"
+    guide_steps: int | None = None
 
     def __post_init__(self):
         for name in ("steps", "samples", "horizon", "action_dim"):
@@ -55,6 +57,7 @@ class Policy:
                 raise UserError(f"{name} must be a whole number from 1 on, got {n!r}")
         find(self.guide)
         find_schedule(self.schedule)
+        check_pace(self.solver, self.guide_steps)
         _ = self.guiding, self.choosing  # raise UserError for ways that are none
 
     def __call__(self, obs, a0=None, generator=None, info: bool = False, t0: float = 0.0):
@@ -98,7 +101,8 @@ class Policy:
         """The denoising paths of obs[B, S] from the noise a0[B, d], or from the points a0 at time t0."""
         v, q = At(self.velocity, obs), At(self.guiding, obs)
         with torch.no_grad():
-            return denoise(v, q, a0, self.guide, self.weight, self.steps, self.low, self.high, self.schedule, t0)
+            how = (self.guide, self.weight, self.steps, self.low, self.high, self.schedule, t0)
+            return denoise(v, q, a0, *how, self.solver, self.guide_steps)
 
     def outward(self, a: Tensor) -> Tensor:
         """Chunks a[..., H, A], as velocity and critic know them, in the environment's units."""
@@ -115,9 +119,11 @@ class Policy:
         members: str | int | None = None,
         choose: str | int | None = None,
         robust: bool = False,
+        solver: str | None = None,
+        guide_steps: int | None = None,
     ) -> Policy:
-        """The same networks under another guide; best_of and steps stay as they are if not given. Give `strength`
-        (default 1) or the raw `weight`, not both. `members`, `choose` and `robust` as in JAX's `Policy.guided`.
+        """The same networks under another guide; best_of, steps and solver stay as they are if not given. Give
+        `strength` (default 1) or the raw `weight`, not both. The rest as in JAX's `Policy.guided`.
 
         Raises UserError if both are given, or if a strength is given and the policy was never calibrated so.
         """
@@ -129,6 +135,7 @@ class Policy:
         weight = raw_weight(strength, weight, calibration, self.horizon * self.action_dim, guide)
         own = lambda x, mine: mine if x is None else x
         fields = dict(steps=own(steps, self.steps), samples=own(best_of, self.samples), schedule=schedule)
+        fields |= dict(solver=own(solver, self.solver), guide_steps=guide_steps)
         return replace(self, guide=guide, weight=weight, members=members, choose=choose, **fields)
 
     def to(self, *args) -> Policy:
@@ -210,7 +217,11 @@ def calibrate(policy: Policy, observations, generator=None, actions: int = 32) -
         if single:
             raise UserError("calibrate takes a batch of observations [N, S], got one")
         many = repeated(obs, actions)
-        a = replace(policy, guide="none", members=None, choose=None)._denoise(many, None, generator, 0.0)[0].flatten(1)
+        a = (
+            replace(policy, guide="none", members=None, choose=None, guide_steps=None)
+            ._denoise(many, None, generator, 0.0)[0]
+            .flatten(1)
+        )
         spread = torch.std(a.reshape(-1, actions, a.shape[1]), dim=1, correction=0).mean()
         slope = norm(grad(At(policy.critic, many))(a)).mean()
     return replace(policy, calibration=Calibration(float(spread), float(slope)))

@@ -88,6 +88,8 @@ class Saved(msgspec.Struct, forbid_unknown_fields=True):
     use: list[dict[str, str]] = []
     members: str | int | None = None
     choose: str | int | None = None
+    solver: str = "euler"
+    guide_steps: Few | None = None
 
 
 FORMATS: dict[str, tuple[type, int]] = dict(format=(Trained, 3), policy_format=(Saved, 2))
@@ -204,7 +206,8 @@ def _of_saved(path: Path, record: Saved, arrays: dict[str, Tensor], file: Path) 
     return Policy(
         velocity, critic, sizes.action_dim, sizes.horizon, float(own["weight"]), own["low"], own["high"],
         record.guide, record.steps, record.best_of, _calibration(record.calibration), record.schedule,
-        _range(path, record.actions, sizes.action_dim), sizes.obs_dim, record.members, record.choose,
+        _range(path, record.actions, sizes.action_dim), sizes.obs_dim, record.members, record.choose, record.solver,
+        record.guide_steps,
     )  # fmt: skip
 
 

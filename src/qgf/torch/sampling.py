@@ -1,14 +1,15 @@
-"""Guided Euler sampling: a batch of actions, from noise to their end. The mirror of `qgf.method.sampling`."""
+"""Guided sampling: a batch of actions, from noise to their end. The mirror of `qgf.method.sampling`."""
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from qgf.errors import UserError
+from qgf.errors import UserError, unknown
 from qgf.torch.flow import STEPS, Flow, clean, clip
 from qgf.torch.guidance import grad, per_row
 from qgf.torch.guides import find, need
@@ -50,6 +51,29 @@ def grid(steps: int, t0: float = 0.0) -> Grid:
     return Grid(starts, [end - start for start, end in zip(starts, [*starts[1:], 1.0], strict=True)])
 
 
+SOLVERS = dict(euler=1, midpoint=2)
+"""Ways to take a step, and how often each asks for the velocity."""
+
+
+def check_pace(solver: str, guide_steps: int | None) -> None:
+    """Raises UserError for a solver that is none, and unless guide_steps is a whole number from 1 on, or None."""
+    if solver not in SOLVERS:
+        raise unknown("solver", solver, SOLVERS)
+    if guide_steps is not None and not (isinstance(guide_steps, int) and guide_steps >= 1):
+        raise UserError(f"guide_steps must be a whole number from 1 on, got {guide_steps!r}")
+
+
+def turns(points: int, solver: str, steps: int, guide_steps: int | None) -> list[list[bool]]:
+    """At which of the points where a path asks for the velocity it asks the guide, too, [points][per step]: evenly
+    spread, the first among them, `guide_steps` of a whole path's `steps`; by default at all.
+    """
+    each = SOLVERS[solver]
+    share = min(guide_steps or steps * each, steps * each)
+    asked = [k * share // (steps * each) for k in range(-1, points * each)]
+    new = [b > a for a, b in pairwise(asked)]
+    return [new[k * each : (k + 1) * each] for k in range(points)]
+
+
 def sample(
     v,
     q,
@@ -62,35 +86,55 @@ def sample(
     schedule="constant",
     trace: bool = False,
     t0: float = 0.0,
+    solver: str = "euler",
+    guide_steps: int | None = None,
 ) -> Tensor | Trace:
     """Denoise actions with guidance (paper, algorithm 1): a <- a + (v(a, t) + w g) / T, t = 0, 1/T, ..., 1 - 1/T.
 
     v(a[B, d], t[]) -> [B, d], q(a[B, d]) -> [B], a0[B, d] ~ N(0, I). Returns clip(a_T, low, high), [B, d], or the whole
     `Trace`, with an axis for the batch in front of every array but t and w. A direction that is not finite leaves its
-    row's step unguided. With `t0` the path starts at that time, from the points a0 = a_t0.
+    row's step unguided. With `t0` the path starts at that time, from the points a0 = a_t0. `solver` and `guide_steps`
+    as in JAX's `sample`.
     """
-    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule, t0)
+    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule, t0, solver, guide_steps)
     return path if trace else finish(q, path, guide, weight, low, high)
 
 
-def denoise(v, q, a0: Tensor, guide, weight, steps: int, low, high, schedule="constant", t0: float = 0.0) -> Trace:
+def denoise(
+    v, q, a0: Tensor, guide, weight, steps: int, low, high, schedule="constant", t0: float = 0.0, solver="euler",
+    guide_steps: int | None = None,
+) -> Trace:  # fmt: skip
     """The path of `sample`."""
+    check_pace(solver, guide_steps)
     ask, factor = find(guide), find_schedule(schedule)
     v = need(v, ask.reference) if hasattr(ask, "reference") else v
-    a, path = a0, grid(steps, t0)
-    rows: list[Any] = []
-    for k, (start, length) in enumerate(zip(*path, strict=True)):
-        t = torch.full((), start, dtype=a.dtype, device=a.device)
-        flow = Flow(v, steps, low, high, at=(a, t), left=len(path.starts) - k)
+    a, path, last = a0, grid(steps, t0), torch.zeros_like(a0)
+
+    def direction(flow, a, t):
         g = ask(flow, q, a, t)
         if g.shape != a.shape:
             name = getattr(ask, "__name__", ask)
             raise UserError(f"guide {name} returns {list(g.shape)}, expected directions {list(a.shape)}")
         finite = torch.isfinite(g).flatten(1).all(dim=1)
-        g = torch.where(per_row(finite, g), g, 0)
+        return torch.where(per_row(finite, g), g, 0), ~finite
+
+    def field(a, time, left, last, now):
+        """What moves the actions, the directions asked for now, else the `last`, and what the trace tells of them."""
+        t = torch.full((), time, dtype=a.dtype, device=a.device)
+        flow = Flow(v, steps, low, high, at=(a, t), left=left)
+        g, skipped = direction(flow, a, t) if now else (last, torch.zeros(len(a), dtype=torch.bool, device=a.device))
         drift, w = flow(a, t), weight * factor(t)
-        rows.append(Trace(t, a, drift, clean(flow, a, t), g, ~finite, w))
-        a = a + (drift + w * g) * length
+        return drift + w * g, g, t, (drift, clean(flow, a, t), g, skipped, w)
+
+    rows: list[Any] = []
+    now = turns(len(path.starts), solver, steps, guide_steps)
+    for k, (start, length) in enumerate(zip(*path, strict=True)):
+        left = len(path.starts) - k
+        move, last, t, told = field(a, start, left, last, now[k][0])
+        if solver == "midpoint":
+            move, last, _, told = field(a + length / 2 * move, start + length / 2, left, last, now[k][1])
+        rows.append(Trace(t, a, *told))
+        a = a + move * length
     steps_of: Any = Trace._make(zip(*rows, strict=True))
     along = {name: torch.stack(getattr(steps_of, name), dim=1) for name in ("v", "a1_hat", "g", "skipped")}
     points = torch.stack([*steps_of.a, a], dim=1)

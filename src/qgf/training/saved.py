@@ -76,6 +76,8 @@ class Record(Format, forbid_unknown_fields=True):
     members: str | int | None = None
     choose: str | int | None = None
     caps: Limits | None = None
+    solver: str = "euler"
+    guide_steps: Few | None = None
 
 
 def save_policy(policy: Policy, directory: str | Path) -> None:
@@ -107,6 +109,8 @@ def save_policy(policy: Policy, directory: str | Path) -> None:
     config |= {name: way for name in ("members", "choose") if (way := getattr(policy, name)) is not None}
     if policy.caps is not None:
         config["caps"] = {name: float(x) for name, x in policy.caps._asdict().items() if x is not None}
+    usual = dict(solver="euler", guide_steps=None)
+    config |= {name: x for name in usual if (x := getattr(policy, name)) != usual[name]}
     write_weights(directory / WEIGHTS, _stored(policy))
     write_json(directory / "config.json", config)
 
@@ -184,7 +188,8 @@ def load_policy(directory: str | Path, like: Policy | None = None) -> Policy:
         if (size := getattr(record, name)) != getattr(like, name):
             raise UserError(f"{path}: belongs to another policy, {name} is {size}, not {getattr(like, name)}")
     filled = read_weights(_stored(like), directory / WEIGHTS, any_shape=("low", "high"))
-    acting = {name: getattr(record, name) for name in ("guide", "steps", "schedule", "fallback", "members", "choose")}
+    ways = ("guide", "steps", "schedule", "fallback", "members", "choose", "solver", "guide_steps")
+    acting = {name: getattr(record, name) for name in ways}
     acting["caps"] = record.caps and Caps(
         *(None if x is None else jnp.asarray(x, float) for x in (record.caps.step, record.caps.dim))
     )
