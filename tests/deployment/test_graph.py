@@ -44,18 +44,19 @@ def test_the_graph_is_the_sampler(run):
 
 
 def test_a_stablehlo_file_does_what_the_policy_does(run):
-    main(["export", str(run.directory), "--format", "stablehlo", "--batch", "2"])
+    way = ["--members", "mean", "--guide-steps", "5", "--cap-step", "0.5"]
+    main(["export", str(run.directory), "--format", "stablehlo", "--batch", "2", *way])
     folder = run.directory / "export"
     check_folder(folder)
     assert (folder / SUMS).exists()
     told = json.loads((folder / "policy.json").read_text())
     loaded = jax.export.deserialize(bytearray((folder / "policy.stablehlo").read_bytes()))
-    made = graphs.graph(run.policy(guide="qgf"), 2)
-    obs, noise = given(made, 1)
+    policy = run.policy(guide="qgf", members="mean", guide_steps=5, cap_step=0.5)
+    obs, noise = given(graphs.graph(policy, 2), 1)
     assert told["inputs"] == dict(obs=list(obs.shape), noise=list(noise.shape))
     actions = np.asarray(loaded.call(obs, noise))
     assert told["outputs"] == dict(actions=list(actions.shape))
-    assert_allclose(actions, by_hand(run.policy(guide="qgf"), obs, noise), atol=1e-5)
+    assert_allclose(actions, [policy(obs[k], 0, a0=noise[k, 0]) for k in range(2)], atol=1e-5)
 
 
 def test_a_file_that_does_something_else_is_not_written():
@@ -69,6 +70,8 @@ def test_a_file_that_does_something_else_is_not_written():
 def test_what_cannot_be_a_graph(run, capsys):
     with pytest.raises(UserError, match="batch"):
         graphs.graph(run.policy(), 0)
+    with pytest.raises(UserError, match="a graph has no fallback"):
+        graphs.graph(run.policy(fallback="unguided"))
     with pytest.raises(SystemExit):
         main(["export", str(run.directory), "--format", "onnx", "--best"])
     assert "export that first" in capsys.readouterr().err

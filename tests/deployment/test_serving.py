@@ -31,6 +31,7 @@ from qgf.errors import UserError
 from qgf.files import SUMS
 from qgf.training.run import Run
 from qgf.training.trained import load_trained, save_trained
+from qgf.types import Calibration
 
 STATE = np.array([0.1, 0.2, 0.3], np.float32)
 
@@ -290,6 +291,13 @@ def test_a_guided_policy_is_served_as_it_acts():
         assert_allclose(answer["actions"], policy.guided("none", weight=0)(STATE, 7), atol=1e-6)
 
 
+def test_a_policy_that_falls_back_does_so_when_it_is_served():
+    always = lambda doubt: doubt.ratio < 0
+    policy = guided(fallback=always, calibration=Calibration(1.0, 1.0))
+    with running(policy, batch=1) as server, Client(address(server)) as client:
+        assert_allclose(client(STATE)["actions"], policy.guided("none", weight=0)(STATE, 0), atol=1e-6)
+
+
 def test_the_last_chunk_is_where_the_next_one_starts():
     policy, t0 = guided(), 0.75
     last = np.array([[0.3, -0.3], [0.4, -0.4]], np.float32)
@@ -343,7 +351,8 @@ qgf.serve(still, 0, obs_spec=3, batch=1, tell=lambda line: print(line, flush=Tru
 COMMAND = """
 import sys
 from qgf.cli.main import main
-main(["serve", sys.argv[1], "--port", "0", "--batch", "1", "--weight", "0.1"])
+way = ["--weight", "0.1", "--members", "mean", "--guide-steps", "5", "--fallback", "capped", "--cap-step", "0.5"]
+main(["serve", sys.argv[1], "--port", "0", "--batch", "1", *way])
 """
 
 

@@ -3,14 +3,13 @@
 from itertools import product
 from math import isnan
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Optional
 
 import tyro
 
+from qgf.cli.acting import Solver
 from qgf.cli.printing import bar, closing, console, print_table
 from qgf.errors import UserError
-
-Solver = Optional[Literal["euler", "midpoint"]]
 
 
 def evaluate(

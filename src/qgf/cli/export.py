@@ -5,6 +5,7 @@ from typing import Literal, Optional
 
 import tyro
 
+from qgf.cli.acting import Acting
 from qgf.cli.data import Where
 from qgf.cli.printing import closing
 from qgf.errors import UserError
@@ -17,12 +18,7 @@ def export(
     best: bool = False,
     data_dir: Where = None,
     format: Literal["policy", "stablehlo", "onnx"] = "policy",
-    guide: str = "qgf",
-    strength: Optional[float] = None,
-    weight: Optional[float] = None,
-    best_of: Optional[int] = None,
-    steps: Optional[int] = None,
-    schedule: str = "constant",
+    acting: tyro.conf.OmitArgPrefixes[Acting] = Acting(),
     policy_seed: int = 0,
     batch: int = 1,
 ):
@@ -37,12 +33,7 @@ def export(
             $QGF_DATA or ~/.ogbench/data.
         format: "policy", the run's own; "stablehlo" or "onnx", a graph that takes observations [B, S] and noise
             [B, N, d], N being 1 or --best-of, and gives actions [B, H, A]. It is tried against the policy.
-        guide: For a graph the guide, "none" being the policy as it was trained; `qgf names guide` lists them.
-        strength: For a graph how hard to push, in standard deviations of the policy's own actions (default 1).
-        weight: For a graph the paper's raw weight, instead of a strength.
-        best_of: For a graph, take the best of this many samples, by default the training method's own number.
-        steps: For a graph the number of denoising steps, by default the training method's own, 10 for most.
-        schedule: For a graph, how the weight changes over the denoising time; `qgf names schedule` lists the ways.
+        acting: For a graph, how the policy acts.
         policy_seed: For a graph, which policy, if the run has several seeds.
         batch: For a graph, how many observations it takes.
     """
@@ -60,8 +51,7 @@ def export(
         if best or step is not None:
             raise UserError("--step and --best make the run's policy: export that first, then the graph of it")
         trained = there.trained(policy_seed)
-        acting = trained.policy().guided(guide, strength, weight, best_of, steps, schedule)
-        path = write_graph(run / "export", acting, format, batch, trained.updates)
+        path = write_graph(run / "export", acting.of(trained.policy()), format, batch, trained.updates)
         return closing(f"wrote {path}, which does what the policy after {trained.updates} updates does")
     folder = export_best(there) if best else write(there, dataset_of(there.record, data_dir), step)
     updates = load_trained(there.policy_dirs()[0]).updates

@@ -6,6 +6,7 @@ from typing import Optional
 
 import tyro
 
+from qgf.cli.acting import Acting
 from qgf.cli.printing import console
 from qgf.errors import UserError
 
@@ -17,12 +18,8 @@ def serve(
     /,
     port: int = 8000,
     host: str = "127.0.0.1",
-    guide: str = "qgf",
-    strength: Optional[float] = None,
-    weight: Optional[float] = None,
-    best_of: Optional[int] = None,
-    steps: Optional[int] = None,
-    schedule: str = "constant",
+    acting: tyro.conf.OmitArgPrefixes[Acting] = Acting(),
+    fallback: str = "unguided",
     policy_seed: int = 0,
     deadline: Optional[float] = None,
     warm_start: Optional[float] = None,
@@ -40,12 +37,10 @@ def serve(
         run: The run's directory.
         port: The port to listen on; 0 takes a free one.
         host: The address to listen on; 0.0.0.0 lets other machines in, unencrypted.
-        guide: The guide, "none" being the policy as it was trained; `qgf names guide` lists them.
-        strength: How hard to push, in standard deviations of the reference policy's actions (default 1).
-        weight: The paper's raw weight, instead of a strength.
-        best_of: Take the best of this many guided samples, by default the training method's own number.
-        steps: Number of denoising steps, by default the training method's own, 10 for most.
-        schedule: How the weight changes over the denoising time; `qgf names schedule` lists the ways.
+        acting: How the policy acts.
+        fallback: When the unguided action from the same noise is taken instead: unguided, where the guided one is not
+            finite; capped, also where guidance moved it too far; judged, also where members that do not guide see no
+            gain (give --members 0). `qgf names fallback` lists them.
         policy_seed: Which policy to serve, if the run has several seeds.
         deadline: Milliseconds after which a request gets the unguided action if the guided one is not ready.
         warm_start: The denoising time, between 0 and 1, from which a request's `last_actions` are denoised on.
@@ -68,7 +63,7 @@ def serve(
 
     def load() -> Served:
         trained = there.trained(policy_seed)
-        policy = trained.policy().guided(guide, strength, weight, best_of, steps, schedule)
+        policy = acting.of(trained.policy(), fallback)
         made = served(policy, options)
         made.about.update(updates=trained.updates, dataset=trained.dataset)
         return made

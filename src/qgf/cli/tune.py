@@ -7,8 +7,9 @@ from typing import Optional
 import tyro
 from rich.text import Text
 
+from qgf.cli.acting import Solver
 from qgf.cli.data import Where
-from qgf.cli.evaluate import Solver, environment_of, played_environment, print_done, seen_keys
+from qgf.cli.evaluate import environment_of, played_environment, print_done, seen_keys
 from qgf.cli.printing import bar, closing, console, print_table
 from qgf.errors import UserError
 

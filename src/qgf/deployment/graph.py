@@ -41,6 +41,8 @@ def graph(policy: Policy, batch: int = 1) -> Graph:
     spec = policy.obs_spec
     if spec is None or not jax.tree_util.treedef_is_leaf(spec.structure):
         raise UserError("a graph is made of a policy that observes one array, and knows its shape (obs_spec)")
+    if policy.fallback is not None:
+        raise UserError("a graph has no fallback, and this policy has one: make it of a policy without")
     if batch < 1:
         raise UserError(f"batch must be at least 1, got {batch}")
 

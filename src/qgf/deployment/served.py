@@ -117,8 +117,8 @@ def _of_policy(policy: Policy, options: Options, obs_spec: Any) -> Served:
         raise UserError("the policy does not know what it observes: give it obs_spec=, or serve it with one")
     if options.warm_start is not None and policy.samples > 1:
         raise UserError(f"warm_start starts one sample, and this policy takes the best of {policy.samples}")
-    policy = with_fields(policy, obs_spec=spec, fallback="unguided")
-    plain = with_fields(policy, guide="none", weight=0.0, samples=1)
+    policy = with_fields(policy, obs_spec=spec, fallback=policy.fallback or "unguided")
+    plain = with_fields(policy, guide="none", weight=0.0, samples=1, fallback="unguided", caps=None)
     about = dict(
         policy="qgf.Policy",
         guide=policy.guide if isinstance(policy.guide, str) else getattr(policy.guide, "__name__", "own"),
