@@ -113,8 +113,9 @@ def ability(f: Any, protocol: type) -> Callable[..., Array] | None:
     """What makes f a `Members`, `Noisy`, ...: f.members, f.noisy, ..., of f itself or of what it wraps; None if it is
     not one. An attribute will do: `critic.members = each` on a plain function.
     """
-    if isinstance(f, protocol):
-        return getattr(f, protocol.__name__.lower())
+    name = protocol.__name__.lower()
+    if hasattr(f, name):  # isinstance does not see a torch module's parts, from Python 3.12 on
+        return getattr(f, name)
     if isinstance(f, Wrapping) and (found := ability(f.inner, protocol)) is not None:
         return f.around(found)
     return None
