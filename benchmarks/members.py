@@ -36,33 +36,29 @@ def one_product(stacked, x):
     return (jax.lax.dot_general(h, last[0], (((2,), (1,)), ((0,), (0,)))) + last[1][:, None])[:, 0, 0]
 
 
-def bfloat16(nets, x):
-    def one(net):
-        h = x
-        *hidden, last = zip(net.weights, net.biases, strict=True)
-        for w, b in hidden:
-            h = gelu_norm(_halved(h, w) + b)
-        return (_halved(h, last[0]) + last[1])[0]
+def through(dot):
+    """Each member by itself, its products being dot(x, w)."""
 
-    return jnp.stack([one(net) for net in nets])
+    def values(nets, x):
+        def one(net):
+            h = x
+            *hidden, last = zip(net.weights, net.biases, strict=True)
+            for w, b in hidden:
+                h = gelu_norm(dot(h, w) + b)
+            return (dot(h, last[0]) + last[1])[0]
+
+        return jnp.stack([one(net) for net in nets])
+
+    return values
 
 
-def _halved(x, w):
+@through
+def bfloat16(x, w):
     return jnp.dot(x.astype(jnp.bfloat16), w, preferred_element_type=jnp.float32)
 
 
-def int8(nets, x):
-    def one(net):
-        h = x
-        *hidden, last = zip(net.weights, net.biases, strict=True)
-        for w, b in hidden:
-            h = gelu_norm(_scaled(h, w) + b)
-        return (_scaled(h, last[0]) + last[1])[0]
-
-    return jnp.stack([one(net) for net in nets])
-
-
-def _scaled(x, w):
+@through
+def int8(x, w):
     whole, scale = w
     return (x @ whole.astype(jnp.float32)) * scale
 

@@ -87,7 +87,8 @@ def make_run(directory: Path, data: Path):
     maze = Maze(np.eye(3, dtype=int), 4.0, np.array([4.0, 4.0]), np.array([1.0, 2.0]), 0.5)
     paths = {arm.label: scores[k].paths for k, arm in enumerate(arms)}
     Walks(maze, 20, paths, {arm.label: scores[k].success for k, arm in enumerate(arms)}).save(directory / "walks.npz")
-    rows = [Ledger(directory / "tuning" / "episodes.csv").add(x, "", "held-out") for x in scores]
+    rows = [x.row(train="", split="held-out") for x in scores]
+    Ledger(directory / "tuning" / "episodes.csv").add(*rows)
     trials = {arm: scores[k].success for k, arm in enumerate(arms)}
     reports = {name: (row.arm, row) for name, row in zip(("none", "chosen", "default"), rows, strict=True)}
     tuned = Tuned(arms[1], trials, reports, dict(none=0.5, default=1.0), ["guidance is negligible"])
