@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import socket
 import sys
@@ -17,6 +18,8 @@ from filelock import FileLock, SoftFileLease, Timeout
 from qgf.errors import UserError
 
 LOCK, TURN = ".lock", ".turn"
+OWNER = re.compile(r", process (\d+) on (\S+) since ")
+"""Of what a lock file tells."""
 BOOKKEEPING = frozenset(name + end for name in (LOCK, TURN) for end in ("", ".lease"))
 """Files of a folder that only say who writes it."""
 PATIENCE = 120.0
@@ -139,12 +142,33 @@ def _tell(path: Path, who: str) -> None:
         os.close(handle)
 
 
+def holder(directory: str | Path) -> str:
+    """Which process on which machine writes a directory; nothing if none does, or if it is known to be dead."""
+    found = OWNER.search(_told(Path(directory) / LOCK))
+    if not found:
+        return ""
+    number, machine = int(found[1]), found[2]
+    if machine == socket.gethostname():
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            return ""
+        except PermissionError:
+            pass
+    return f"{machine}, process {number}"
+
+
 def _whose(path: Path) -> str:
+    told = _told(path, 300)
+    return f" ({told})" if told else ""
+
+
+def _told(path: Path, most: int = 4096) -> str:
+    """The first bytes of a lock file."""
     try:
-        told = path.read_bytes()[:300].decode(errors="replace").strip()
+        return path.read_bytes()[:most].decode(errors="replace").strip()
     except OSError:
         return ""
-    return f" ({told})" if told else ""
 
 
 def _command() -> str:

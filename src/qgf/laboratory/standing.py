@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import re
-import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from qgf.data.folder import data_dir
-from qgf.files import LOCK
+from qgf.files import LOCK, holder
 from qgf.laboratory.compare import to_begin, to_report
 from qgf.laboratory.study import Study
 from qgf.laboratory.workshop import Job, Workshop
 from qgf.training.run import Run
-
-HELD = re.compile(r", process (\d+) on (\S+) since ")
 
 
 class Standing(NamedTuple):
@@ -59,25 +54,6 @@ def _of(shop: Workshop, job: Job) -> Standing:
         return Standing(directory.name, "running", done, steps, where, _left(directory, done, steps))
     waits = [shop.directory(x).name for x in shop.lenders(job) if x and not shop.finished(x)]
     return Standing(directory.name, "waiting" if waits else "to do", done, steps, ", ".join(dict.fromkeys(waits)))
-
-
-def holder(directory: Path) -> str:
-    """Which process on which machine writes a directory; nothing if none does, or if it is known to be dead."""
-    try:
-        told = HELD.search((directory / LOCK).read_text(errors="replace"))
-    except OSError:
-        return ""
-    if not told:
-        return ""
-    number, machine = int(told[1]), told[2]
-    if machine == socket.gethostname():
-        try:
-            os.kill(number, 0)
-        except ProcessLookupError:
-            return ""
-        except PermissionError:
-            pass
-    return f"{machine}, process {number}"
 
 
 def _left(directory: Path, done: int, steps: int) -> float | None:

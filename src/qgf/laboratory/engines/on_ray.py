@@ -12,10 +12,7 @@ from typing import Any
 
 from qgf.errors import UserError
 from qgf.laboratory.engines.engine import Asked, Died, T, retold
-from qgf.laboratory.engines.remote import MANY, begun, package
-
-TRIES = 5
-"""How often a task is begun whose process or machine is lost."""
+from qgf.laboratory.engines.remote import MANY, TRIES, begun, package
 
 
 class OnRay:

@@ -10,10 +10,8 @@ from typing import Any
 
 from qgf.errors import UserError
 from qgf.laboratory.engines.engine import Asked, Died, T, retold
-from qgf.laboratory.engines.remote import MANY, begun, package
+from qgf.laboratory.engines.remote import MANY, TRIES, begun, package
 
-TRIES = 5
-"""How often a job is submitted that is pre-empted, runs out of time or whose machine is lost."""
 HOURS = 24
 """What a job asks for; one that needs more goes on in the next."""
 EVERY = 2.0

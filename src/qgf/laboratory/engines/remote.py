@@ -15,6 +15,8 @@ from qgf.plugins import use
 
 MANY = 1000
 """Tasks that are handed over at a time; the cluster lets them wait."""
+TRIES = 5
+"""How often a task is begun whose process or machine is lost, is pre-empted or runs out of time."""
 
 
 def package(name: str, extra: str) -> ModuleType:
