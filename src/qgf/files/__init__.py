@@ -26,7 +26,7 @@ from qgf.files.whole import atomic_path, is_temporary, stays_inside, sweep, writ
 __all__ = [
     "BOOKKEEPING", "FINITE", "FLOOR", "LOCK", "SUMS", "Count", "Digits", "Few", "Finite", "Many", "Number", "Room",
     "Seed", "as_written", "at_home", "atomic_path", "check", "check_folder", "chunk_fits", "convert", "doubt", "forget",
-    "holder", "is_temporary", "locked", "placed", "quoted", "read_bytes", "read_cells", "read_csv", "read_json", "read_numbers",
-    "read_sums", "read_text", "read_toml", "real_size", "seal", "sealed_path", "settled", "small", "stays_inside",
-    "sweep", "table_of", "turn", "write_csv", "write_json", "write_table", "write_text",
+    "holder", "is_temporary", "locked", "placed", "quoted", "read_bytes", "read_cells", "read_csv", "read_json",
+    "read_numbers", "read_sums", "read_text", "read_toml", "real_size", "seal", "sealed_path", "settled", "small",
+    "stays_inside", "sweep", "table_of", "turn", "write_csv", "write_json", "write_table", "write_text",
 ]  # fmt: skip
