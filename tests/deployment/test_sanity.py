@@ -101,7 +101,10 @@ def test_without_failures_success_cannot_be_told_apart():
 
 
 def test_data_without_held_out_episodes_are_a_line(tiny_run, maze_folder, tmp_path, capsys):
-    with pytest.raises(UserError, match="all has no held-out episodes to judge by: put them beside it, in NAME-val"):
+    with pytest.raises(
+        UserError,
+        match=r"all has no held-out episodes to judge by: train with --held-out 0.2, or put them beside it",
+    ):
         sanity(guided(knows), replace(episodes(), validation=None))
     run = shutil.copytree(tiny_run.directory, tmp_path / "run")
     with pytest.raises(SystemExit) as ended:

@@ -45,6 +45,7 @@ def train_command(chosen):
         obs_keys: tuple[str, ...] = (),
         labels: Optional[Path] = None,
         rewards: Optional[Rewarded] = None,
+        held_out: Optional[float] = None,
         log: tuple[str, ...] = (),
         keep: int = 2,
         eval_every: Optional[int] = None,
@@ -75,13 +76,15 @@ def train_command(chosen):
                 until-success, -1 until then, an episode that failed is cut off (as where success is all that is known);
                 success-to-go, 1 then and else 0, an episode that failed ends with nothing, so that Q is the discount to
                 the power of the steps until success.
+            held_out: The share of the episodes, as 0.2, that is not trained on but judged by (--eval-by-data, qgf
+                sanity), for data without a NAME-val.npz: drawn at random, and the same ones again for these data.
             log: Loggers to write to besides metrics.csv.
             keep: Number of checkpoints to keep, the newest; `qgf export` makes a policy of any of them.
             eval_every: Play the policy, guided by QGF at the default strength, every so many updates, a multiple of
                 --log-every: played.csv says how it did, and the best is kept in best/.
             eval_episodes: Number of episodes to play each time. They are those of `qgf tune`, not of `qgf evaluate`.
             eval_by_data: With --eval-every, play nothing: the best is that whose critic explains most of the held-out
-                data (NAME-val.npz).
+                data (NAME-val.npz, or --held-out).
             patience: End training when so many evaluations in a row found no better policy.
             env: The environment of the data, if their name does not tell: what it takes scales actions, it is played
                 while training, and by evaluate and tune where these are not told another.
@@ -100,7 +103,7 @@ def train_command(chosen):
         from qgf.environments.datasets import fitted, load_dataset
 
         _joined(coordinator, process)
-        loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels, rewards=rewards)
+        loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels, rewards=rewards, held_out=held_out)
         loaded = fitted(loaded, env) if env else loaded
         run = run_training(
             loaded, replace(config, method=method), out, flow=flow, critic_from=critic_from, log=log, keep=keep,

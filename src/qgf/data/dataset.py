@@ -59,6 +59,7 @@ class Dataset:
     keys: tuple[str, ...] = ()  # what its observations were made of, where that was chosen
     labels: Path | None = None  # the file that says which episodes succeed
     rewarded: Rewarded | None = None  # how rewards follow from success, where that was chosen
+    held_out: float | None = None  # the share of its episodes that is its validation, where that was chosen
     references: tuple[float, float] | None = None  # the returns that a normalised score calls 0 and 100
     action_range: Range | None = None  # what -1 and 1 mean to the networks, where these are not actions themselves
     images: Mapping[str, np.ndarray] = field(default_factory=dict)  # by camera, [N, H, W, C] uint8
@@ -135,6 +136,24 @@ class Dataset:
         """Some of its rows: a slice, or a mask or numbers of them; whole episodes, for the ends stay where they are."""
         cut = {name: x[which] for name, x in vars(self).items() if isinstance(x, np.ndarray)}
         return replace(self, **cut, images={name: x[which] for name, x in self.images.items()})
+
+    def apart(self, share: float) -> Dataset:
+        """The dataset without a share of its episodes, which are its `validation`: drawn at random, the same ones
+        whenever it is read. Raises UserError where that leaves nothing on one side.
+        """
+        episodes = len(self.lengths)
+        number = round(share * episodes) if 0 < share < 1 else 0
+        if not 0 < number < episodes:
+            raise UserError(f"{self.name}: {share:g} of {episodes} episodes cannot be held out; a share as 0.2 can")
+        drawn = np.random.default_rng(0).permutation(episodes)[:number]
+        aside = np.isin(self.numbers, drawn)
+        left, ends = self.rows(~aside), self.action_range
+        return replace(
+            left,
+            validation=self.rows(aside),
+            held_out=share,
+            action_range=left.extent if self.scaled_by_extent else ends,
+        )
 
     def starts(self, horizon: int, option: str = "--horizon") -> np.ndarray:
         """Rows at which a chunk of `horizon` actions, and the state after it, lie inside one episode, [M].

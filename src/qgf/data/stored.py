@@ -65,6 +65,7 @@ class Stored:
     references: tuple[float, float] | None = None
     action_range: Range | None = None
     rewarded: Rewarded | None = None
+    held_out: float | None = None  # what is held out was settled when it was converted
 
     @staticmethod
     def of(path: Path, name: str | None = None) -> Stored:

@@ -58,7 +58,10 @@ def sanity(
     """
     data = dataset.validation and dataset.validation.scaled()
     if data is None:
-        raise UserError(f"{dataset.name} has no held-out episodes to judge by: put them beside it, in NAME-val.npz")
+        raise UserError(
+            f"{dataset.name} has no held-out episodes to judge by: train with --held-out 0.2, or put "
+            "them beside it, in NAME-val.npz"
+        )
     if data.goals is not None:
         raise UserError(f"{dataset.name} has goals: a critic of one task can be checked, play episodes instead")
     rng = np.random.default_rng(seed)

@@ -36,6 +36,7 @@ def load_dataset(
     keys: Sequence[str] = (),
     labels: str | Path | None = None,
     rewards: Rewarded | None = None,
+    held_out: float | None = None,
 ) -> Dataset | Stored:
     """A dataset by its environment's name, or from a file or folder of any format in `qgf.data.readers.READERS`.
 
@@ -43,20 +44,24 @@ def load_dataset(
     directory is the data themselves, which were moved), and downloaded if they are not there and can be had; the family
     of the name adds the rewards and masks of its tasks, or the goal that each state is. `keys` says what observations
     are made of, where the format has them by name; `labels` is a file that says which episodes succeed
-    (`qgf.data.labels`), for data without rewards, and `rewards` how these follow from success. Record shards
-    (`qgf.data.stored`) are opened, not read; by name they are in NAME.shards. Raises UserError if the dataset is
-    neither there nor to be had, or is wrong.
+    (`qgf.data.labels`), for data without rewards, and `rewards` how these follow from success. `held_out` is the share
+    of its episodes that becomes its validation, for data without (`Dataset.apart`). Record shards (`qgf.data.stored`)
+    are opened, not read; by name they are in NAME.shards. Raises UserError if the dataset is neither there nor to be
+    had, or is wrong.
     """
     name = str(at_home(name))
     directory = None if directory is None else at_home(directory)
     itself = directory is not None and is_data(directory)
+    chosen: dict[str, Any] = dict(keys=keys, labels=labels, rewards=rewards, held_out=held_out)
     if is_data(name) or (itself and find_family(name) is None):
         path = Path(directory if directory is not None and itself else name)
         if stored.reads(path) and environment_of(known := Stored.of(path).meta.name):  # that of the name
-            return fitted(_read(path, known, keys=keys, labels=labels, rewards=rewards), known)
-        return _read(path, name, keys=keys, labels=labels, rewards=rewards)
+            return fitted(_read(path, known, **chosen), known)
+        return _read(path, name, **chosen)
     if given := f"labels {labels}" if labels else rewards and f"choice of rewards ({rewards})":
         raise UserError(f"{name} is an environment's name, whose tasks have rewards: leave out the {given}")
+    if held_out is not None:
+        raise UserError(f"{name} is an environment's name, whose held-out episodes are in its own NAME-val.npz")
     if keys:
         raise UserError(
             f"{name} is an environment's name, whose observations are whole: leave out the keys {', '.join(keys)}"
@@ -143,7 +148,7 @@ def dataset_of(record: Mapping[str, Any], directory: str | Path | None = None) -
 
 def _choices(known: Mapping[str, Any]) -> dict[str, Any]:
     """As what a run read its data."""
-    return dict(keys=known.get("keys") or (), labels=known.get("labels"), rewards=known.get("rewards"))
+    return dict(keys=known.get("keys") or ()) | {name: known.get(name) for name in ("labels", "rewards", "held_out")}
 
 
 def _load(name: str, path: Path, known: Mapping[str, Any] = MappingProxyType({})) -> Dataset | Stored:
@@ -161,12 +166,15 @@ def _read(
     keys: Sequence[str] = (),
     labels: str | Path | None = None,
     rewards: Rewarded | None = None,
+    held_out: float | None = None,
 ) -> Dataset | Stored:
-    """A file, and the one beside it that is called NAME-val; so are the labels of that. Or record shards."""
+    """A file, and the one beside it that is called NAME-val; so are the labels of that; else, where a share is to
+    be `held_out`, the rest of it. Or record shards.
+    """
 
     if stored.reads(path):
         found = Stored.of(path, name)
-        found.chosen(keys, labels or rewards)
+        found.chosen(keys, labels or rewards or held_out)
         return found
 
     def one(path: Path, labels: Path | None) -> Dataset:
@@ -180,13 +188,17 @@ def _read(
     told = said and beside_of(said)
     if told and beside.exists() and not told.exists():
         raise UserError(f"{told}: no such file: labels of the held-out episodes in {beside} are looked for there")
-    held_out = one(beside, told) if beside.exists() else None
-    if held_out is not None and (held_out.obs_dim, held_out.action_dim) != (dataset.obs_dim, dataset.action_dim):
+    if held_out is not None:
+        if beside.exists():
+            raise UserError(f"{path}: its held-out episodes are in {beside}: leave out the share to be held out")
+        return replace(dataset.apart(held_out), name=name, path=path)
+    other = one(beside, told) if beside.exists() else None
+    if other is not None and (other.obs_dim, other.action_dim) != (dataset.obs_dim, dataset.action_dim):
         raise UserError(
-            f"{beside}: {held_out.obs_dim} observations and {held_out.action_dim} actions, but {path} has "
+            f"{beside}: {other.obs_dim} observations and {other.action_dim} actions, but {path} has "
             f"{dataset.obs_dim} and {dataset.action_dim}"
         )
-    return replace(dataset, name=name, path=path, validation=held_out)
+    return replace(dataset, name=name, path=path, validation=other)
 
 
 def laid_out(

@@ -78,6 +78,7 @@ class Source(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     keys: list[str] | None = None  # what observations were made of, where that was chosen
     labels: str | None = None  # the file that said which episodes succeed
     rewards: Rewarded | None = None  # how they follow from success, where that was chosen
+    held_out: float | None = None  # the share of the episodes that was not trained on, where that was chosen
     references: list[float] | None = None  # the returns that a normalised score calls 0 and 100
     actions: list[list[float]] | None = None  # low and high that actions were scaled by, where they were
     look_at: list[str] = []  # what is suspicious about them (`data.doctor`)

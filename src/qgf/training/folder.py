@@ -13,7 +13,7 @@ from qgf.training.config import Record, from_json, to_json
 from qgf.training.window import WHOLE, Plan
 
 FREE = ("steps", "log_every", "checkpoint_every")  # may change when a run is resumed
-READ_AS = ("keys", "labels", "rewards")  # of `Source`, what was chosen when data were read
+READ_AS = ("keys", "labels", "rewards", "held_out")  # of `Source`, what was chosen when data were read
 
 
 def _claim(directory: Path, record: dict) -> None:

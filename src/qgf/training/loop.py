@@ -96,6 +96,8 @@ def train(
         source["labels"] = str(dataset.labels.resolve())
     if dataset.rewarded is not None:
         source["rewards"] = dataset.rewarded
+    if dataset.held_out is not None:
+        source["held_out"] = dataset.held_out
     if dataset.references is not None:
         source["references"] = list(dataset.references)
     if dataset.action_range is not None:

@@ -44,7 +44,8 @@ def held_out(dataset: Dataset | Stored, config: TrainConfig) -> Evaluate:
     data = dataset.validation and dataset.validation.scaled()
     if data is None:
         raise UserError(
-            f"{dataset.name} has no held-out episodes to judge by: put them beside it, in a file NAME-val.npz"
+            f"{dataset.name} has no held-out episodes to judge by: train with --held-out 0.2, or "
+            "put them beside it, in a file NAME-val.npz"
         )
     if data.goals is not None:
         raise UserError(f"{dataset.name} has goals, and held-out data judge critics of one task: play episodes instead")
