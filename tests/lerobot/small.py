@@ -144,7 +144,9 @@ class Chunking:
         return original_denoise_step_partial(x_t)
 
 
-def trained_critic(folder: Path, obs_dim: int, action_dim: int, horizon: int, low: float, high: float) -> Path:
+def trained_critic(
+    folder: Path, obs_dim: int, action_dim: int, horizon: int, low: float, high: float, net="network"
+) -> Path:
     """A run's policy folder whose networks were never trained, for actions between `low` and `high`."""
     import jax
     import numpy as np
@@ -154,7 +156,7 @@ def trained_critic(folder: Path, obs_dim: int, action_dim: int, horizon: int, lo
     from qgf.types import Spec
 
     made, spec, rng = (
-        make_method("bc", None, width=8, depth=2),
+        make_method("bc", None, width=8, depth=2, critic_net=net),
         Spec(obs_dim, action_dim, horizon),
         np.random.default_rng(0),
     )

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from small import DIMS, STEPS, WIDTH, Chunking, Closed, Dit, Openpi, T, Vla, trained_critic
+from small import DIMS, STEPS, WIDTH, Chunking, Closed, Dit, Openpi, T, Vla, noisy, trained_critic
 
 from qgf.errors import Caution, UserError
 from qgf.lerobot import calibrate, guide, unguide
 from qgf.lerobot.policies import shape_of
 from qgf.lerobot.prefix import pooled, prefix_of
-from qgf.torch import load_critic
+from qgf.torch import load_critic, sample
+from qgf.torch.harm import Caps
 
 CENTRE = torch.tensor([0.4, -0.2, 0.1])
 toward = lambda batch, a: -((a - CENTRE) ** 2).sum(dim=(1, 2))
@@ -98,6 +99,66 @@ def test_a_velocity_is_asked_as_often_as_it_must_be():
     assert len(asked) == STEPS
     chunk_of(guide(policy, toward, weight=0.5, guide="chain"))
     assert len(asked) == STEPS + STEPS * (STEPS + 1) // 2
+
+
+PACES = [dict(solver="midpoint"), dict(guide_steps=4), dict(solver="midpoint", guide_steps=7)]
+
+
+@pytest.mark.parametrize("make", [Vla, Dit])
+@pytest.mark.parametrize("pace", [*PACES, dict(cap_step=0.3)], ids=str)
+def test_steps_are_those_of_the_sampler(make, pace):
+    """LeRobot's own loop, entered at its velocity, gives what `qgf.torch.sample` does from the same noise."""
+    policy = make().eval()
+    if make is Vla:
+        a0, rows = noisy(BATCH["observation.state"]), slice(0, 4)
+        v = lambda a, t: -policy.model.denoise_step(None, [], a, (1 - t).expand(len(a)))
+    else:
+        a0, rows = noisy(BATCH["observation.state"], DIMS), slice(1, 4)
+        v = lambda a, t: policy.noise_predictor(a, t.expand(len(a)), conditioning_vec=None)
+    with torch.no_grad():
+        q, known = lambda a: toward(None, a[:, rows, :DIMS]), dict(pace)
+        caps = Caps(known.pop("cap_step")) if "cap_step" in known else None
+        ways = [
+            sample(v, q, a0, "qgf", 0.8, STEPS, -9, 9, "linear", caps=x, **y) for x, y in ((caps, known), (None, {}))
+        ]
+    found = chunk_of(guide(policy, toward, weight=0.8, schedule="linear", **pace))
+    expected, usual = (x[:, rows, :DIMS] for x in ways)
+    assert torch.allclose(found[:, : policy.guidance.shape.count], expected, atol=1e-5)
+    assert not torch.allclose(expected, usual, atol=1e-3)  # and that is not how steps are taken by default
+    assert policy.guidance_log[0]["steps"] == STEPS
+
+
+def test_a_guide_is_asked_at_a_share_of_the_steps():
+    policy, asked = Dit().eval(), []
+    critic = lambda batch, a: (asked.append(1), toward(batch, a))[1]
+    counts = []
+    for guide_steps in (None, 5, 2):
+        asked.clear()
+        chunk_of(guide(policy, critic, weight=0.5, guide_steps=guide_steps))
+        counts.append(len(asked))
+    assert [counts[0] - n for n in counts] == [0, STEPS - 5, STEPS - 2]  # the log asks, too
+    for wrong, message in (
+        (dict(guide_steps=0), "guide_steps must be"),
+        (dict(solver="heun"), "unknown solver"),
+        (dict(cap_dim=1.0), "only a calibrated policy"),
+    ):
+        with pytest.raises(UserError, match=message):
+            guide(policy, critic, weight=0.5, **wrong)
+
+
+@pytest.mark.parametrize("net", ["network", "transformer"])
+def test_chunks_of_fifty_actions(tmp_path, monkeypatch, net):
+    """As pi0 and SmolVLA execute them, under critics as runs have them."""
+    monkeypatch.setattr("small.T", 50)
+    policy = Vla(n_action_steps=50, pretrained_path=str(saved(tmp_path / "base", "MEAN_STD"))).eval()
+    run = trained_critic(tmp_path / net, 4, DIMS, 50, -2.0, 5.0, net)
+    values = []
+    for weight in (0.0, 1.0, 4.0):
+        guide(policy, run, weight=weight)
+        policy.predict_action_chunk(dict(BATCH))
+        assert policy.guidance.chunk.shape == (2, 50, DIMS)
+        values.append(float(policy.guidance.q(rows=slice(None))(policy.guidance.chunk).mean()))
+    assert values[0] < values[1] < values[2]
 
 
 def test_autocast_queues_and_the_log(tmp_path):

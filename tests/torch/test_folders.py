@@ -214,9 +214,13 @@ def test_somebody_elses_policy_is_refused(made, tmp_path):
         qt.load_policy(tmp_path)
 
 
-def test_a_fallback_is_refused(made, tmp_path):
-    load_policy(made("bc")).guided(fallback="unguided").save(tmp_path)
-    with pytest.raises(UserError, match="at fallback: 'unguided' is not known"):
+def test_what_holds_guidance_back_is_read(made, tmp_path):
+    load_policy(made("bc")).guided(fallback="capped", cap_step=0.5, cap_dim=2.0).save(tmp_path)
+    policy = qt.load_policy(tmp_path)
+    assert policy.fallback == "capped" and policy.caps.step == 0.5
+    assert policy.caps.dim == pytest.approx(2 * policy.calibration.sigma, rel=1e-6)
+    change(tmp_path, fallback="sometimes")
+    with pytest.raises(UserError, match="at fallback: 'sometimes' is not known"):
         qt.load_policy(tmp_path)
 
 

@@ -11,7 +11,8 @@ from twins import BATCH, D, assert_close, numbers
 from qgf import torch as qt
 from qgf.errors import UserError
 from qgf.method.policy import with_fields
-from qgf.torch.policy import best, plain
+from qgf.torch.choosing import best
+from qgf.torch.observations import plain
 from qgf.training.saved import load_policy
 from qgf.types import Info
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from qgf.torch.policy import own
+from qgf.torch.observations import own
 
 
 def own_batch(x: Any) -> Any:

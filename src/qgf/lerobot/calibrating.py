@@ -19,7 +19,7 @@ from qgf.lerobot.batches import own_batch
 from qgf.lerobot.critics import home
 from qgf.lerobot.policies import Shape
 from qgf.torch.guidance import grad, norm
-from qgf.torch.policy import plain
+from qgf.torch.observations import plain
 from qgf.torch.strength import raw_weight
 from qgf.types import Calibration
 

@@ -22,6 +22,10 @@ class QgfConfig(PreTrainedConfig):
     guide: str = "qgf"
     best_of: int = 1
     schedule: str = "constant"
+    solver: str = "euler"
+    guide_steps: int | None = None
+    cap_step: float | None = None
+    cap_dim: float | None = None
     observations: list[str] | None = None
     calibration: str | None = None
     log: str | None = None

@@ -23,8 +23,10 @@ from qgf.lerobot.seams import Seam, Undo, put, seam_of
 from qgf.torch.flow import Flow, clean, clip
 from qgf.torch.guidance import grad, norm, per_row
 from qgf.torch.guides import agreement, find
+from qgf.torch.harm import Caps, capped, caps_of
 from qgf.torch.members import asked
-from qgf.torch.policy import plain
+from qgf.torch.observations import plain
+from qgf.torch.sampling import check_pace, turns
 from qgf.torch.schedules import schedule as find_schedule
 from qgf.torch.strength import raw_weight
 from qgf.types import Calibration, Members, ability
@@ -63,9 +65,13 @@ class Guidance:
     shape: Shape
     seam: Seam
     store: Store
+    solver: str = "euler"
+    guide_steps: int | None = None
+    caps: Caps | None = None
     log: Log = field(default_factory=Log)  # `policy.guidance_log`
     batch: Any = None  # that the policy is asked with
     chunk: Any = None  # the executed actions of the last chunk, [B, H, A] in the policy's units
+    last: Tensor | None = None  # the direction asked for last, kept where the guide is asked at fewer steps
     notes: list[tuple] = field(default_factory=list)
     undo: list[Undo] = field(default_factory=list)
 
@@ -75,18 +81,33 @@ class Guidance:
         return Q(self.critic if critic is None else critic, self.batch, rows, self.shape.dims)
 
     def step(self, here: Tensor, velocity, a: Tensor, t: Tensor) -> Tensor:
-        """v + w g at a[B, T, W] and t[B, 1 or T, 1] in the paper's sense of time, `here` = v(a, t)."""
+        """What moves the chunks from a[B, T, W] and t[B, 1 or T, 1] in the paper's sense of time to the next time, by
+        default v + w g, `here` = v(a, t).
+        """
         if not self.weight:
             return here
         steps = self.shape.steps
-        left = max(math.ceil((1 - float(t.max())) * steps - 1e-3), 1)
-        flow = Flow(velocity, steps, self.low, self.high, at=(a, t), left=left, here=here)
-        g = self._confined(find(self.guide)(flow, self.q(), a, t)).to(here.dtype)
-        finite = torch.isfinite(g).flatten(1).all(dim=1)
-        push = self.weight * self.schedule(t) * torch.where(per_row(finite, g), g, 0)
+        left = min(max(math.ceil((1 - float(t.max())) * steps - 1e-3), 1), steps)
+        now = turns(steps, self.solver, steps, self.guide_steps)[steps - left]
+        move, note = self._field(here, velocity, a, t, left, now[0])
+        if self.solver == "midpoint":
+            a, t = a + 0.5 / steps * move, t + 0.5 / steps
+            move, note = self._field(velocity(a, t), velocity, a, t, left, now[1])
+        self.notes.append(note)
+        return move
+
+    def _field(self, here: Tensor, velocity, a: Tensor, t: Tensor, left: int, now: bool) -> tuple[Tensor, tuple]:
+        """v + w g with the direction asked for now, else with the last one, and what the log is told of it."""
+        flow = Flow(velocity, self.shape.steps, self.low, self.high, at=(a, t), left=left, here=here)
+        skipped = torch.zeros(len(a), dtype=torch.bool, device=a.device)
+        if now or self.last is None or self.last.shape != a.shape:
+            g = self._confined(find(self.guide)(flow, self.q(), a, t)).to(here.dtype)
+            finite = torch.isfinite(g).flatten(1).all(dim=1)
+            self.last, skipped = torch.where(per_row(finite, g), g, 0), ~finite
+        w = self.weight * self.schedule(t)  # type: ignore[operator]
+        push = w * (self.last if self.caps is None else capped(self.last, w, here, self.caps))
         ratio = (norm(push) / norm(here).clamp(min=1e-12)).mean()
-        self.notes.append((ratio, (~finite).sum(), flow, a, t))
-        return here + push.to(here.dtype)
+        return here + push.to(here.dtype), (ratio, skipped.sum(), flow, a, t)
 
     def _confined(self, g: Tensor) -> Tensor:
         """A placebo's direction among those that a critic can give: of what is executed, without padding, as long."""
@@ -135,6 +156,10 @@ def guide(
     preprocessor: Any = None,
     observations: Sequence[str] | None = None,
     calibration: Calibration | str | Path | None = None,
+    solver: str = "euler",
+    guide_steps: int | None = None,
+    cap_step: float | None = None,
+    cap_dim: float | None = None,
     low: Any = None,
     high: Any = None,
     action_dim: int | None = None,
@@ -151,13 +176,15 @@ def guide(
     default the folder that the policy was loaded from. `observations`: the batch's columns that this critic sees, in
     their order. `low`, `high`: the data's range in the policy's units, [A] or numbers, to which one-step estimates and
     guided chunks are clipped; a run knows it. `calibration`: the scales, or the file that has them, if it is not beside
-    the policy. `members`, `choose`, `schedule`: as in `qgf.torch`. `action_dim`, `executed`: see `shape_of`.
+    the policy. `members`, `choose`, `schedule`, `solver`, `guide_steps`, `cap_step`, `cap_dim`: as in `qgf.torch`.
+    `action_dim`, `executed`: see `shape_of`.
 
     Raises UserError for a policy that cannot be guided, and for a critic of other chunks.
     """
     unguide(policy)
     shape, seam = shape_of(policy, action_dim, executed), seam_of(policy)
     check_guide(guide)
+    check_pace(solver, guide_steps)
     if not isinstance(best_of, int) or best_of < 1:
         raise UserError(f"best_of must be a whole number from 1 on, got {best_of!r}")
     if isinstance(critic, (str, Path)):
@@ -172,9 +199,24 @@ def guide(
     w = raw_weight(strength, weight, store.scales, shape.dims * shape.count, guide) if fixed else None
     with plain():  # or the range would be of inference mode, if this is
         low, high = _padded(low, shape, -math.inf), _padded(high, shape, math.inf)
+    caps = caps_of(guide, cap_step, cap_dim, store.scales)
     guiding, choice = asked(critic, members), asked(critic, choose, members)
     made = Guidance(
-        guiding, choice, guide, w, strength, best_of, find_schedule(schedule), low, high, shape, seam, store
+        guiding,
+        choice,
+        guide,
+        w,
+        strength,
+        best_of,
+        find_schedule(schedule),
+        low,
+        high,
+        shape,
+        seam,
+        store,
+        solver,
+        guide_steps,
+        caps,
     )
     made.undo.append(seam.enter(made.step))
     made.undo += telling(seam, made) + choosing(seam, made)
@@ -203,7 +245,7 @@ def _acting(policy, name: str, made: Guidance) -> Undo:
             if made.weight is None:
                 measured(policy, made, [seen])
             made.batch = dict(seen) if isinstance(seen, dict) else seen  # the policy may write into its own
-            made.notes = []
+            made.notes, made.last = [], None
             result = method(*args, **kwargs)
             made.note()
             if name == made.seam.asked[-1]:

@@ -18,7 +18,8 @@ class QgfPolicy(PreTrainedPolicy):
         policy = get_policy_class(base.type).from_pretrained(config.base, config=base)
         policy = guide(
             policy, config.critic, config.strength, config.weight, config.guide, config.best_of, config.schedule,
-            observations=config.observations, calibration=config.calibration,
+            observations=config.observations, calibration=config.calibration, solver=config.solver,
+            guide_steps=config.guide_steps, cap_step=config.cap_step, cap_dim=config.cap_dim,
         )  # fmt: skip
         policy.guidance_log.path = config.log
         return policy

@@ -15,6 +15,7 @@ try:
 except ImportError:
     raise ImportError("qgf.torch needs PyTorch: pip install 'qgf[torch]'") from None
 
+from qgf.torch.choosing import FALLBACKS
 from qgf.torch.guidance import ESTIMATORS
 from qgf.torch.guides import GUIDES, WRAPPERS
 from qgf.torch.policy import Policy, best_of, calibrate, guided_flow, refine
@@ -23,6 +24,6 @@ from qgf.torch.sampling import sample
 from qgf.torch.schedules import SCHEDULES
 
 __all__ = [
-    "ESTIMATORS", "GUIDES", "SCHEDULES", "WRAPPERS", "Critic", "Policy", "best_of", "calibrate", "guided_flow",
-    "load_critic", "load_policy", "refine", "sample",
+    "ESTIMATORS", "FALLBACKS", "GUIDES", "SCHEDULES", "WRAPPERS", "Critic", "Policy", "best_of", "calibrate",
+    "guided_flow", "load_critic", "load_policy", "refine", "sample",
 ]  # fmt: skip

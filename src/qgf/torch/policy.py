@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,10 +11,14 @@ from torch import Tensor
 
 from qgf.errors import UserError
 from qgf.torch.actions import ActionRange
-from qgf.torch.flow import STEPS
+from qgf.torch.choosing import best, find_fallback, judge, replaced
+from qgf.torch.choosing import unguided as only_finite
+from qgf.torch.flow import STEPS, clip
 from qgf.torch.guidance import grad, norm
 from qgf.torch.guides import find
-from qgf.torch.members import asked, calibration_of
+from qgf.torch.harm import Caps, caps_of, displacement, jerk, nats
+from qgf.torch.members import OTHERS, asked, calibration_of
+from qgf.torch.observations import leaves, mapped, own, plain, repeated, rows_of
 from qgf.torch.sampling import At, check_pace, climb, denoise, finish
 from qgf.torch.schedules import schedule as find_schedule
 from qgf.torch.strength import raw_weight
@@ -50,6 +53,8 @@ class Policy:
     choose: str | int | None = None
     solver: str = "euler"
     guide_steps: int | None = None
+    fallback: Any = None
+    caps: Caps | None = None
 
     def __post_init__(self):
         for name in ("steps", "samples", "horizon", "action_dim"):
@@ -59,19 +64,25 @@ class Policy:
         find_schedule(self.schedule)
         check_pace(self.solver, self.guide_steps)
         _ = self.guiding, self.choosing  # raise UserError for ways that are none
+        if self.fallback is not None and getattr(find_fallback(self.fallback), "asks", False):
+            asked(self.critic, OTHERS, self.members)
 
-    def __call__(self, obs, a0=None, generator=None, info: bool = False, t0: float = 0.0):
+    def __call__(self, obs, a0=None, generator=None, info: bool = False, t0: float = 0.0, last=None):
         """The actions [H, A] of one observation [S], or [B, H, A] of a batch [B, S]; with info=True (actions, `Info`).
 
         `a0` [B, H, A] or [B, d] is where denoising starts, at time `t0`; by default a0 ~ N(0, I) at 0, drawn with the
         `generator`. Of functions that say nothing of their observations the first axis is always the batch.
 
-        Raises UserError if obs or a0 do not fit, and unless info=True for actions that are not finite.
+        Raises UserError if obs or a0 do not fit, and unless info=True for actions that are not finite; with a
+        `fallback` the unguided action from the same noise acts there or, where that is not finite either, `last`
+        [B, H, A] (by default zeros), clipped to the action range.
         """
+        if last is not None and self.fallback is None:
+            raise UserError("last is what acts in need: give the policy fallback='unguided'")
         with plain():
             obs, single = self._observations(obs)
-            actions, told = self.act(obs, self._start(obs, a0, t0), generator, t0)
-        if not info and not bool(told.finite.all()):
+            actions, told = self.act(obs, self._start(obs, a0, t0), generator, t0, last)
+        if not info and self.fallback is None and not bool(told.finite.all()):
             bad = int((~told.finite).sum())
             raise UserError(
                 f"{bad} of {len(actions)} actions are not finite: NaN in the observation, the velocity or what the "
@@ -91,18 +102,44 @@ class Policy:
         """The critic as it is asked for the best of several samples."""
         return asked(self.critic, self.choose, self.members)
 
-    def act(self, obs, a0: Tensor | None = None, generator=None, t0: float = 0.0) -> tuple[Tensor, Info]:
+    def act(self, obs, a0: Tensor | None = None, generator=None, t0: float = 0.0, last=None) -> tuple[Tensor, Info]:
         """(actions[B, H, A], Info) of obs[B, S]: `__call__` without its checks, for `torch.compile`."""
-        denoised = lambda obs: self._denoise(obs, a0, generator, t0)
-        actions, info = denoised(obs) if self.samples == 1 else best(denoised, self.samples, self.choosing)(obs)
+        a0 = self._noise(obs, generator) if a0 is None else a0
+        actions, info = self._sampled(obs, a0, t0)
+        if self.fallback is not None:
+            actions, info = self._safe(obs, a0, t0, actions, info, last)
         return self.outward(actions), info
+
+    def _sampled(self, obs, a0: Tensor, t0: float) -> tuple[Tensor, Info]:
+        denoised = lambda obs: self._denoise(obs, a0, t0)
+        return denoised(obs) if self.samples == 1 else best(denoised, self.samples, self.choosing)(obs)
+
+    def _safe(self, obs, a0: Tensor, t0: float, actions: Tensor, info: Info, last) -> tuple[Tensor, Info]:
+        """The actions, but unguided ones of the same noise where the fallback says so, as in JAX's `Policy.act`."""
+        wanted = torch.zeros_like(actions) if last is None else torch.nan_to_num(torch.as_tensor(last).to(actions))
+        known = (wanted if self.actions is None else self.actions.inward(wanted)).reshape(len(actions), -1)
+        last = clip(known, self.low, self.high).reshape(actions.shape)
+        unguided = replace(
+            self, guide="none", weight=0.0, schedule="constant", fallback=None, caps=None, guide_steps=None
+        )
+        doubt = find_fallback(self.fallback)
+        if doubt is only_finite:
+            if bool(info.finite.all()):
+                return actions, info
+            other = unguided._sampled(obs, a0, t0)
+            return replaced(actions, info._replace(fell_back=~info.finite), *other, self.critic, obs, last)
+        other, its = unguided._denoise(obs, torch.as_tensor(info.a0), t0)
+        sigma = torch.nan if self.calibration is None else self.calibration.sigma
+        info = info._replace(displacement=displacement(actions.flatten(1), other.flatten(1), sigma))
+        others = asked(self.critic, OTHERS, self.members) if getattr(doubt, "asks", False) else None
+        return judge(doubt, actions, info, other, its, self.guiding, others, self.critic, obs, last)
 
     def trace(self, obs, a0: Tensor, t0: float = 0.0) -> Trace:
         """The denoising paths of obs[B, S] from the noise a0[B, d], or from the points a0 at time t0."""
         v, q = At(self.velocity, obs), At(self.guiding, obs)
         with torch.no_grad():
             how = (self.guide, self.weight, self.steps, self.low, self.high, self.schedule, t0)
-            return denoise(v, q, a0, *how, self.solver, self.guide_steps)
+            return denoise(v, q, a0, *how, self.solver, self.guide_steps, self.caps)
 
     def outward(self, a: Tensor) -> Tensor:
         """Chunks a[..., H, A], as velocity and critic know them, in the environment's units."""
@@ -121,9 +158,12 @@ class Policy:
         robust: bool = False,
         solver: str | None = None,
         guide_steps: int | None = None,
+        fallback=None,
+        cap_step: float | None = None,
+        cap_dim: float | None = None,
     ) -> Policy:
-        """The same networks under another guide; best_of, steps and solver stay as they are if not given. Give
-        `strength` (default 1) or the raw `weight`, not both. The rest as in JAX's `Policy.guided`.
+        """The same networks under another guide; best_of, steps, solver and fallback stay as they are if not given.
+        Give `strength` (default 1) or the raw `weight`, not both. The rest as in JAX's `Policy.guided`.
 
         Raises UserError if both are given, or if a strength is given and the policy was never calibrated so.
         """
@@ -136,6 +176,8 @@ class Policy:
         own = lambda x, mine: mine if x is None else x
         fields = dict(steps=own(steps, self.steps), samples=own(best_of, self.samples), schedule=schedule)
         fields |= dict(solver=own(solver, self.solver), guide_steps=guide_steps)
+        fields |= dict(fallback=own(fallback, self.fallback))
+        fields |= dict(caps=caps_of(guide, cap_step, cap_dim, self.calibration))
         return replace(self, guide=guide, weight=weight, members=members, choose=choose, **fields)
 
     def to(self, *args) -> Policy:
@@ -144,18 +186,22 @@ class Policy:
         parts = ("velocity", "critic", "low", "high", "actions")
         return replace(self, **{name: moved(getattr(self, name)) for name in parts})
 
-    def _denoise(self, obs, a0: Tensor | None, generator, t0: float) -> tuple[Tensor, Info]:
-        d, like = self.horizon * self.action_dim, next(leaves(obs))
-        if a0 is None:
-            dtype = like.dtype if like.is_floating_point() else torch.get_default_dtype()
-            a0 = torch.randn((len(like), d), generator=generator, dtype=dtype, device=like.device)
+    def _noise(self, obs, generator) -> Tensor:
+        """Where the samples of a batch start, [B * samples, d]."""
+        like = next(leaves(obs))
+        dtype = like.dtype if like.is_floating_point() else torch.get_default_dtype()
+        rows = len(like) * self.samples
+        return torch.randn((rows, self.horizon * self.action_dim), generator=generator, dtype=dtype, device=like.device)
+
+    def _denoise(self, obs, a0: Tensor, t0: float) -> tuple[Tensor, Info]:
         path: Any = self.trace(obs, a0, t0)
         a = finish(At(self.guiding, obs), path, self.guide, self.weight, self.low, self.high)
         pushed, drifted = (torch.linalg.vector_norm(x, dim=-1) for x in (path.w[:, None] * path.g, path.v))
         ratio = torch.mean(pushed / torch.clamp(drifted, min=1e-12), dim=1)
         value, finite = self.critic(obs, a), torch.isfinite(a).all(dim=1)
-        info = Info(value, ratio, path.skipped.sum(dim=1), finite, (~(finite & torch.isfinite(value))).long())
-        return a.reshape(-1, self.horizon, self.action_dim), info
+        chunks, lost = a.reshape(-1, self.horizon, self.action_dim), (~(finite & torch.isfinite(value))).long()
+        skipped, fell = path.skipped.sum(dim=1), torch.zeros_like(finite)
+        return chunks, Info(value, ratio, skipped, finite, lost, a0, nats(path), jerk(chunks), fell)
 
     def _observations(self, obs) -> tuple[Any, bool]:
         """A batch of them, and whether a single one was given."""
@@ -217,36 +263,13 @@ def calibrate(policy: Policy, observations, generator=None, actions: int = 32) -
         if single:
             raise UserError("calibrate takes a batch of observations [N, S], got one")
         many = repeated(obs, actions)
-        a = (
-            replace(policy, guide="none", members=None, choose=None, guide_steps=None)
-            ._denoise(many, None, generator, 0.0)[0]
-            .flatten(1)
+        alone = replace(
+            policy, guide="none", members=None, choose=None, guide_steps=None, samples=1, fallback=None, caps=None
         )
+        a = alone._denoise(many, alone._noise(many, generator), 0.0)[0].flatten(1)
         spread = torch.std(a.reshape(-1, actions, a.shape[1]), dim=1, correction=0).mean()
         slope = norm(grad(At(policy.critic, many))(a)).mean()
     return replace(policy, calibration=Calibration(float(spread), float(slope)))
-
-
-def best(act, n: int, critic):
-    """n samples of `act` per observation, of which the critic values the kept one highest.
-
-    One whose value is not finite is taken only where all are so, one whose action is not finite only if there is no
-    other; `info.discarded` counts both.
-    """
-
-    def chosen(obs, **more):
-        many = repeated(obs, n)
-        actions, info = act(many, **more)
-        flat = actions.flatten(1)
-        value, finite = critic(many, flat), torch.isfinite(flat).all(dim=1)
-        usable = finite & torch.isfinite(value)
-        worst = torch.where(finite, torch.finfo(value.dtype).min, -torch.inf)
-        rank = torch.where(usable, value, worst).reshape(-1, n)
-        pick = torch.argmax(rank, dim=1) + n * torch.arange(len(rank), device=rank.device)
-        discarded = n - usable.reshape(-1, n).sum(dim=1)
-        return actions[pick], rows_of(info._replace(finite=finite), pick)._replace(discarded=discarded)
-
-    return chosen
 
 
 def best_of(policy, n: int, critic=None):
@@ -291,41 +314,3 @@ def _parts(policy, critic):
     if critic is None:
         raise UserError("a plain act function has no critic of its own: pass critic=")
     return policy, critic, lambda a: a
-
-
-@contextmanager
-def plain():
-    """Neither gradients nor inference mode, in whose tensors nothing can be differentiated."""
-    with torch.inference_mode(False), torch.no_grad():
-        yield
-
-
-def own(x: Tensor) -> Tensor:
-    """A tensor that may be differentiated, whatever mode it was made in."""
-    return x.clone() if x.is_inference() else x
-
-
-def mapped(f, obs):
-    """f of every tensor in a dict, list or tuple of them."""
-    if isinstance(obs, dict):
-        return {key: mapped(f, x) for key, x in obs.items()}
-    return type(obs)(mapped(f, x) for x in obs) if isinstance(obs, (list, tuple)) else f(obs)
-
-
-def leaves(obs):
-    """Every tensor in a dict, list or tuple of them."""
-    if isinstance(obs, (dict, list, tuple)):
-        for x in obs.values() if isinstance(obs, dict) else obs:
-            yield from leaves(x)
-    else:
-        yield obs
-
-
-def rows_of(info: Info, i) -> Info:
-    """Of all that an info tells, row i or rows i."""
-    return Info(*(x if x is None else x[i] for x in info))  # type: ignore[arg-type]
-
-
-def repeated(obs, n: int):
-    """Every observation n times in a row."""
-    return mapped(lambda x: x.repeat_interleave(n, dim=0), obs)

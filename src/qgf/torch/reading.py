@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from qgf.errors import UserError
 from qgf.files import FINITE, Few, Finite, Number, check, convert, read_json, real_size
 from qgf.torch.actions import ActionRange
+from qgf.torch.choosing import FALLBACKS
+from qgf.torch.harm import Caps
 from qgf.torch.learned import Distilled, LearnedGuide, Lesson, read_lesson
 from qgf.torch.making import Made, made
 from qgf.torch.networks import Normalised
@@ -71,6 +73,13 @@ class Networks(msgspec.Struct, forbid_unknown_fields=True):
     lesson: Lesson | None = None  # of the guide that was learned from it
 
 
+class Limits(msgspec.Struct, forbid_unknown_fields=True):
+    """What caps hold guidance to, in the units of the networks' actions."""
+
+    step: Unit | None = None
+    dim: Unit | None = None
+
+
 class Saved(msgspec.Struct, forbid_unknown_fields=True):
     """The config.json that `Policy.save` writes, formats 1 and 2."""
 
@@ -88,6 +97,7 @@ class Saved(msgspec.Struct, forbid_unknown_fields=True):
     use: list[dict[str, str]] = []
     members: str | int | None = None
     choose: str | int | None = None
+    caps: Limits | None = None
     solver: str = "euler"
     guide_steps: Few | None = None
 
@@ -193,7 +203,7 @@ def _of_run(path: Path, record: Trained, arrays: dict[str, Tensor], file: Path) 
 def _of_saved(path: Path, record: Saved, arrays: dict[str, Tensor], file: Path) -> Policy:
     if record.trained is None:
         raise UserError(f"{path.parent}: its networks are no trained ones, and config.json does not say what they are")
-    if record.fallback is not None:
+    if record.fallback is not None and record.fallback not in FALLBACKS:
         raise UserError(f"{path}: at fallback: {record.fallback!r} is not known to qgf.torch")
     trained, sizes = record.trained, record.trained.spec
     if (sizes.action_dim, sizes.horizon) != (record.action_dim, record.horizon):
@@ -207,7 +217,7 @@ def _of_saved(path: Path, record: Saved, arrays: dict[str, Tensor], file: Path) 
         velocity, critic, sizes.action_dim, sizes.horizon, float(own["weight"]), own["low"], own["high"],
         record.guide, record.steps, record.best_of, _calibration(record.calibration), record.schedule,
         _range(path, record.actions, sizes.action_dim), sizes.obs_dim, record.members, record.choose, record.solver,
-        record.guide_steps,
+        record.guide_steps, record.fallback, None if record.caps is None else Caps(record.caps.step, record.caps.dim),
     )  # fmt: skip
 
 
