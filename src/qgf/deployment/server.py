@@ -195,7 +195,8 @@ class Server:
         now = time.monotonic()
         late = self.options.deadline is not None and now - began > self.options.deadline / 1e3
         self.metrics.count("late" if late else "guided" if answer.guided else "unguided")
-        timing = dict(infer_ms=1e3 * (now - began)) | ({} if before is None else dict(prev_total_ms=1e3 * before))
+        timing = dict(infer_ms=1e3 * (now - began), queue_ms=1e3 * answer.queued)
+        timing |= {} if before is None else dict(prev_total_ms=1e3 * before)
         told = dict(policy_timing=dict(infer_ms=1e3 * answer.seconds), server_timing=timing)
         return pack(dict(actions=answer.actions, guided=answer.guided) | told)
 

@@ -6,7 +6,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop, Future
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -22,8 +22,9 @@ class Answer:
 
     actions: np.ndarray | None  # [H, A]
     guided: bool
-    seconds: float  # of the policy alone
+    seconds: float  # of the policy alone, the unguided action included that a deadline has computed first
     error: str = ""
+    queued: float = 0.0  # seconds before that, while others were answered
 
 
 @dataclass(eq=False)
@@ -36,6 +37,7 @@ class Ask:
     quick: Future
     best: Future
     loop: AbstractEventLoop
+    asked: float = field(default_factory=time.monotonic)
 
     def tell(self, answer: Answer, final: bool = True) -> None:
         self.loop.call_soon_threadsafe(self._set, answer, final)
@@ -125,30 +127,34 @@ class Worker:
     def _answer(self, asks: list[Ask]) -> None:
         policy, key, size = self.policy, (self.options.seed + self._calls) % 2**31, 1 << (len(asks) - 1).bit_length()
         self._calls += 1
+        begun, first = time.monotonic(), 0.0
         try:
             obs, last = policy.stacked([ask.obs for ask in asks], size), _starts(asks, size)
             due = min((ask.due for ask in asks if ask.due is not None), default=None)
             if due is not None and policy.unguided is not None:
-                self._tell(asks, policy.unguided, obs, key, last, guided=False, final=False)
+                first = self._tell(asks, policy.unguided, obs, key, last, begun, guided=False, final=False)
                 usual = self._usual.get(size, 0.0)
                 if time.monotonic() + usual > due:
                     self._usual[size] = 0.98 * usual  # so that it is tried again some time
                     for ask in asks:
                         ask.loop.call_soon_threadsafe(_settle, ask)
                     return
-            seconds = self._tell(asks, policy.act, obs, key, last, guided=True, final=True)
+            seconds = self._tell(asks, policy.act, obs, key, last, begun, guided=True, final=True, first=first)
             self._usual[size] = 0.9 * self._usual.get(size, seconds) + 0.1 * seconds
         except Exception as error:  # of anybody's policy: whoever asked is told, and the next may do better
             for ask in asks:
                 ask.tell(Answer(None, False, 0.0, f"the policy failed: {type(error).__name__}: {error}"))
 
-    def _tell(self, asks, act: Acting, obs, key: int, last, guided: bool, final: bool) -> float:
+    def _tell(
+        self, asks, act: Acting, obs, key: int, last, begun: float, guided: bool, final: bool, first: float = 0.0
+    ) -> float:
+        """Tell what a policy does, and return how long it took; `first` is what was computed before for the same."""
         began = time.monotonic()
         actions = _checked(act, obs, key, last, len(asks))
         seconds = time.monotonic() - began
         self.metrics.inferring.observe(seconds)
         for i, ask in enumerate(asks):
-            ask.tell(Answer(actions[i], guided, seconds), final)
+            ask.tell(Answer(actions[i], guided, first + seconds, queued=begun - ask.asked), final)
         return seconds
 
 
