@@ -1,6 +1,6 @@
 """Training on more data than memory: peak memory, time to the first update, rate against the same data in memory.
 
-    python benchmarks/window.py [--rows 1e7] [--memory 500MB] [--group 4e9] [--folder DIR] [--load]
+    python benchmarks/window.py [--rows 1e7] [--memory 500MB] [--group 4e9] [--pairs 10] [--folder DIR] [--load]
 
 Writes synthetic record shards of so many rows (28 observations, 5 actions, episodes of 1,000 steps; 14 GB for 1e8),
 drops them from the page cache, and calls `qgf train` on them in a process of its own; where there is a memory group to
@@ -81,20 +81,21 @@ def group(limit: int) -> Iterator[Path | None]:
         place.rmdir()
 
 
+FRESH = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+"""What compiles its programs itself."""
 RUN = """
 import resource, sys, time
 began = time.time()
 import qgf.cli.main, qgf.training.loop, jax
 jax.devices()
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-imported, first, rates, cpu = peak(), [], [], []
+now = lambda: (time.time() - began, time.process_time())
+imported, before, calls = peak(), now(), []
 from qgf.playing import train as playing
 inner = playing.loop.train
 def train(*arguments, progress, **options):
     def tell(step, logs):
-        first.append(time.time() - began)
-        cpu.append((step, time.process_time()))
-        rates.append(logs["updates_per_second"])
+        calls.append((*now(), 250 / logs["updates_per_second"]))
         progress(step, logs)
     return inner(*arguments, progress=tell, **options)
 playing.loop.train = train
@@ -102,34 +103,84 @@ try:
     qgf.cli.main.main(sys.argv[1:])
 except SystemExit as ended:
     print("status", ended.code)
-(a, b), (c, d) = cpu[1], cpu[-1]
-print(f"RESULT {first[0]:.1f} {np.median(rates[1:]):.1f} {(c - a) / (d - b):.2f} {peak() - imported:.3f}")
-""".replace("import resource,", "import numpy as np, resource,")
+(wall, cpu, _), (_, a, _), (_, b, seconds) = calls
+print("RESULT", *before, wall - seconds, cpu - (b - a), peak() - imported)
+"""
+"""`qgf train`, of whose first interval the updates, as many as in the third, are taken off."""
+PAIRS = """
+import json, sys, time
+from dataclasses import replace
+import jax, numpy as np
+from qgf.environments.datasets import load_dataset
+from qgf.training.config import TrainConfig
+from qgf.training.memory import read_size
+from qgf.training.setup import prepare
+shards, small, memory, calls = sys.argv[1:]
+config = TrainConfig(log_every=250, batch_size=256)
+config = replace(config, method=replace(config.method, width=256, depth=3))
+through = prepare(load_dataset(shards), config, memory=read_size(memory))
+kinds = [through, prepare(load_dataset(small), config)]
+states, taken = [setup.start() for setup in kinds], []
+for call in range(int(calls) + 1):
+    for k in (0, 1) if call % 2 else (1, 0):
+        wall, cpu = time.time(), time.process_time()
+        states[k], _ = kinds[k].learner.run(states[k], kinds[k].window.at(250 * call), 250)
+        jax.block_until_ready(states[k])
+        taken.append((call, k, time.time() - wall, time.process_time() - cpu))
+kinds[0].window.close()
+print(kinds[0].held)
+print("RESULT", json.dumps(taken))
+"""
+"""The same updates through a window and on data in memory, in turns, after one call of each that compiles."""
 
 
-def trained(data: Path, out: Path, steps: int, memory: str | None, limit: int) -> dict[str, float]:
-    """`qgf train` in a process of its own, in a memory group if there can be one."""
-    arguments = ["train", str(data), "--out", str(out), "--overwrite", "--steps", str(steps), *NETS]
-    arguments += ["--memory", memory] if memory else []
+def performed(program: str, arguments: list[str], limit: int) -> tuple[list[str], str]:
+    """What a program, in a process of its own and in a memory group if there can be one, says of its results; and
+    that group. The lines that say what is held are printed.
+    """
     with group(limit) as place:
         enter = (lambda: (place / "cgroup.procs").write_text(str(os.getpid()))) if place else None
-        program = subprocess.run(
-            [sys.executable, "-c", RUN, *arguments], preexec_fn=enter, capture_output=True, text=True
+        found = subprocess.run(
+            [sys.executable, "-c", program, *arguments], preexec_fn=enter, capture_output=True, text=True, env=FRESH
         )
-    said = [line for line in program.stdout.splitlines() if "held" in line]
-    print(*said, sep="\n")
-    found = [line.split()[1:] for line in program.stdout.splitlines() if line.startswith("RESULT")]
-    if not found:
-        sys.exit(f"status {program.returncode}: {program.stdout[-500:]}{program.stderr[-1500:]}")
-    grouped = f"in a group of {limit / 1e9:g} GB" if place else "in no group"
-    names = ("first updates after s", "updates/s", "updates per CPU s", "peak over imports GB")
-    return dict(zip(names, map(float, found[0]), strict=True)) | {grouped: 1.0}
+    lines = found.stdout.splitlines()
+    print(*(line for line in lines if "held" in line), sep="\n")
+    results = [line.removeprefix("RESULT ") for line in lines if line.startswith("RESULT")]
+    if not results:
+        sys.exit(f"status {found.returncode}: {found.stdout[-500:]}{found.stderr[-1500:]}")
+    return results, f"in a group of {limit / 1e9:g} GB" if place else "in no group"
+
+
+def trained(data: Path, out: Path, steps: int, memory: str | None, limit: int) -> None:
+    """Time to the first update, and peak, of `qgf train` on what is not in the page cache."""
+    arguments = ["train", str(data), "--out", str(out), "--overwrite", "--steps", str(steps), *NETS]
+    (found,), where = performed(RUN, arguments + (["--memory", memory] if memory else []), limit)
+    wall, cpu, first, first_cpu, peak = map(float, found.split())
+    print(
+        f"{where}, load {os.getloadavg()[0]:.1f}: imports {wall:.1f} s ({cpu:.1f} CPU s), first update after "
+        f"{first:.1f} s ({first_cpu:.1f} CPU s), peak over imports {peak:.2f} GB"
+    )
+
+
+def paired(shards: Path, small: Path, memory: str, calls: int, limit: int) -> None:
+    """The rate of updates, in parts of that of data in memory: its median over pairs of calls, and the quartiles."""
+    (found,), _ = performed(PAIRS, [str(shards), str(small), memory, str(calls)], limit)
+    taken = np.array([row for row in json.loads(found) if row[0]]).reshape(-1, 2, 4)
+    taken = np.stack([pair[np.argsort(pair[:, 1])] for pair in taken])  # [calls, window or not, ...]
+    for unit, column in (("CPU second", 3), ("second", 2)):
+        low, middle, high = 100 * np.quantile(taken[:, 1, column] / taken[:, 0, column], (0.25, 0.5, 0.75))
+        rates = 250 / np.median(taken[:, :, column], axis=0)
+        print(
+            f"updates per {unit}: {rates[0]:.1f} through a window, {rates[1]:.1f} in memory; of {len(taken)} pairs in "
+            f"turns {middle:.1f} % [{low:.1f}, {high:.1f}]"
+        )
 
 
 def load(folder: Path, rows: int) -> None:
     """Peak memory of reading an .npz, and of putting it on the device, in parts of its arrays."""
     import jax
 
+    from qgf.data.dataset import expendable
     from qgf.environments.datasets import load_dataset
     from qgf.training.config import TrainConfig
     from qgf.training.setup import prepare
@@ -142,16 +193,17 @@ def load(folder: Path, rows: int) -> None:
     imported, size = peak(), path.stat().st_size
     dataset = load_dataset(path)
     print(f"{rows:,} rows: load_dataset peaks at {(peak() - imported) / size:.2f} x the arrays ({size / 1e9:.2f} GB)")
-    prepare(dataset, TrainConfig())
-    print(f"and with them on the device at {(peak() - imported) / size:.2f} x")
+    setup = prepare(expendable(dataset), TrainConfig())
+    jax.block_until_ready(setup.chunks)
+    print(f"and with them on the device, as `qgf train` has them, at {(peak() - imported) / size:.2f} x")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=float, default=1e7)
-    parser.add_argument("--memory", help="of the window; by default a third of what is free")
+    parser.add_argument("--memory", help="of the window; by default a quarter of what is free")
     parser.add_argument("--group", type=float, default=4e9)
-    parser.add_argument("--steps", type=int, default=2500)
+    parser.add_argument("--pairs", type=int, default=10)
     parser.add_argument("--folder", type=Path, default=Path("runs/window"))
     parser.add_argument("--load", action="store_true")
     parser.add_argument("--write", type=Path, help="an .npz, and nothing else")
@@ -169,16 +221,13 @@ def main() -> None:
         print(f"written in {time.time() - began:.0f} s, {time.process_time() - cpu:.0f} CPU s")
     drop(shards)
     out = chosen.folder / "run"
-    streamed = trained(shards, out, chosen.steps, chosen.memory, int(chosen.group))
-    print("through a window, cold:", json.dumps(streamed))
+    trained(shards, out, 750, chosen.memory, int(chosen.group))
     held = json.loads((out / "config.json").read_text()).get("window") or {}
     small = chosen.folder / "small.npz"
     n = min(rows, max(1, held.get("block", 0) * held.get("blocks", 0) // STEPS) * (STEPS + 1), 2_000_000)
     subprocess.run([sys.executable, __file__, "--write", str(small), "--rows", str(n)], check=True)
-    whole = trained(small, out, chosen.steps, None, int(chosen.group))
-    print(f"{n:,} rows in memory:", json.dumps(whole))
-    part = streamed["updates per CPU s"] / whole["updates per CPU s"]
-    print(f"{100 * part:.0f} % of the updates per CPU second of data in memory")
+    print(f"{n:,} rows in memory:")
+    paired(shards, small, chosen.memory or "1GB", chosen.pairs, int(chosen.group))
 
 
 if __name__ == "__main__":

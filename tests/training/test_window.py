@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 
 import processes
 from numbered import made
+from qgf.data.dataset import expendable
 from qgf.environments.converting import convert
 from qgf.environments.datasets import load_dataset
 from qgf.errors import UserError
@@ -126,17 +127,41 @@ def test_what_is_held_is_said_and_kept(straight, files):
 
 
 def test_what_fits_is_held_whole_and_trained_as_ever(files):
-    said = []
+    said, spent, kept = [], expendable(load_dataset(files / "data.npz")), load_dataset(files / "data.npz")
     ways = [
-        train(load_dataset(files / name), CONFIG, files / f"whole-{name}", tell=said.append, **more)
-        for name, more in (("data.npz", {}), ("shards", {}), ("shards", dict(memory="1GB", overwrite=True)))
+        train(data, CONFIG, files / f"whole-{name}", tell=said.append, **more)
+        for data, name, more in (
+            (kept, "data", {}),
+            (spent, "spent", {}),
+            (load_dataset(files / "shards"), "shards", {}),
+            (load_dataset(files / "shards"), "shards", dict(memory="1GB", overwrite=True)),
+        )
     ]
-    assert weights(ways[0]) == weights(ways[1]) == weights(ways[2])
+    assert len({weights(run) for run in ways}) == 1
+    assert_array_equal(kept.observations, made().observations)
+    mean, std = kept.normaliser()
+    assert_array_equal(spent.observations, (kept.observations - mean) / std)  # the device has no memory of its own
     assert [re.sub(r"[\d.]+", "N", line) for line in said] == [
-        "all N chunks are held, in N kB (a third of what is free: N GB)",
+        "all N chunks are held, in N kB (a quarter of what is free: N GB)",
         "all N chunks are held, in N kB (--memory: N GB)",
     ]
-    assert ways[1].record["window"] is None
+    assert ways[-1].record["window"] is None
+
+
+def test_the_program_is_compiled_once_and_while_the_window_is_read(files, caplog):
+    setup = prepare(load_dataset(files / "shards"), replace(CONFIG, learning_rate=2e-3), memory=read_size(MEMORY))
+    state = setup.start()
+    with jax.log_compiles(), caplog.at_level("WARNING", "jax"):
+        setup.learner.compile(state, setup.window.begin(0), 10)
+        for step in (0, 10, 20):  # the state is of another program from the second on
+            state, _ = setup.learner.run(state, setup.window.at(step), 10)
+            assert setup.window.begin(step) is None
+    assert len([x for x in caplog.messages if x.startswith("Compiling jit(run)")]) == 1
+    setup.window.close()
+    ready = prepare(load_dataset(files / "shards"), CONFIG, memory=read_size(MEMORY)).window
+    ready.begin(0)
+    ready.close()  # before it was read
+    assert not ready._ahead
 
 
 TRAIN = """

@@ -92,7 +92,7 @@ def train_command(chosen):
                 the return has to reach, as in "return>=-200".
             memory: What the data may take on the device, as in 2GB: of more a window is held that moves through them.
                 By default data in memory are held whole, and of record shards (`qgf data --convert`) as much as fits
-                into a third of what is free.
+                into a quarter of what is free.
             coordinator: Train together with other processes, each called with this command on its own machine, with
                 --devices the number of all their devices and --out in a folder that all see: HOST:PORT of the first,
                 which writes and tells, or auto where SLURM or MPI started them.
@@ -100,11 +100,12 @@ def train_command(chosen):
             overwrite: Delete what the run's directory holds and start again.
         """
         from qgf.cli.evaluate import environment_of
+        from qgf.data.dataset import expendable
         from qgf.environments.datasets import fitted, load_dataset
 
         _joined(coordinator, process)
         loaded = load_dataset(dataset, data_dir, keys=obs_keys, labels=labels, rewards=rewards, held_out=held_out)
-        loaded = fitted(loaded, env) if env else loaded
+        loaded = expendable(fitted(loaded, env) if env else loaded)
         run = run_training(
             loaded, replace(config, method=method), out, flow=flow, critic_from=critic_from, log=log, keep=keep,
             eval_every=eval_every, eval_episodes=eval_episodes, patience=patience, by_data=eval_by_data, env=env,

@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from qgf.data.labels import Rewarded
 from qgf.data.layout import RANKS, REFERENCES, Hazard, lay_out
 from qgf.data.names import SYNONYMS, UNREAD
 from qgf.data.pictures import IMAGES, seen
-from qgf.data.scaling import observed, reward_unit
+from qgf.data.scaling import blocks, observed, reward_unit
 from qgf.errors import UserError
 
 KEYS = (*RANKS, *SYNONYMS, *UNREAD, *RANGE, *REFERENCES, "qpos", "qvel", "button_states")
@@ -63,6 +63,7 @@ class Dataset:
     references: tuple[float, float] | None = None  # the returns that a normalised score calls 0 and 100
     action_range: Range | None = None  # what -1 and 1 mean to the networks, where these are not actions themselves
     images: Mapping[str, np.ndarray] = field(default_factory=dict)  # by camera, [N, H, W, C] uint8
+    expendable: bool = False  # nobody needs it once it is on the device, which may use up its memory
 
     @property
     def cameras(self) -> tuple[tuple[str, tuple[int, int, int]], ...]:
@@ -160,11 +161,11 @@ class Dataset:
 
         An episode of fewer transitions has none. Raises UserError if all are so short; `option` set the horizon.
         """
-        last, lengths = np.flatnonzero(self.ends), self.lengths
-        long_enough(self.name, lengths, horizon, option)
-        end_of_row = np.repeat(last, lengths + 1)
-        rows = np.arange(len(self.ends))
-        return rows[rows + horizon <= end_of_row]
+        long_enough(self.name, self.lengths, horizon, option)
+        inside = ~self.ends
+        for k in range(1, min(horizon, len(inside))):  # steps of the chunk, none of which ends the episode
+            inside[:-k] &= ~self.ends[k:]
+        return np.flatnonzero(inside)
 
     def short(self, horizon: int) -> int:
         """How many episodes are shorter than a chunk, so that nothing starts in them."""
@@ -177,10 +178,12 @@ class Dataset:
         """
         rewards, masks = self._rewarded()
         returns, alive = np.zeros(len(starts), np.float32), np.ones(len(starts), np.float32)
-        for i in range(horizon):
-            returns += discount**i * alive * rewards[starts + i]
-            alive = alive * masks[starts + i]
-        return returns, (discount**horizon * alive).astype(np.float32)
+        for part, r, on in zip(*map(blocks, (starts, returns, alive)), strict=True):
+            for i in range(horizon):
+                r += discount**i * on * rewards[part + i]
+                on *= masks[part + i]
+            on *= discount**horizon
+        return returns, alive
 
     def returns_to_go(self, discount: float) -> np.ndarray:
         """G = r + gamma m G' of every row, to the episode's last action; 0 of final states; [N]. Of masks m = 0, where
@@ -278,6 +281,14 @@ class Dataset:
         if beyond := outside(dataset.extent, given, name):
             dataset = replace(dataset, notes=(*notes, Hazard(beyond)))
         return dataset if equal(given, UNIT) and not beyond else replace(dataset, action_range=given)
+
+
+D = TypeVar("D")
+
+
+def expendable(dataset: D) -> D:
+    """What was loaded for nothing but to be trained on; data on the disk are so anyway."""
+    return replace(dataset, expendable=True) if isinstance(dataset, Dataset) else dataset
 
 
 def long_enough(name: str, lengths: np.ndarray, horizon: int, option: str) -> None:

@@ -193,6 +193,7 @@ class Stored:
         """
         total = int(rows.sum())
         records = np.empty(capacity or total, self.meta.record)
+        self.files.ahead(first, rows)
         at = 0
         for start, n in zip(first.tolist(), rows.tolist(), strict=True):
             self.files.into(records[at : at + n], start)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from qgf.data import Dataset
+from qgf.data.dataset import expendable
 from qgf.data.stored import Stored
 from qgf.environments.datasets import environment_of, fitted, load_dataset
 from qgf.errors import UserError
@@ -61,7 +62,7 @@ def train(
     Raises UserError for what `load_dataset` and `loop.train` refuse, and
     if no environment is known.
     """
-    dataset = load_dataset(dataset, data_dir) if isinstance(dataset, (str, Path)) else dataset
+    dataset = expendable(load_dataset(dataset, data_dir)) if isinstance(dataset, (str, Path)) else dataset
     if env is not None:
         dataset = fitted(dataset, env)
 

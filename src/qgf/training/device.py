@@ -11,12 +11,10 @@ from jax import Array
 
 from qgf.data import Dataset
 from qgf.data.hindsight import GoalChunks, Mix
+from qgf.data.memory import aligned, is_aligned
 from qgf.data.pictures import seen
 from qgf.data.scaling import blocks
 from qgf.types import Batch
-
-ALIGNED = 64
-"""Bytes, a multiple of which is where JAX's memory begins."""
 
 
 class Data(Protocol):
@@ -86,12 +84,14 @@ def chunks(
     """
     starts = dataset.starts(horizon)
     returns, bootstrap = returns_of(dataset, starts, horizon, discount, to_the_end)
+    at, gained, left = (jnp.asarray(x) for x in (starts.astype(np.int32), returns, bootstrap))
+    del starts, returns, bootstrap  # before what is large
     return Chunks(
-        obs=normalised(dataset.observations, mean, std),
+        obs=normalised(dataset.observations, mean, std, dataset.expendable),
         actions=jnp.asarray(dataset.actions),
-        starts=jnp.asarray(starts.astype(np.int32)),
-        returns=jnp.asarray(returns),
-        bootstrap=jnp.asarray(bootstrap),
+        starts=at,
+        returns=gained,
+        bootstrap=left,
         **_images(dataset),
     )
 
@@ -105,13 +105,12 @@ def returns_of(
     return dataset.chunk_returns(starts, horizon, discount)
 
 
-def normalised(x: np.ndarray, mean: np.ndarray, std: np.ndarray) -> Array:
+def normalised(x: np.ndarray, mean: np.ndarray, std: np.ndarray, expendable: bool = False) -> Array:
     """(x - mean) / std of rows [N, S] on the device, in float32. No more than the result is made of it: on a CPU the
-    device takes over memory that begins where its own would.
+    device takes over memory that begins where its own would; x's own where that does and is `expendable`.
     """
-    memory = np.empty(4 * x.size + ALIGNED, np.uint8)
-    begin = -memory.ctypes.data % ALIGNED
-    made = memory[begin : begin + 4 * x.size].view(np.float32).reshape(x.shape)
+    there = expendable and x.dtype == np.float32 and is_aligned(x)
+    made = x if there else aligned(x.shape, np.float32)
     for part, rows in zip(blocks(made), blocks(x), strict=True):
         part[:] = (rows - mean) / std
     return jax.device_put(made)

@@ -69,6 +69,10 @@ class Learner:
         The arrays of `state` are used up."""
         return self.program.run(state, chunks, updates)
 
+    def compile(self, state: State, chunks: Any, updates: int) -> None:
+        """Compile what `run` will call; of the data their shapes are enough."""
+        Program.run.lower(self.program, state, chunks, updates).compile()
+
     def validate(self, state: State, chunks: Data, size: int) -> dict[str, Array]:
         """The losses on one fixed draw of `size` chunks that were not trained on."""
         return self.program.validate(state, chunks, size)

@@ -81,7 +81,7 @@ def train(
 
     `memory` bytes ("2GB") are what data may take on the device: of more a window is held that moves through them, which
     a run keeps (`training.window`). By default data in memory are held whole, and of those on the disk as much as fits
-    into a third of what is free; `tell` is told, in a line, what was chosen.
+    into a quarter of what is free; `tell` is told, in a line, what was chosen.
 
     `env` is remembered as what to play. Raises UserError if the directory holds another run, or if another process is
     writing it.
@@ -244,6 +244,8 @@ def _updated(setup: Setup, state: State, step: int, updates: int) -> tuple[State
     """The state after one compiled call that begins after update `step`, what that logged for each seed
     [seeds], and updates per second."""
     began = time.perf_counter()
+    if (shapes := setup.window.begin(step)) is not None:  # read while that is compiled
+        setup.learner.compile(state, shapes, updates)
     state, found = setup.learner.run(state, setup.window.at(step), updates)
     if setup.held_out:
         checked = setup.learner.validate(state, setup.held_out, VALIDATION_SIZE)

@@ -16,8 +16,8 @@ from qgf.training.config import TrainConfig
 from qgf.training.device import Data
 from qgf.training.window import AHEAD, WHOLE, Plan
 
-SHARE = 3
-"""Of what is free the part that data on the disk may take where nothing is said: a third."""
+SHARE = 4
+"""Of what is free the part that data on the disk may take where nothing is said: a quarter."""
 PARTS = 16
 """A block is at most so small a part of what may be taken."""
 LEAST = 4
@@ -67,13 +67,13 @@ class Need:
 def chosen(
     dataset: Dataset | Stored, need: Need, order: Order, config: TrainConfig, memory: int | None
 ) -> tuple[Plan, str]:
-    """What to hold in `memory` bytes, and a line that says so; by default of data on the disk what fits into a third of
-    what is free, and of data that are in memory already all. Raises UserError if that is too little for anything.
+    """What to hold in `memory` bytes, and a line that says so; by default of data on the disk what fits into a quarter
+    of what is free, and of data that are in memory already all. Raises UserError if that is too little for anything.
     """
     on_disk = isinstance(dataset, Stored)
     if memory is None and not on_disk:
         return WHOLE, ""
-    asked, most = "--memory" if memory else "a third of what is free", memory or free() // SHARE
+    asked, most = "--memory" if memory else "a quarter of what is free", memory or free() // SHARE
     everything = need_of_all(dataset, need, order)
     if everything <= most:
         return WHOLE, f"all {order.total:,} chunks are held, in {shown(everything)} ({asked}: {shown(most)})"

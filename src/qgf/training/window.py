@@ -49,42 +49,65 @@ class Window:
         self._moves = -1
         self._ahead: dict[int, Future[Data]] = {}
         self._readers: ThreadPoolExecutor | None = None
+        self._begun: Future[None] | None = None
+
+    def begin(self, step: int) -> Any:
+        """Have all that the update after `step` draws from read meanwhile; its shapes, which are known from the first
+        block. None where it is there already.
+        """
+        if self.plan.blocks == 1 or self._data is not None:
+            return None
+        self._moves = self.plan.moves(step)
+        self._put(self._moves)
+        shapes = jax.tree.map(_shape, self._data)
+        self._begun = self._pool.submit(self._fill, self._moves, 1)
+        return shapes
 
     def at(self, step: int) -> Data:
         """What has been drawn from before is used up, if it was another."""
+        begun, self._begun = self._begun, None
+        if begun is not None:
+            begun.result()
         moves = self.plan.moves(step)
         if moves != self._moves:
             if self.plan.blocks == 1:
                 self._data = self.read(moves)
             elif self._data is not None and moves == self._moves + 1:
-                self._put(moves + self.plan.blocks - 1)
+                self._fill(moves, self.plan.blocks - 1)
             else:
+                self._data = None
                 self._fill(moves)
             self._moves = moves
-            if self.plan.every:
-                self._ask(moves + self.plan.blocks)
         assert self._data is not None
         return self._data
 
     def close(self) -> None:
-        """End the thread that reads."""
+        """End the threads that read."""
         if self._readers is not None:
             self._readers.shutdown(cancel_futures=True)
         self._readers, self._ahead = None, {}
 
-    def _fill(self, moves: int) -> None:
-        self._data = None
-        for block in range(moves, moves + self.plan.blocks):
-            for ahead in range(block, min(block + AHEAD, moves + self.plan.blocks)):
+    def _fill(self, moves: int, there: int = 0) -> None:
+        """Read all blocks but the first that are `there` already, and have the next begun."""
+        end = moves + self.plan.blocks
+        for block in range(moves + there, end):
+            for ahead in range(block, min(block + AHEAD, end)):
                 self._ask(ahead)
             self._put(block)
+        if self.plan.every:
+            self._ask(end)
+
+    @property
+    def _pool(self) -> ThreadPoolExecutor:
+        """Its threads: those that read blocks, and one that puts them in their places."""
+        if self._readers is None:
+            self._readers = ThreadPoolExecutor(AHEAD + 1, "window")
+        return self._readers
 
     def _ask(self, block: int) -> None:
         """Have a block read meanwhile."""
-        if self._readers is None:
-            self._readers = ThreadPoolExecutor(AHEAD, "window")
         if block not in self._ahead:
-            self._ahead[block] = self._readers.submit(self.read, block)
+            self._ahead[block] = self._pool.submit(self.read, block)
 
     def _put(self, block: int) -> None:
         """Put a block in its place, over the oldest."""
@@ -99,7 +122,18 @@ def _emptied(block: Any, blocks: int, axis: int) -> Any:
     """Room for so many blocks like this one, on the same devices."""
     longer = lambda shape: (*shape[:axis], blocks * shape[axis], *shape[axis + 1 :])
     make = lambda: jax.tree.map(lambda x: jnp.zeros(longer(x.shape), x.dtype), block)
-    return jax.jit(make, out_shardings=jax.tree.map(lambda x: x.sharding, block))()
+    return jax.jit(make, out_shardings=jax.tree.map(_place, block))()
+
+
+def _place(x: jax.Array) -> Any:
+    """Where an array was put; None of one that is only where arrays are by default, since programs are compiled anew
+    when that becomes the place of a state which was nowhere else.
+    """
+    return x.sharding if x.committed else None
+
+
+def _shape(x: jax.Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=_place(x))
 
 
 @partial(jax.jit, static_argnames=("rows", "axis"), donate_argnames="data")
