@@ -10,6 +10,7 @@ import pytest
 
 from qgf.cli.main import main
 from qgf.files import SUMS, locked
+from qgf.laboratory.standing import Standing, left_of_all
 from qgf.pages.report import report
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results" / "cube-single"
@@ -79,9 +80,18 @@ def test_the_runs_of_a_study_file_done_running_and_waiting(tiny_run, tmp_path, c
     shutil.copytree(tiny_run.directory, began, ignore=shutil.ignore_patterns("policy"))  # half of the updates
     with locked(began):
         main(["status", str(tmp_path / "few.toml"), "--out", str(tmp_path / "out")])
-        (line,) = (x for x in capsys.readouterr().out.splitlines() if x.split()[:1] == [name(1, 8, 0)])
+        said = capsys.readouterr().out
+        assert "left of all trainings, at this pace" in said.splitlines()[-1]
+        (line,) = (x for x in said.splitlines() if x.split()[:1] == [name(1, 8, 0)])
         assert f"running  {gethostname()}, process {getpid()}" in line and "400 of 800" in line and ":" in line
     (began / ".lock").write_text(f"qgf train, process 4194305 on {gethostname()} since today")  # it was killed
     main(["status", str(tmp_path / "few.toml"), "--out", str(tmp_path / "out")])
-    (line,) = (x for x in capsys.readouterr().out.splitlines() if x.split()[:1] == [name(1, 8, 0)])
-    assert "to do" in line
+    said = capsys.readouterr().out
+    (line,) = (x for x in said.splitlines() if x.split()[:1] == [name(1, 8, 0)])
+    assert "to do" in line and "left of all" not in said
+
+
+def test_the_time_left_of_a_study_is_that_of_all_its_updates_at_the_pace_of_those_that_run():
+    runs = [Standing("a", "running", 400, 800, left=40.0), Standing("b", "running", 600, 800, left=40.0)]
+    assert left_of_all([*runs, Standing("c", "done", 800, 800), Standing("d", "waiting", 0, 900)]) == 1500 / 15
+    assert left_of_all([Standing("d", "waiting", 0, 900)]) is None

@@ -184,6 +184,7 @@ def test_jobs_are_submitted_again_when_they_are_lost_and_tell_mistakes(tmp_path,
         assert lost.result(120) == 2
     finally:
         engine.close()
+    assert list((tmp_path / "jobs").glob("*.out")) and not list((tmp_path / "jobs").glob("%*"))  # named by their jobs
 
 
 def test_a_cluster_without_slurm_is_one_line(tmp_path):

@@ -99,7 +99,7 @@ def _following(run: Run, done: int) -> tuple[object, ...]:
 
 
 def _runs(file: Path, out: Path, every: float) -> None:
-    from qgf.laboratory.standing import standing
+    from qgf.laboratory.standing import left_of_all, standing
     from qgf.laboratory.study import read_study
 
     study = read_study(file)
@@ -108,7 +108,11 @@ def _runs(file: Path, out: Path, every: float) -> None:
         rows = [[x.run, x.state, x.where, f"{x.updates:,} of {x.steps:,}", _shown(x.left)] for x in runs]
         print_table(("run", "state", "where, or for what", "updates", "left"), rows, words=3)
         done = sum(x.state == "done" for x in runs)
-        console.print(f"{done} of {len(runs)} runs, {played} of {blocks} blocks that are played whatever is chosen")
+        left = left_of_all(runs)
+        more = "" if left is None else f"; {_shown(left)} left of all trainings, at this pace"
+        console.print(
+            f"{done} of {len(runs)} runs, {played} of {blocks} blocks that are played whatever is chosen{more}"
+        )
         if not every or (done == len(runs) and played == blocks):
             return
         time.sleep(every)

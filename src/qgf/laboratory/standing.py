@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +36,12 @@ def standing(study: Study, out: str | Path) -> tuple[list[Standing], int, int]:
     wanted += [job for env in study.environments for job in to_report(shop, env, {})]
     jobs = dict.fromkeys(job for one in wanted for job in _with_lenders(shop, one))
     return [_of(shop, job) for job in jobs], sum(shop.found(block) is not None for block in blocks), len(blocks)
+
+
+def left_of_all(runs: Sequence[Standing]) -> float | None:
+    """Seconds that all their updates take at the pace of those that run, as many at a time; None where none runs."""
+    pace = sum((run.steps - run.updates) / run.left for run in runs if run.left)
+    return sum(run.steps - run.updates for run in runs) / pace if pace else None
 
 
 def _with_lenders(shop: Workshop, job: Job) -> Iterator[Job]:

@@ -32,7 +32,7 @@ class OnSlurm:
         self._files, self._cpus, self._every = files, asked.cpus or 1, every
         cluster = asked.where if asked.where in ("local", "debug") else "slurm"
         try:
-            self._executor = submitit.AutoExecutor(folder / "%j", cluster=cluster)
+            self._executor = submitit.AutoExecutor(folder, cluster=cluster)
         except RuntimeError as error:
             raise UserError(f"--engine {asked.engine}: {error}; submit from a machine that has sbatch") from error
         self._executor.update_parameters(name="qgf", timeout_min=60 * HOURS)
