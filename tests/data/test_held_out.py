@@ -6,6 +6,7 @@ from numpy.testing import assert_array_equal
 
 import formats
 from qgf.data.dataset import Dataset
+from qgf.data.fingerprint import fingerprint
 from qgf.environments.datasets import dataset_of, load_dataset
 from qgf.errors import UserError
 from qgf.training.config import TrainConfig
@@ -58,6 +59,21 @@ def test_a_run_finds_what_it_was_not_trained_on(tmp_path):
     assert callable(held_out(again, config))  # there is something to judge by
     with pytest.raises(UserError, match=r"other data .* now; held_out 0.5 there, None now\)"):
         train(load_dataset(path, rewards="success-to-go"), config, tmp_path / "run")
+
+
+def test_labels_go_with_their_episodes(tmp_path):
+    """A file with a line per episode, of a LeRobotDataset: each part has its own, and a run finds both again."""
+    path, labels = formats.lerobot(tmp_path, rewards=False), tmp_path / "labels.txt"
+    for said in ([True, False], [False, True]):
+        labels.write_text("".join(f"{x:d}\n" for x in said))
+        whole = load_dataset(path, labels=labels, rewards="success-to-go")
+        found = load_dataset(path, labels=labels, rewards="success-to-go", held_out=0.5)
+        assert sorted([found.rewards.max(), found.validation.rewards.max()]) == [0, 1]
+        first = found if len(found.ends) == whole.first[1] else found.validation  # episodes differ in length
+        assert first.rewards.max() == said[0]
+        known = dict(path=str(path), fingerprint=fingerprint(found), labels=str(labels), rewards="success-to-go")
+        again = dataset_of(dict(dataset=str(path), data=known | dict(held_out=0.5)))
+        assert_array_equal(again.validation.rewards, found.validation.rewards)
 
 
 def test_data_that_have_held_out_episodes_keep_them(tmp_path):
