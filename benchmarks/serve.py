@@ -7,7 +7,9 @@ another, whose clients each ask `--hz` times a second and count the answers that
 `--openpi` each is openpi's own client (`pip install --no-deps openpi-client dm-tree`) in a thread. Prints the
 percentiles of the round trip and of its parts: the policy, waiting while it answers others, and the rest, which the
 server adds; requests by outcome; the server's CPU time a request and its resident memory, ten times; the machine's
-load. With `--malformed` so many broken frames are sent afterwards, each of which is answered by one line.
+load. `--direct` makes the same calls in its own process, one a period, of one row and of a row for each client: what
+this machine misses without any server. With `--malformed` so many broken frames are sent afterwards, each of which is
+answered by one line.
 """
 
 import asyncio
@@ -34,13 +36,14 @@ class How:
     depth: int = 3
     openpi: bool = False  # ask with openpi's own client
     malformed: int = 0  # broken frames that are sent afterwards
+    direct: bool = False  # ask the policy in this process
     serve: bool = False  # be the server
 
 
-def server(how: How) -> None:
+def guided(how: How):
+    """A policy of random weights."""
     import jax
 
-    import qgf
     from qgf.training.methods.bc import BC
     from qgf.training.trained import Trained
     from qgf.types import Calibration, Spec
@@ -48,8 +51,33 @@ def server(how: How) -> None:
     spec, method = Spec(obs_dim=28, action_dim=5, horizon=5), BC(width=how.width, depth=how.depth)
     zeros, ones = np.zeros(spec.obs_dim, np.float32), np.ones(spec.obs_dim, np.float32)
     nets = method.init(spec, jax.random.key(0))
-    policy = Trained(nets, zeros, ones, method, spec, calibration=Calibration(0.1, 8.0)).policy().guided("qgf")
-    qgf.serve(policy, 0, deadline=1e3 / how.hz, tell=lambda line: print(line, flush=True))
+    return Trained(nets, zeros, ones, method, spec, calibration=Calibration(0.1, 8.0)).policy().guided("qgf")
+
+
+def server(how: How) -> None:
+    import qgf
+
+    qgf.serve(guided(how), 0, deadline=1e3 / how.hz, tell=lambda line: print(line, flush=True))
+
+
+def direct(how: How) -> None:
+    """The unguided and the guided action, as a deadline has them computed, once a period."""
+    policy, period = guided(how), 1 / how.hz
+    ways, rng = [policy.guided("none"), policy], np.random.default_rng(0)
+    for rows in (1, how.clients):
+        obs, times = rng.normal(size=(rows, 28)).astype(np.float32), []
+        act = lambda key, obs=obs: [np.asarray(way(obs, key)) for way in ways]
+        act(0)
+        start = due = time.monotonic()
+        while due < start + how.seconds / 2:
+            time.sleep(max(due - time.monotonic(), 0))
+            began = time.monotonic()
+            act(len(times))
+            times.append(time.monotonic() - began)
+            due = max(due + period, time.monotonic() - period)
+        late = 100 * np.mean(np.array(times) > period)
+        told = "  ".join(f"p{p:g} {1e3 * np.percentile(times, p):.2f}" for p in (50, 90, 99, 99.9))
+        print(f"in this process, {rows} rows, ms: {told}; late {late:.3f} %; load {os.getloadavg()[0]:.1f}")
 
 
 def parts(took: float, answer: dict) -> tuple[float, float, float, bool]:
@@ -130,6 +158,8 @@ async def load(address: str, how: How, resident) -> tuple[np.ndarray, list[int]]
 def main(how: How) -> None:
     if how.serve:
         return server(how)
+    if how.direct:
+        return direct(how)
     process = subprocess.Popen([sys.executable, *sys.argv, "--serve"], stdout=subprocess.PIPE, text=True)
     try:
         while "ws://" not in (line := process.stdout.readline()):
