@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+import brief  # noqa: F401  every test's episodes are short
 from qgf.cli.names import KINDS
 from qgf.environments.datasets import load_dataset
 from qgf.environments.ogbench.collect import collect

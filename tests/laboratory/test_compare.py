@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 from numpy.testing import assert_array_equal
 
+import brief
 import qgf.environments.vector
 import qgf.laboratory.workshop
 import qgf.playing.ledger
@@ -57,16 +58,6 @@ tune = "offline"
 """
 METHODS, TASKS, SEEDS, STRENGTHS = ("none", "qgf", "none best-of-2", "offline"), (1, 2), (0, 1), (0.5, 1, 2, 4, 8)
 SPLITS = ("tuning", "held-out")
-make_vector_env = qgf.environments.vector.make_vector_env
-
-
-@pytest.fixture(autouse=True, scope="module")
-def few_lanes():
-    """Two environment processes are enough, and change no result."""
-    with pytest.MonkeyPatch.context() as patch:
-        two = lambda env, horizon, lanes, *more: make_vector_env(env, horizon, 2, *more)
-        patch.setattr(qgf.environments.vector, "make_vector_env", two)
-        yield
 
 
 class Study(NamedTuple):
@@ -294,7 +285,7 @@ def test_a_study_that_is_stopped_again_and_again_ends_with_the_same_bytes(finish
         calls = itertools.count()
 
         def stop(*_, calls=calls):
-            if next(calls) == 211:
+            if next(calls) == 60:
                 raise Stop
 
         try:
@@ -308,12 +299,11 @@ def test_a_study_that_is_stopped_again_and_again_ends_with_the_same_bytes(finish
 
 STUDY = """
 import sys
-import qgf.environments.vector
 from qgf.laboratory.compare import compare
 from qgf.laboratory.study import read_study
 from qgf.pages.study import write_study
-make = qgf.environments.vector.make_vector_env
-qgf.environments.vector.make_vector_env = lambda env, horizon, lanes, *more: make(env, horizon, 2, *more)
+from qgf.plugins import use
+use(sys.argv[4])
 write_study(compare(read_study(sys.argv[1]), sys.argv[2], sys.argv[3], jobs=2))
 """
 
@@ -327,7 +317,7 @@ def test_a_study_that_is_killed_ends_with_the_same_bytes(finished, tmp_path):
         lambda: rows().count("held-out") >= 4,
     )
     for moment in moments:
-        program = start(STUDY, file, tmp_path, finished.data)
+        program = start(STUDY, file, tmp_path, finished.data, brief.__file__)
         try:
             wait_until(moment, program)
             kill(program)
