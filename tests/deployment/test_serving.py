@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 import qgf
-from processes import start, wait_until
+from processes import clear, start, wait_until
 from qgf.cli.main import main
 from qgf.deployment.client import Client, moved_up
 from qgf.deployment.frames import pack, unpack
@@ -361,6 +361,7 @@ def test_a_program_that_serves_is_stopped_by_signals_gracefully(program, number,
     log = tmp_path / "log"
     with open(log, "w") as out:
         process = start(program, tiny_run.directory, stdout=out, stderr=out)
+    try:
         wait_until(lambda: "serving ws://" in log.read_text(), process)
         with Client(re.search(r"ws://\S+", log.read_text())[0]) as policy:
             assert np.isfinite(policy(np.zeros(size))["actions"]).all()
@@ -368,6 +369,8 @@ def test_a_program_that_serves_is_stopped_by_signals_gracefully(program, number,
             with pytest.raises(ConnectionClosed, match="1001"):
                 policy._connection.recv(60)
         assert process.wait(60) == 0
+    finally:
+        clear(process)
     assert log.read_text().endswith("stopped\n")
 
 

@@ -7,6 +7,7 @@ from scipy.special import betaln
 import qgf
 from qgf.cli.main import main
 from qgf.errors import UserError
+from qgf.files import forget, read_sums
 from qgf.pages.ab import verdict, write_page
 from qgf.playing.ab import Session, Trial, ab
 from qgf.playing.plan import Plan, Way, read_plan
@@ -131,6 +132,16 @@ def test_one_that_was_stopped_anywhere_goes_on_to_the_same_file(tmp_path):
             left = left or [1000]
     for name in ("episodes.csv", "plan.json", "SHA256SUMS"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_a_plan_whose_sum_was_not_written_gets_one(tmp_path):
+    """As after a kill between the two."""
+    session = Session(PLAN, tmp_path)
+    session.add(session.next(), "success")
+    forget(tmp_path / "plan.json")
+    session = Session(PLAN, tmp_path)
+    session.add(session.next(), "success")
+    assert read_sums(tmp_path).keys() == {"plan.json", "episodes.csv"}
 
 
 def test_an_aborted_episode_is_played_again_and_counts_for_nothing(tmp_path):

@@ -63,6 +63,15 @@ def test_questions_that_do_not_fit_are_refused(run, tmp_path):
             call()
 
 
+def test_without_a_policy_it_says_where_one_may_come_from(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(UserError, match=r"has no policy yet: train it to its end$"):
+        Run(tmp_path).policy_dirs()
+    (tmp_path / "checkpoints" / "200").mkdir(parents=True)
+    with pytest.raises(UserError, match="or make one of its newest checkpoint with qgf export"):
+        Run(tmp_path).policy_dirs()
+
+
 def test_a_critic_without_a_value_says_so(tmp_path):
     from qgf.training.options import make_method
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from qgf.errors import UserError
-from qgf.files import Count, locked, read_csv, read_json, write_csv, write_json
+from qgf.files import Count, locked, read_csv, read_json, settled, write_csv, write_json
 from qgf.playing.plan import Plan
 from qgf.statistics import Sequential, mcnemar, sequential, wilson
 
@@ -95,7 +95,7 @@ class Session:
         self._write(self.trials[:-1])
 
     def _write(self, trials: list[Trial]) -> None:
-        if not (self.folder / PLAN).exists() or not self.trials:
+        if not self.trials or not settled(self.folder / PLAN):  # a kill came before it, or before its sum
             write_json(self.folder / PLAN, self.plan.fixed())
         write_csv(self.folder / TRIALS, trials, Trial.__struct_fields__)
         self.trials = trials

@@ -51,10 +51,9 @@ class Run:
         """
         policy = self.directory / "policy"
         if not policy.exists() and (self.directory / "config.json").exists():
-            raise UserError(
-                f"{self.directory} has no policy yet: train it to its end, or make one of its newest checkpoint with "
-                f"qgf export {shlex.quote(str(self.directory))}"
-            )
+            export = f", or make one of its newest checkpoint with qgf export {shlex.quote(str(self.directory))}"
+            kept = any(self.directory.glob("checkpoints/[0-9]*"))
+            raise UserError(f"{self.directory} has no policy yet: train it to its end{export if kept else ''}")
         return sorted(policy.glob("seed*"), key=lambda p: int(p.name[4:])) or [policy]
 
     def trained(self, seed: int = 0) -> Trained:
