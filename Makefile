@@ -9,6 +9,9 @@ DOCS := $(VENV)/.docs
 MODULES := tutorial/node_modules/.package-lock.json
 PAGE := src/qgf/pages/tutorial.html
 
+# Bytecode is kept whatever the machine says: else every program that a test starts compiles all that it imports again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test hostile storm test-onnx test-lerobot test-ray lint docs bench bench-gpu tutorial node dist wheels-test setup clean
 
 demo: $(READY)  ## collect, train, guide, evaluate and report a real task, in minutes

@@ -13,6 +13,7 @@ from unittest import mock
 
 import numpy as np
 
+import brief  # noqa: F401  every kill is played to its end
 from qgf.cli.main import main
 
 ENV = "pointmaze-medium-navigate"
