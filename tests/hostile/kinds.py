@@ -63,10 +63,12 @@ def config(folder: Path):
 
 def finite(found) -> bool:
     """Of a policy: every number but its bounds, which actions may lack; and deviations are positive."""
-    scales, bounds = (found.velocity, (found.low, found.high)) if isinstance(found, Policy) else (found, ())
+    scaled, bounds = (
+        ((found.velocity, found.critic), (found.low, found.high)) if isinstance(found, Policy) else ((found,), ())
+    )
     leaves = [x for x in jax.tree.leaves(found) if hasattr(x, "dtype") and not any(x is one for one in bounds)]
     numbers = [np.asarray(x) for x in leaves]
-    return bool(all(np.isfinite(x).all() for x in numbers) and (np.asarray(scales.std) > 0).all())
+    return bool(all(np.isfinite(x).all() for x in numbers) and all((np.asarray(x.std) > 0).all() for x in scaled))
 
 
 def scales(folder: Path):

@@ -181,7 +181,7 @@ BAD = {
     "found nothing": lambda f: rearranged(f, **{"nets.flow.net.biases.0": None}),
     "of torch.float64": lambda f: rearranged(f, mean=folders.numbers(S)),
     "holds NaN or Inf": lambda f: rearranged(f, mean=torch.full((S,), torch.nan).numpy()),
-    "which is no deviation": lambda f: rearranged(f, std=torch.zeros(S).numpy()),
+    "which is no scale": lambda f: rearranged(f, std=torch.zeros(S).numpy()),
     "SHA-256": lambda f: (f / "config.json").write_text((f / "config.json").read_text() + "\n"),
     "model.safetensors: is not what was written": lambda f: (f / "model.safetensors").write_bytes(b"x"),
     "not a safetensors file": lambda f: [(f / "model.safetensors").write_bytes(b"x" * 99), (f / SUMS).unlink()],

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 
 import equinox as eqx
 import jax
@@ -17,6 +18,7 @@ from qgf.files import SUMS, seal, write_json
 from qgf.method.guidance import ESTIMATORS
 from qgf.method.policy import Policy, with_fields
 from qgf.training.saved import load_policy
+from qgf.training.weights import WEIGHTS
 from qgf.types import Calibration
 
 OBS = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
@@ -168,6 +170,30 @@ def test_a_damaged_config_is_one_line(tiny_run, tmp_path, change):
         config |= change
     (tmp_path / "config.json").write_text(json.dumps(config))
     refused(lambda: load_policy(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["velocity.std", "critic.std", "critic.limits"])
+def test_what_scales_by_less_than_nothing_is_refused(name, tiny_run, tmp_path):
+    """A stranger's folder, whose sums fit."""
+    tiny_run.policy().save(tmp_path / "pi")
+    weights = load_file(tmp_path / "pi" / WEIGHTS)
+    save_file(weights | {name: -weights[name]}, tmp_path / "pi" / WEIGHTS)
+    seal(tmp_path / "pi" / WEIGHTS)
+    assert f"{name.partition('.')[2]} holds -" in refused(lambda: load_policy(tmp_path / "pi"))
+
+
+def test_a_state_that_only_the_config_has_takes_no_memory(tiny_run, tmp_path):
+    tiny_run.policy().save(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config["trained"]["spec"]["obs_dim"] = 10**6
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / SUMS).unlink()
+    tracemalloc.start()
+    try:
+        assert "belongs to another policy" in refused(lambda: load_policy(tmp_path))
+        assert tracemalloc.get_traced_memory()[1] < 4e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_damaged_files_are_one_line(tiny_run, tmp_path):

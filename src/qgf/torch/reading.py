@@ -30,6 +30,8 @@ Unit = Annotated[float, msgspec.Meta(gt=0, le=FINITE)]
 Scale = Annotated[float, msgspec.Meta(ge=0, le=FINITE)]
 Ends = tuple[tuple[Finite, ...], tuple[Finite, ...]]
 """low and high, [A] each."""
+SCALES = ("std", "limits", "unit")
+"""What arrays that scale are called: above 0, but for limits, which may be 0."""
 
 
 class Sizes(msgspec.Struct, forbid_unknown_fields=True):
@@ -251,8 +253,10 @@ def _filled(
             raise UserError(f"{file}: belongs to another policy, {should}, found {found}")
         if not bool(torch.isfinite(x).all()):
             raise UserError(f"{file}: {name} holds NaN or Inf")
-    if (least := float(named["velocity.std"].min())) <= 0:
-        raise UserError(f"{file}: std holds {least:g}, which is no deviation")
+    for name, x in named.items():
+        scale = name.rpartition(".")[2]
+        if scale in SCALES and ((least := float(x.min())) < 0 or (least == 0 and scale != "limits")):
+            raise UserError(f"{file}: {name} holds {least:g}, which is no scale")
     parts.load_state_dict(named, assign=True)
     return parts["velocity"], parts["critic"]
 

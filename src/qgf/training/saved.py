@@ -26,7 +26,19 @@ from qgf.method.schedules import SCHEDULES
 from qgf.plugins import USED, trained_with
 from qgf.training.lesson import Lesson, skeleton
 from qgf.training.options import method_from_json, method_to_json
-from qgf.training.trained import Ends, Scales, Size, Sizes, Unit, calibration_record, ends, load_trained, skeleton_of
+from qgf.training.trained import (
+    Ends,
+    Normalised,
+    Scales,
+    Size,
+    Sizes,
+    Unit,
+    calibration_record,
+    check_scales,
+    ends,
+    load_trained,
+    skeleton_of,
+)
 from qgf.training.weights import WEIGHTS, named, read_weights, write_weights
 from qgf.types import Calibration, Spec
 
@@ -163,10 +175,13 @@ def _structure(
     method, spec: Spec, limits: bool, reward_unit: bool, extent: Ends | None = None, lesson: Lesson | None = None
 ) -> Policy:
     """The policy that a method ends with, shapes in the place of arrays."""
-    scales: dict[str, Any] = dict(limits=(1.0,) * spec.obs_dim if limits else None, reward_unit=1.0 + reward_unit)
+    scales: dict[str, Any] = dict(limits=(1.0,) if limits else None, reward_unit=1.0 + reward_unit)
     scales |= dict(lesson=lesson and (skeleton(lesson.taught, spec), lesson.taught))
     of = replace(skeleton_of(method, spec), extent=extent, **scales)
-    return eqx.filter_eval_shape(lambda trained: trained.policy(), of)
+    made = eqx.filter_eval_shape(lambda trained: trained.policy(), of)
+    # One limit stood for as many as a state has, which a stranger's file says.
+    whole = lambda x: replace(x, limits=x.limits and x.mean) if isinstance(x, Normalised) else x
+    return jax.tree.map(whole, made, is_leaf=lambda x: isinstance(x, Normalised))
 
 
 def load_policy(directory: str | Path, like: Policy | None = None) -> Policy:
@@ -188,6 +203,9 @@ def load_policy(directory: str | Path, like: Policy | None = None) -> Policy:
         if (size := getattr(record, name)) != getattr(like, name):
             raise UserError(f"{path}: belongs to another policy, {name} is {size}, not {getattr(like, name)}")
     filled = read_weights(_stored(like), directory / WEIGHTS, any_shape=("low", "high"))
+    for net in jax.tree.leaves(filled, is_leaf=lambda x: isinstance(x, Normalised)):
+        if isinstance(net, Normalised):
+            check_scales(directory / WEIGHTS, std=net.std, limits=net.limits, unit=net.unit)
     ways = ("guide", "steps", "schedule", "fallback", "members", "choose", "solver", "guide_steps")
     acting = {name: getattr(record, name) for name in ways}
     acting["caps"] = record.caps and Caps(

@@ -225,6 +225,16 @@ def skeleton_of(method, spec: Spec) -> Trained:
     return Trained(nets, scale, scale, method, spec)  # type: ignore[arg-type]
 
 
+def check_scales(file: Path, **scales: jax.Array | None) -> None:
+    """Raises UserError for what divides, bounds or multiplies what a network is given or says, and is below 0; or is 0,
+    unless it bounds.
+    """
+    for name, x in scales.items():
+        least = 1.0 if x is None else float(np.asarray(x).min(initial=1))
+        if least < 0 or (least == 0 and name != "limits"):
+            raise UserError(f"{file}: {name} holds {least:g}, which is no scale")
+
+
 def load_trained(directory: str | Path) -> Trained:
     """Read what `save_trained` wrote, from a policy folder or from the run directory that holds it.
 
@@ -251,6 +261,5 @@ def load_trained(directory: str | Path) -> Trained:
     with placed(path, ""):
         skeleton = replace(skeleton_of(method, spec), calibration=calibration, **own)
     trained = read_weights(skeleton, directory / WEIGHTS)
-    if (least := float(np.asarray(trained.std).min(initial=1))) <= 0:
-        raise UserError(f"{directory / WEIGHTS}: std holds {least:g}, which is no deviation")
+    check_scales(directory / WEIGHTS, std=trained.std)
     return replace(trained, lesson=read_lesson(directory, spec))
