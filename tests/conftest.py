@@ -40,6 +40,12 @@ from qgf.training.methods.bc import BC
 TASK = "pointmaze-medium-navigate-singletask-task1-v0"
 
 
+def pytest_collection_finish():
+    """What was imported stays: the collector need not walk it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs():
     """What a file compiled goes with it: kept, it fills gigabytes, all of which the collector walks again and again."""
