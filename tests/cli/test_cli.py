@@ -361,17 +361,6 @@ def test_a_report_needs_no_simulator(tiny_run, tmp_path):
 
 
 @pytest.fixture
-def two_lanes(monkeypatch):
-    """Two environment processes are enough, and change no result."""
-    make = qgf.environments.vector.make_vector_env
-    monkeypatch.setattr(
-        qgf.environments.vector,
-        "make_vector_env",
-        lambda env, horizon, lanes=2, *more: make(env, horizon, min(lanes, 2), *more),
-    )
-
-
-@pytest.fixture
 def idle(monkeypatch):
     """Whatever plays or opens an environment fails the test."""
     for module, name in ((qgf.playing.ledger, "evaluate"), (qgf.environments.vector, "make_vector_env")):
@@ -397,7 +386,7 @@ def test_bench_times_a_run_and_writes_its_table(run, capsys):
     assert "2 calls of each in turns" in said and "JAX" in said
 
 
-def test_tune_writes_its_choice_and_every_row_that_it_played(run, two_lanes, capsys):
+def test_tune_writes_its_choice_and_every_row_that_it_played(run, capsys):
     main(["tune", str(run), "--strength", "0.5", "2", "--rungs", "1", "--episodes", "2"])
     said = capsys.readouterr().out
     assert f"wrote {run / 'tuning'}\nnext: qgf report {run}\n" in said
@@ -413,7 +402,7 @@ def test_tune_writes_its_choice_and_every_row_that_it_played(run, two_lanes, cap
     assert rows == tried | {("held-out", "0", "2", *arm) for arm in held_out}
 
 
-def test_tune_starts_no_more_environments_than_it_plays_episodes(run, two_lanes, monkeypatch):
+def test_tune_starts_no_more_environments_than_it_plays_episodes(run, monkeypatch):
     make, started = qgf.environments.vector.make_vector_env, []
     record = lambda env, horizon, lanes, *more: started.append(lanes) or make(env, horizon, lanes, *more)
     monkeypatch.setattr(qgf.environments.vector, "make_vector_env", record)
@@ -472,7 +461,7 @@ def compare(folder, data, text=STUDY):
     return ["compare", str(folder / "mine.toml"), "--out", str(folder / "out"), "--data-dir", str(data)]
 
 
-def test_compare_shows_its_table_and_where_everything_is(maze_folder, two_lanes, tmp_path, capsys):
+def test_compare_shows_its_table_and_where_everything_is(maze_folder, tmp_path, capsys):
     main(compare(tmp_path, maze_folder))
     said, folder = capsys.readouterr().out, tmp_path / "out" / "mine"
     assert f"wrote {folder}; its pictures are in {folder / 'figures'}\n" in said
