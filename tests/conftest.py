@@ -2,6 +2,7 @@
 
 import gc
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -36,6 +37,7 @@ from qgf.registry import REGISTRIES
 from qgf.training.config import TrainConfig
 from qgf.training.loop import train
 from qgf.training.methods.bc import BC
+from qgf.training.run import Run
 
 TASK = "pointmaze-medium-navigate-singletask-task1-v0"
 
@@ -97,6 +99,12 @@ def tiny():
 def tiny_run(maze, tiny, tmp_path_factory):
     """A finished run on the small dataset. Tests must not write into its directory."""
     return train(maze, tiny, tmp_path_factory.mktemp("runs") / "tiny")
+
+
+@pytest.fixture
+def own_run(tiny_run, tmp_path):
+    """A copy of it to write into."""
+    return Run(shutil.copytree(tiny_run.directory, tmp_path / "own" / "tiny"))
 
 
 @pytest.fixture

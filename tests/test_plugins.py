@@ -235,6 +235,6 @@ def test_what_is_wrong_in_a_file_is_one_line(told, tmp_path):
         use(tmp_path / "wrong.py")
 
 
-def test_the_command_line_evaluates_with_it(tiny_run, capsys):
-    main(["--use", str(EXAMPLE), "evaluate", str(tiny_run.directory), "--guide", "late", "--episodes", "1"])
+def test_the_command_line_evaluates_with_it(own_run, capsys):
+    main(["--use", str(EXAMPLE), "evaluate", str(own_run.directory), "--guide", "late", "--episodes", "1"])
     assert "late 1" in capsys.readouterr().out

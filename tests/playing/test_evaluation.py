@@ -274,9 +274,9 @@ def test_maze_episodes_start_as_the_environment_seeded_alone(maze_scores):
     env.close()
 
 
-def test_evaluate_run_scores_every_arm_and_seed(tiny_run):
+def test_evaluate_run_scores_every_arm_and_seed(own_run):
     chosen = arms(["none", "qgf"], strengths=[0.5], best_of=[1, 2])
-    scores = evaluate_run(tiny_run, chosen, TASK, episodes=1, seed=0)
+    scores = evaluate_run(own_run, chosen, TASK, episodes=1, seed=0)
     assert [s.arm for s in scores] == chosen
     assert {(s.updates, s.policy_seed, s.episodes) for s in scores} == {(400, 0, 1)}
     assert_array_equal(scores[0].paths[0][0], scores[1].paths[0][0])
@@ -287,7 +287,7 @@ def unplayable(*_):
     raise AssertionError("environments were made")
 
 
-def test_a_guide_that_a_run_cannot_take_is_refused_before_anything_is_played(tiny_run, monkeypatch):
+def test_a_guide_that_a_run_cannot_take_is_refused_before_anything_is_played(own_run, monkeypatch):
     monkeypatch.setattr("qgf.playing.evaluate.environments", unplayable)
     for arm, said in (
         (Arm("cfgrl", 1.0), ": train with --method cfgrl or lab"),
@@ -295,10 +295,10 @@ def test_a_guide_that_a_run_cannot_take_is_refused_before_anything_is_played(tin
         (Arm("qgf", schedule="linaer"), "did you mean 'linear'"),
     ):
         with pytest.raises(UserError) as caught:
-            evaluate_run(tiny_run, [Arm("none"), arm], TASK, episodes=1, seed=0)
+            evaluate_run(own_run, [Arm("none"), arm], TASK, episodes=1, seed=0)
         assert said in str(caught.value) and "\n" not in str(caught.value)
     with pytest.raises(AssertionError, match="environments were made"):
-        evaluate_run(tiny_run, [Arm("gate")], TASK, episodes=1, seed=0)
+        evaluate_run(own_run, [Arm("gate")], TASK, episodes=1, seed=0)
 
 
 def test_receding_horizon_plays_the_first_actions_of_every_chunk():
@@ -395,17 +395,17 @@ def test_an_arm_asks_the_ensemble_as_it_says(tiny_run):
     assert float(policy.weight) == float(wanted.weight) != float(tiny_run.policy().weight)
 
 
-def test_a_run_is_played_with_the_first_actions_of_its_chunks(tiny_run, monkeypatch):
+def test_a_run_is_played_with_the_first_actions_of_its_chunks(own_run, monkeypatch):
     told = []
     play = lambda *x, execute=None, training_seed=None, **_: told.append((execute, training_seed)) or score(arm=Arm())
     monkeypatch.setattr("qgf.playing.evaluate.evaluate", play)
     monkeypatch.setattr("qgf.playing.evaluate.environments", lambda *_: Lanes(1))
     monkeypatch.setattr(Lanes, "close", lambda self: None, raising=False)
-    evaluate_run(tiny_run, [Arm("none", execute=2), Arm("none")], TASK, episodes=1, seed=0)
-    own = tiny_run.config.seed
+    evaluate_run(own_run, [Arm("none", execute=2), Arm("none")], TASK, episodes=1, seed=0)
+    own = own_run.config.seed
     assert told == [(2, own), (None, own)]
     with pytest.raises(UserError, match="execute must lie between 1 and the 5 actions of a chunk, got 6"):
-        evaluate_run(tiny_run, [Arm("none", execute=6)], TASK, episodes=1, seed=0)
+        evaluate_run(own_run, [Arm("none", execute=6)], TASK, episodes=1, seed=0)
 
 
 # Refused
