@@ -101,8 +101,9 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_one_line(data, tm
     options = ["--steps=20", "--log-every=10", "--checkpoint-every=10", "--width=64", "--depth=2", "--horizon=2"]
     data = data.rename(tmp_path / "d.npz")
     command = [sys.executable, "-c", FULL, "train", str(data), "--out", str(tmp_path / "run"), *options]
-    environment = os.environ | dict(JAX_ENABLE_COMPILATION_CACHE="false")
-    done = subprocess.run(command, capture_output=True, env=environment)
+    # Neither is left in halves for other programs: Python does not look whether a file's bytecode was written whole.
+    kept = dict(JAX_ENABLE_COMPILATION_CACHE="false", PYTHONDONTWRITEBYTECODE="1")
+    done = subprocess.run(command, capture_output=True, env=os.environ | kept)
     said = done.stderr.decode(errors="replace")
     assert done.returncode == 2 and len(re.findall("qgf: .*checkpoint 10 cannot be written", said)) == 1
     assert "never retrieved" not in said and "Event loop" not in said, said  # of the other writes that ended so
