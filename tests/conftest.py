@@ -42,6 +42,20 @@ from qgf.training.run import Run
 TASK = "pointmaze-medium-navigate-singletask-task1-v0"
 
 
+LONGEST = (
+    "laboratory/test_compare", "hostile/", "storm/", "training/test_devices", "cli/test_cli",
+    "laboratory/test_analysis", "training/test_training", "test_examples", "test_docs", "test_stranger",
+    "training/test_rivals", "training/test_methods", "training/test_goals", "training/test_health",
+    "playing/test_at_once", "training/test_gpu_benchmark",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """The files that take longest come first: none is left for one worker when the others have nothing to do."""
+    place = lambda item: next((k for k, name in enumerate(LONGEST) if f"tests/{name}" in item.nodeid), len(LONGEST))
+    items.sort(key=place)
+
+
 def pytest_collection_finish():
     """What was imported stays: the collector need not walk it again and again."""
     gc.collect()
