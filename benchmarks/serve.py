@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,7 +145,8 @@ async def load(address: str, how: How, resident) -> tuple[np.ndarray, list[int]]
     start = time.monotonic() + 0.5
     starts = [start + k / how.hz / how.clients for k in range(how.clients)]
     if how.openpi:
-        clients = [asyncio.to_thread(openpi_client, address, how, at, rows) for at in starts]
+        threads, loop = ThreadPoolExecutor(how.clients), asyncio.get_running_loop()  # the loop's own are fewer
+        clients = [loop.run_in_executor(threads, openpi_client, address, how, at, rows) for at in starts]
     else:
         clients = [client(address, how, at, rows) for at in starts]
     asking, memory = asyncio.gather(*clients), []
