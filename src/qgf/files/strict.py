@@ -221,6 +221,16 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+SCALES = ("std", "limits", "unit")
+"""What arrays are called that divide, bound or multiply what a network is given or says."""
+
+
+def check_scale(file: Path, name: str, least: float) -> None:
+    """Raises UserError if the `least` number of such an array is below 0; or is 0, unless it bounds."""
+    if least < 0 or (least == 0 and not name.endswith("limits")):
+        raise UserError(f"{file}: {name} holds {least:g}, which is no scale")
+
+
 def quoted(key: Any) -> str:
     return str(key) if re.fullmatch(r"[\w-]+", str(key)) else json.dumps(str(key), ensure_ascii=False)
 

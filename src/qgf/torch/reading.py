@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from qgf.errors import UserError
-from qgf.files import FINITE, Few, Finite, Number, check, convert, read_json, real_size
+from qgf.files import FINITE, SCALES, Few, Finite, Number, check, check_scale, convert, read_json, real_size
 from qgf.torch.actions import ActionRange
 from qgf.torch.choosing import FALLBACKS
 from qgf.torch.harm import Caps
@@ -30,8 +30,6 @@ Unit = Annotated[float, msgspec.Meta(gt=0, le=FINITE)]
 Scale = Annotated[float, msgspec.Meta(ge=0, le=FINITE)]
 Ends = tuple[tuple[Finite, ...], tuple[Finite, ...]]
 """low and high, [A] each."""
-SCALES = ("std", "limits", "unit")
-"""What arrays that scale are called: above 0, but for limits, which may be 0."""
 
 
 class Sizes(msgspec.Struct, forbid_unknown_fields=True):
@@ -254,9 +252,8 @@ def _filled(
         if not bool(torch.isfinite(x).all()):
             raise UserError(f"{file}: {name} holds NaN or Inf")
     for name, x in named.items():
-        scale = name.rpartition(".")[2]
-        if scale in SCALES and ((least := float(x.min())) < 0 or (least == 0 and scale != "limits")):
-            raise UserError(f"{file}: {name} holds {least:g}, which is no scale")
+        if name.rpartition(".")[2] in SCALES and x.numel():
+            check_scale(file, name, float(x.min()))
     parts.load_state_dict(named, assign=True)
     return parts["velocity"], parts["critic"]
 

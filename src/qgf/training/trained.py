@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from qgf.errors import UserError
-from qgf.files import FINITE, Finite, Number, at_home, convert, placed, read_json, write_json
+from qgf.files import FINITE, Finite, Number, at_home, check_scale, convert, placed, read_json, write_json
 from qgf.method.actions import ActionRange
 from qgf.method.amortised import Distilled
 from qgf.method.observations import ObsSpec, on_state
@@ -226,13 +226,9 @@ def skeleton_of(method, spec: Spec) -> Trained:
 
 
 def check_scales(file: Path, **scales: jax.Array | None) -> None:
-    """Raises UserError for what divides, bounds or multiplies what a network is given or says, and is below 0; or is 0,
-    unless it bounds.
-    """
+    """`check_scale` of those that there are."""
     for name, x in scales.items():
-        least = 1.0 if x is None else float(np.asarray(x).min(initial=1))
-        if least < 0 or (least == 0 and name != "limits"):
-            raise UserError(f"{file}: {name} holds {least:g}, which is no scale")
+        check_scale(file, name, 1.0 if x is None else float(np.asarray(x).min(initial=1)))
 
 
 def load_trained(directory: str | Path) -> Trained:
