@@ -448,6 +448,21 @@ def test_placebo_has_the_norm_of_its_estimator_at_every_step(name, float64):
     assert np.std(cosines) > 0.2  # elsewhere at every step
 
 
+def test_a_steady_placebo_adds_up_to_what_its_estimator_does(float64):
+    m = worlds.mixture(3)
+    u = []
+    for seed in (3, 4):
+        path = traced(m.velocity, worlds.critic, noise(3, seed=seed), "steady:ood", 0.4)
+        true = jax.jit(partial(ESTIMATORS["ood"], m.velocity, worlds.critic))
+        lengths = [np.linalg.norm(true(a, t)) for a, t in zip(path.a, path.t, strict=False)][: len(path.g)]
+        assert_allclose(np.linalg.norm(path.g, axis=-1), lengths, rtol=1e-9, atol=1e-12)
+        assert_allclose(np.linalg.norm(path.g.sum(0)), sum(lengths), rtol=1e-9)
+        u.append(path.g / np.linalg.norm(path.g, axis=-1, keepdims=True))
+    assert_allclose(u[0], u[1], atol=1e-9)  # of the state, whatever the noise
+    aside = traced(lambda a, t: m.velocity(a, t) + 1e-3, worlds.critic, noise(3), "steady:ood", 0.4).g[0]
+    assert not np.allclose(aside / np.linalg.norm(aside), u[0][0], atol=1e-2)  # another state, another direction
+
+
 NET = CriticEnsemble(3, 6, 16, 2, 2, jax.random.key(1))
 
 

@@ -22,7 +22,7 @@ from qgf.torch.guides import agreement, find
 
 TOLERANCE = {"float64": 1e-6, "float32": 1e-5}
 precisions = pytest.mark.parametrize("name", TOLERANCE)
-SHARED = [name for name in guides.GUIDES if name != "placebo"]  # whose directions are others
+SHARED = [name for name in guides.GUIDES if name not in ("placebo", "steady")]  # whose directions are others
 WRAPPED = ["zero:ood", "gate:jacobian", "gate:chain"]
 TIMES = (0.0, 0.2, 0.25, 0.5, 0.9)
 
@@ -100,10 +100,21 @@ def test_a_placebo_has_the_norm_alone(name):
     assert len(np.unique(np.round(u, 4), axis=0)) == 2000
 
 
+@precisions
+def test_a_steady_placebo_keeps_its_direction(name):
+    dtype = getattr(torch, name)
+    v, q = twins.in_torch(dtype)
+    a, t = torch.tensor(numbers(BATCH, D), dtype=dtype), torch.tensor(0.5, dtype=dtype)
+    g, later = find("steady:ood")(v, q, a, t), find("steady:ood")(v, q, a + 0.1, t + 0.1)
+    assert_close(g.norm(dim=1), find("ood")(v, q, a, t).norm(dim=1), TOLERANCE[name])
+    units = [x / x.norm(dim=1, keepdim=True) for x in (g, later)]
+    assert_close(*units, TOLERANCE[name])
+
+
 def test_a_row_knows_nothing_of_the_others():
     v, q = twins.in_torch(torch.float64)
     a, t = torch.tensor(numbers(BATCH, D)), torch.tensor(0.3, dtype=torch.float64)
-    for guide in [*SHARED, "placebo", "gate:bptt"]:
+    for guide in [*SHARED, "placebo", "steady", "gate:bptt"]:
         whole = find(guide)(reference(guide, v), q, a, t)
         assert_close(whole[2:3], find(guide)(reference(guide, v), q, a[2:3], t), 1e-12, guide)
 

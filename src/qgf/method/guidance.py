@@ -62,10 +62,15 @@ def placebo(estimator: Estimator, seed: int = 0) -> Estimator:
 
     @wraps(estimator)
     def guide(v, q, a, t):
-        bits = jax.lax.bitcast_convert_type(a.astype(jnp.float32), jnp.uint32)
-        bits = bits ^ (bits >> 16)  # or the signs would cancel in the sum, and a and -a get the same direction
-        mixed = jnp.sum(bits * (2 * jnp.arange(a.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32)
-        u = jax.random.normal(jax.random.fold_in(jax.random.key(seed), mixed), a.shape, a.dtype)
-        return jnp.linalg.norm(estimator(v, q, a, t)) * u / jnp.linalg.norm(u)
+        return jnp.linalg.norm(estimator(v, q, a, t)) * blind(a, seed)
 
     return guide
+
+
+def blind(x, seed=0):
+    """A direction u[d] on the sphere, uniform, that is a function of the bits of x[d] and of `seed`."""
+    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
+    bits = bits ^ (bits >> 16)  # or the signs would cancel in the sum, and x and -x get the same direction
+    mixed = jnp.sum(bits * (2 * jnp.arange(x.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32)
+    u = jax.random.normal(jax.random.fold_in(jax.random.key(seed), mixed), x.shape, x.dtype)
+    return u / jnp.linalg.norm(u)

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from jax import Array, grad
 
 from qgf.errors import UserError, unknown
-from qgf.method.guidance import ESTIMATORS, placebo, qgf
+from qgf.method.guidance import ESTIMATORS, blind, placebo, qgf
 from qgf.registry import Registry
 from qgf.types import Amortised, Better, Estimator, Labelled, Members, Noisy, ability
 
@@ -78,6 +78,20 @@ def cfgrl(v, q, a, t):
     """Classifier-free guidance, g = v(a, t | advantage > 0) - v(a, t), both of one labelled flow, which also takes the
     place of the reference: the sampler follows v + w (v_good - v) (CFGRL, Frans et al. 2025)."""
     return need(v, Better)(a, t) - v(a, t)
+
+
+def steady(estimator: Estimator) -> Estimator:
+    """A control, a placebo that keeps its direction for a whole decision: g -> |g| u, u from the bits of v(0, 0).
+
+    A placebo's steps partly cancel one another, where a guide's add up; these add up to as much. The velocity at (0, 0)
+    is asked at every step, and is the state's alone: all samples of a state go the same way.
+    """
+
+    @wraps(estimator)
+    def guide(v, q, a, t):
+        return jnp.linalg.norm(estimator(v, q, a, t)) * blind(v(jnp.zeros_like(a), 0 * t))
+
+    return guide
 
 
 def zero(estimator: Estimator) -> Estimator:
@@ -155,7 +169,7 @@ class Guides(Registry[Estimator]):
 
 
 WRAPPERS = Registry[Callable[[Estimator], Estimator]](
-    "control", dict(placebo=placebo, zero=zero, negated=negated, gate=gate)
+    "control", dict(placebo=placebo, steady=steady, zero=zero, negated=negated, gate=gate)
 )
 """What goes around a guide: "placebo:ood"."""
 GUIDES = Guides("guide", dict(gradstep=gradstep, robustq=robustq, amortised=amortised, cfgrl=cfgrl))

@@ -22,11 +22,11 @@ from qgf.types import Trace
 
 COLOURS = dict(
     none="#64748b", ood="#f97316", bptt="#dc2626", chain="#a16207", jacobian="#7c3aed", qgf="#0891b2",
-    gradstep="#16a34a", robustq="#db2777", cfgrl="#1d4ed8", gate="#0f766e", placebo="#94a3b8", zero="#94a3b8",
+    gradstep="#16a34a", robustq="#db2777", cfgrl="#1d4ed8", gate="#0f766e", placebo="#94a3b8", steady="#94a3b8", zero="#94a3b8",
 )  # fmt: skip
 MARKERS = dict(
     none="o", ood="s", bptt="^", chain="v", jacobian="D", qgf="*",
-    gradstep="P", robustq="X", cfgrl="p", gate="h", placebo="x", zero="+",
+    gradstep="P", robustq="X", cfgrl="p", gate="h", placebo="x", steady="1", zero="+",
 )  # fmt: skip
 OTHER = "#334155"
 INK, FAINT, WALL, FLOOR = "#0f172a", "#94a3b8", "#cbd5e1", "#ffffff"

@@ -75,10 +75,15 @@ def placebo(estimator, seed: int = 0):
 
     @wraps(estimator)
     def guide(v, q, a, t):
-        u = _noise(a, seed)
-        return norm(estimator(v, q, a, t)) * u / norm(u)
+        return norm(estimator(v, q, a, t)) * blind(a, seed)
 
     return guide
+
+
+def blind(x, seed=0):
+    """A direction u on the sphere for every row, uniform, that is a function of the bits of x[B, ...] and of `seed`."""
+    u = _noise(x, seed)
+    return u / norm(u)
 
 
 def norm(g: torch.Tensor) -> torch.Tensor:

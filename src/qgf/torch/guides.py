@@ -11,7 +11,7 @@ import torch
 
 from qgf.errors import UserError, unknown
 from qgf.registry import Registry
-from qgf.torch.guidance import ESTIMATORS, grad, per_row, placebo
+from qgf.torch.guidance import ESTIMATORS, blind, grad, norm, per_row, placebo
 from qgf.types import Amortised, Better, Labelled, Members, Noisy, ability
 
 
@@ -65,6 +65,20 @@ def cfgrl(v, q, a, t):
     return need(v, Better)(a, t) - v(a, t)
 
 
+def steady(estimator):
+    """A control, a placebo that keeps its direction for a whole decision: g -> |g| u, u from the bits of v(0, 0).
+
+    A placebo's steps partly cancel one another, where a guide's add up; these add up to as much. The velocity at (0, 0)
+    is asked at every step, and is the state's alone: all samples of a state go the same way.
+    """
+
+    @wraps(estimator)
+    def guide(v, q, a, t):
+        return norm(estimator(v, q, a, t)) * blind(v(torch.zeros_like(a), 0 * t))
+
+    return guide
+
+
 def zero(estimator):
     """A control that computes the same and does not guide, g -> 0 g."""
 
@@ -116,7 +130,7 @@ def agreement(directions: torch.Tensor) -> torch.Tensor:
     return crossed / torch.clamp((len(each) - 1) * squares, min=1e-30)
 
 
-WRAPPERS: Registry = Registry("torch control", dict(placebo=placebo, zero=zero, negated=negated, gate=gate))
+WRAPPERS: Registry = Registry("torch control", dict(placebo=placebo, steady=steady, zero=zero, negated=negated, gate=gate))
 """What goes around a guide: "placebo:ood"; alone around QGF."""
 GUIDES: Registry = Registry("torch guide", dict(gradstep=gradstep, robustq=robustq, amortised=amortised, cfgrl=cfgrl))
 """What asks for more than v and q."""
