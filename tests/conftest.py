@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 if "PYTEST_XDIST_WORKER" not in os.environ:
     flags = ("backend_optimization_level=1", "cpu_use_fusion_emitters=false", "cpu_parallel_codegen_split_count=1")
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *(f"--xla_{flag}" for flag in flags)])
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.01"
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         CACHE = tempfile.TemporaryDirectory(prefix="qgf-tests-")
         os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
@@ -57,9 +57,10 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_collection_finish():
-    """What was imported stays: the collector need not walk it again and again."""
+    """What was imported stays: the collector need not walk it again and again, nor so often what JAX traces."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 @pytest.fixture(autouse=True, scope="module")

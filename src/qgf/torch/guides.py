@@ -130,7 +130,9 @@ def agreement(directions: torch.Tensor) -> torch.Tensor:
     return crossed / torch.clamp((len(each) - 1) * squares, min=1e-30)
 
 
-WRAPPERS: Registry = Registry("torch control", dict(placebo=placebo, steady=steady, zero=zero, negated=negated, gate=gate))
+WRAPPERS: Registry = Registry(
+    "torch control", dict(placebo=placebo, steady=steady, zero=zero, negated=negated, gate=gate)
+)
 """What goes around a guide: "placebo:ood"; alone around QGF."""
 GUIDES: Registry = Registry("torch guide", dict(gradstep=gradstep, robustq=robustq, amortised=amortised, cfgrl=cfgrl))
 """What asks for more than v and q."""
