@@ -45,43 +45,40 @@ class How:
 def main(how: How) -> None:
     study = read_study(how.study)
     shop = Workshop(study, how.out, data_dir(how.data_dir), lambda *_: None)
-    scores: dict[tuple, dict[float | None, float]] = defaultdict(dict)
+    won: dict[tuple, list[float]] = defaultdict(list)
     for row in read_csv(how.out / study.name / "results.csv", Row):
-        if row.split == "held-out" and row.method.split(",")[0].split(" ")[0] == how.method:
-            scores[row.env, row.task, row.train, row.policy_seed][row.strength] = row.success
+        if row.split == "held-out" and row.method.replace(",", " ").split()[0] == how.method:
+            assert row.success is not None
+            won[row.env, row.task, row.train, row.policy_seed].append(row.success)
     lines = []
-    for env in study.environments:
-        for task in env.tasks:
-            evaluate = None
-            for train in dict.fromkeys(key[2] for key in scores if key[:2] == (env.name, task)):
-                policies = {}
-                for seed in env.seeds:
-                    job = shop.job(env, task, train, seed)
-                    policy = policies[str(seed)] = load_trained(shop.directory(job)).policy()
-                    if evaluate is None:
-                        dataset = shop.dataset(env, task)
-                        evaluate = held_out(dataset, shop.config(job))
-                    found = {name: x for name, x in evaluate(policy).items() if name not in ("low", "high")}
-                    beyond = Run(shop.directory(job)).metrics().get("critic/beyond", np.zeros(1))
-                    got = list(scores[env.name, task, train, seed].values())
-                    lines.append(
-                        dict(env=env.name, task=task, train=train, seed=seed)
-                        | found
-                        | dict(beyond=float(np.nanmax(beyond)))
-                        | dict(success=float(np.mean(got)), best=max(got), worst=min(got))
-                    )
-                pairs = (
-                    alike(policies, *some_states(dataset, policy.horizon, 512), jax.random.key(0))
-                    if len(policies) > 1
-                    else []
-                )
-                for line in lines[-len(policies) :]:
-                    own = [pair.cosine for pair in pairs if str(line["seed"]) in (pair.first, pair.second)]
-                    line["seeds"] = float(np.mean(own)) if own else np.nan
-                print(f"{env.name} task {task}, {train}")
+    for env, task in [(each, task) for each in study.environments for task in each.tasks]:
+        dataset = shop.dataset(env, task)
+        for train in dict.fromkeys(key[2] for key in won if key[:2] == (env.name, task)):
+            jobs = [shop.job(env, task, train, seed) for seed in env.seeds]
+            told = measures(dataset, shop.config(jobs[0]), {str(job.seed): shop.directory(job) for job in jobs})
+            for job, line in zip(jobs, told, strict=True):
+                got = won[env.name, task, train, job.seed]
+                success = dict(success=float(np.mean(got)), best=max(got), worst=min(got))
+                lines.append(dict(env=env.name, task=task, train=train, seed=job.seed) | line | success)
+            print(f"{env.name} task {task}, {train}")
     rounded = [{k: f"{x:.4f}" if isinstance(x, float) else x for k, x in line.items()} for line in lines]
     write_table(how.out / study.name / "measures.csv", rounded)
     write_text(how.out / study.name / "measures.md", markdown(correlations(lines)))
+
+
+def measures(dataset, config, runs: dict[str, Path]) -> list[dict[str, float]]:
+    """Of each training seed's run of one setting."""
+    evaluate, policies = held_out(dataset, config), {seed: load_trained(place).policy() for seed, place in runs.items()}
+    horizon = next(iter(policies.values())).horizon
+    states = some_states(dataset, horizon, 512)
+    pairs = alike(policies, *states, jax.random.key(0)) if len(policies) > 1 else []
+    lines = []
+    for seed, policy in policies.items():
+        line = {name: x for name, x in evaluate(policy).items() if name not in ("low", "high")}
+        beyond = Run(runs[seed]).metrics().get("critic/beyond", np.zeros(1))
+        cosines = [pair.cosine for pair in pairs if seed in (pair.first, pair.second)]
+        lines.append(line | dict(beyond=float(np.nanmax(beyond)), seeds=float(np.mean(cosines)) if cosines else np.nan))
+    return lines
 
 
 def correlations(lines: list[dict]) -> list[dict[str, str]]:

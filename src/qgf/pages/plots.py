@@ -22,7 +22,8 @@ from qgf.types import Trace
 
 COLOURS = dict(
     none="#64748b", ood="#f97316", bptt="#dc2626", chain="#a16207", jacobian="#7c3aed", qgf="#0891b2",
-    gradstep="#16a34a", robustq="#db2777", cfgrl="#1d4ed8", gate="#0f766e", placebo="#94a3b8", steady="#94a3b8", zero="#94a3b8",
+    gradstep="#16a34a", robustq="#db2777", cfgrl="#1d4ed8", gate="#0f766e",
+    placebo="#94a3b8", steady="#94a3b8", zero="#94a3b8",
 )  # fmt: skip
 MARKERS = dict(
     none="o", ood="s", bptt="^", chain="v", jacobian="D", qgf="*",
