@@ -78,7 +78,7 @@ def content(root: Path) -> dict[str, bytes]:
             elif inside := INSIDE.search(place):
                 found[place[: inside.start()] + inside[1]] = b""
             elif name in BOOKKEEPING:
-                found[place] = path.read_bytes()
+                found[place] = b""  # who wrote last; a process that is gone holds nothing
             else:
                 found[place] = path.read_bytes()
         if not folders and not names:
