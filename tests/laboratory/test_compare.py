@@ -157,8 +157,8 @@ def test_the_arm_is_chosen_on_tuning_episodes_of_the_first_seed_over_all_tasks(f
     assert {float(row["strength"]) for row in rows if row["split"] == "held-out"} == {best}
 
 
-@pytest.mark.parametrize("tuning_tasks, best", [("", 8.0), ("tasks = 1", 2.0)])
-def test_success_over_the_tuning_tasks_decides_and_held_out_episodes_do_not(again, monkeypatch, tuning_tasks, best):
+@pytest.mark.parametrize("said, best", [("", 8.0), ("tasks = 1", 2.0), ("policy_seed = 5", 8.0)])
+def test_success_over_the_tuning_tasks_decides_and_held_out_episodes_do_not(again, monkeypatch, said, best):
     """Strength 2 is the best on task 1 and fails on task 2, 8 is good on both; held out, all is the other way round."""
     odds = {1: {2.0: 0.9, 8.0: 0.7}, 2: {2.0: 0.0, 8.0: 0.8}}
 
@@ -176,10 +176,13 @@ def test_success_over_the_tuning_tasks_decides_and_held_out_episodes_do_not(agai
 
     monkeypatch.setattr(qgf.playing.ledger, "evaluate", evaluate)
     shutil.rmtree(again.folder)
-    run(again.out, again.data, TEXT.replace("rungs = [2, 1]", f"rungs = [60, 60]\n{tuning_tasks}"))
+    run(again.out, again.data, TEXT.replace("rungs = [2, 1]", f"rungs = [60, 60]\n{said}"))
     rows = [row for row in table(again.folder / "results.csv") if row["method"] == "qgf"]
     assert {float(row["strength"]) for row in rows if row["split"] == "held-out"} == {best}
-    assert {row["task"] for row in rows if row["split"] == "tuning"} == ({"1"} if tuning_tasks else {"1", "2"})
+    tuned = [row for row in rows if row["split"] == "tuning"]
+    assert {row["task"] for row in tuned} == ({"1"} if "tasks" in said else {"1", "2"})
+    assert {row["policy_seed"] for row in tuned} == ({"5"} if "policy" in said else {"0"})
+    assert {row["policy_seed"] for row in rows if row["split"] == "held-out"} == {"0", "1"}
 
 
 def test_operations_are_those_counted_by_hand(finished):

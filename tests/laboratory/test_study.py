@@ -53,6 +53,7 @@ episodes = 20
 seed = 4
 [tuning]
 seed = 5
+policy_seed = 9
 rungs = [3, 3, 6]
 tasks = 2
 [[environment]]
@@ -104,6 +105,7 @@ tune = "halving"
 def test_everything_that_can_be_said(tmp_path):
     study = read(tmp_path, FULL)
     assert (study.episodes, study.seed, study.tuning_seed, study.rungs, study.tuning_tasks) == (20, 4, 5, (3, 3, 6), 2)
+    assert study.tuning_policy_seed == 9
     maze, cube = study.environments
     assert (maze.tasks, maze.seeds, maze.transitions, maze.train) == ((3, 1), (7, 8), 5000, "large")
     assert (cube.tasks, cube.seeds, cube.train) == ((2,), (0,), "base")
@@ -229,6 +231,7 @@ WRONG = {  # name: text, what the line must say
     "offline samples": (SMALL + 'best_of = [1, 2]\ntune = "offline"\n', ["at method.qgf", "offline chooses among"]),
     "offline without guide": (SMALL + 'guide = "none"\ntune = "offline"\n', ["at method.qgf", "offline chooses among"]),
     "equal seeds": ("seed = 1\n" + SMALL, ["seed and the tuning seed are both 1"]),
+    "tuned on what is reported": (SMALL + "[tuning]\npolicy_seed = 0\n", ["training seed 0 is reported for"]),
     "equal seeds by tuning": (SMALL + "[tuning]\nseed = 0\n", ["seed and the tuning seed are both 0"]),
     "environment twice": (ENV + SMALL, ["at environment", "pointmaze-medium-navigate is there twice"]),
     "environment without name": ("[[environment]]\ntasks = [1]\n" + TRAIN + METHOD, ["at environment", "'name'"]),

@@ -142,8 +142,9 @@ def _tuning(
 ) -> Iterator[Block]:
     """A block of tuning episodes for each rival in each task."""
     study = shop.study
+    tuned_on = env.seeds[0] if study.tuning_policy_seed is None else study.tuning_policy_seed
     for task, (train, arm) in product(env.tasks[: study.tuning_tasks], rivals):
-        yield shop.block(env, task, train, env.seeds[0], arm, "tuning", study.tuning_seed, first, episodes)
+        yield shop.block(env, task, train, tuned_on, arm, "tuning", study.tuning_seed, first, episodes)
 
 
 def _played(shop: Workshop, blocks: Sequence[Block]) -> list[Row]:

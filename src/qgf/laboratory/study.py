@@ -83,7 +83,8 @@ class Study:
     episodes: int = 50  # per task and training seed, held out
     seed: int = 0  # of the held-out episodes
     tuning_seed: int = TUNING_SEED
-    rungs: tuple[int, ...] = (8, 16)  # tuning episodes per task, on the first training seed
+    tuning_policy_seed: int | None = None  # training seed that plays them, default the first that is reported
+    rungs: tuple[int, ...] = (8, 16)  # tuning episodes per task
     tuning_tasks: int | None = None  # tune on the first so many tasks of each environment, default all
     use: tuple[Path, ...] = field(default=())  # files of what is one's own
     log: tuple[str, ...] = ()  # loggers of the trainings
@@ -130,6 +131,7 @@ def read_study(path: str | Path) -> Study:
         episodes=content.episodes,
         seed=content.seed,
         tuning_seed=TUNING_SEED if tuning.seed is None else tuning.seed,
+        tuning_policy_seed=tuning.policy_seed,
         tuning_tasks=tuning.tasks,
         use=files,
         log=tuple(content.log),
@@ -137,6 +139,9 @@ def read_study(path: str | Path) -> Study:
     study = study if tuning.rungs is None else replace(study, rungs=tuple(tuning.rungs))
     if study.seed == study.tuning_seed:
         raise UserError(f"{path}: seed and the tuning seed are both {study.seed}; results must be on other episodes")
+    if own := [env.name for env in environments if tuning.policy_seed in env.seeds]:
+        told = f"reported for {own[0]}; leave it out to tune on the first that is, or take one that is not"
+        raise UserError(f"{path}: at tuning.policy_seed: training seed {tuning.policy_seed} is {told}")
     return study
 
 

@@ -56,6 +56,7 @@ class Tuning(Section):
 
     rungs: Several[Count] | None = None
     seed: Seed | None = None
+    policy_seed: Seed | None = None
     tasks: Count | None = None
 
 
