@@ -121,6 +121,31 @@ def test_what_a_run_could_not_record_is_refused_before_anything_is_written(data,
         assert not run.exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "s3://bucket/data.npz"],
+        ["train", "DATA", "--out", "gs://bucket/run"],
+        ["train", "pointmaze-medium-navigate-v0", "--data-dir", "https://host/data"],
+        ["evaluate", "s3://bucket/run"],
+        ["collect", "pointmaze-medium-navigate-v0", "--data-dir=s3://bucket", "--transitions", "2000"],
+        ["data", "DATA", "--convert", "s3://bucket/shards"],
+        ["data", "DATA", "--convert", "s3://bucket/data.npz"],
+        ["compare", "STUDY", "--out", "s3://bucket/studies"],
+    ],
+)
+def test_a_url_is_no_folder(data, tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    study = tmp_path / "study.toml"
+    study.write_text('[[environment]]\nname = "pointmaze-medium-navigate"\ntasks = [1]\n[train.a]\n[method.qgf]\n')
+    before = set(tmp_path.rglob("*"))
+    with pytest.raises(SystemExit) as ended:
+        main([{"DATA": str(data), "STUDY": str(study)}.get(word, word) for word in arguments])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2 and said.count("\n") == 1 and "an object store does not have" in said, said
+    assert set(tmp_path.rglob("*")) == before
+
+
 def test_a_home_is_found_behind_an_option_too(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
     assert _at_home("--out=~/run") == "--out=/home/me/run" and _at_home("~/run") == "/home/me/run"

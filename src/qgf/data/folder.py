@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from qgf.errors import UserError
+from qgf.files.real import in_folders
 
 
 def data_dir(directory: str | Path | None = None) -> Path:
@@ -13,6 +14,7 @@ def data_dir(directory: str | Path | None = None) -> Path:
     folder where there is none.
     """
     place = Path(directory or os.environ.get("QGF_DATA") or "~/.ogbench/data")
+    in_folders(place)
     try:
         return place.expanduser()
     except RuntimeError:

@@ -22,7 +22,7 @@ from qgf.data.memory import aligned
 from qgf.data.names import SYNONYMS
 from qgf.data.pictures import IMAGES, NEXT
 from qgf.errors import UserError
-from qgf.files import Room, check, real_size, sealed_path
+from qgf.files import Room, at_home, check, real_size, sealed_path
 from qgf.files.sums import read_sums, sha256
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -181,7 +181,7 @@ def write_npz(path: str | Path, dataset: Dataset, overwrite: bool = False) -> No
 
     Raises UserError for another suffix, and if a file is there that `overwrite` does not give up.
     """
-    path = Path(path)
+    path = at_home(path)
     if path.suffix != ".npz":
         raise UserError(f"{path}: is to be a file called .npz")
     parts = {path: dataset}

@@ -20,6 +20,7 @@ from qgf.data.streams import ends_of
 from qgf.environments.datasets import beside_of, caution, laid_out
 from qgf.environments.family import Label, family_of, find_family
 from qgf.errors import UserError
+from qgf.files import at_home
 
 
 def convert(
@@ -39,7 +40,7 @@ def convert(
     Raises UserError for what `load_dataset` refuses, and for what is there already.
     """
     source = _source(str(name), directory, keys, None if labels is None else Path(labels), rewards)
-    return converting.convert(source, Path(target), overwrite, progress)
+    return converting.convert(source, at_home(target), overwrite, progress)
 
 
 def _source(

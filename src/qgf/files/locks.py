@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, SoftFileLease, Timeout
 
 from qgf.errors import UserError
+from qgf.files.real import in_folders
 
 LOCK, TURN = ".lock", ".turn"
 OWNER = re.compile(r", process (\d+) on (\S+) since ")
@@ -54,6 +55,7 @@ def turn(directory: str | Path) -> Iterator[None]:
 
 @contextmanager
 def _held(directory: Path, name: str, wait: float) -> Iterator[None]:
+    in_folders(directory)
     path = directory / name
     with ExitStack() as held:
         try:

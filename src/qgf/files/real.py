@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
@@ -11,12 +12,28 @@ LARGEST = 16 * 2**20
 """Bytes of a file of text; what is larger is no table or configuration of ours."""
 
 
+URL = re.compile(r"[A-Za-z][\w+.-]+:/")
+"""How an address of the web or of an object store begins, as a path has it, too."""
+
+
 def at_home(path: str | Path) -> Path:
-    """The path, a leading `~` replaced by the home folder, as shells do. Raises UserError where that is not known."""
+    """The path, a leading `~` replaced by the home folder, as shells do. Raises UserError where that is not known, and
+    for a URL.
+    """
+    in_folders(path)
     try:
         return Path(path).expanduser()
     except RuntimeError:
         raise UserError(f"{path}: there is no such user, or no home folder") from None
+
+
+def in_folders(path: str | Path) -> None:
+    """Raise UserError for what is no path but a URL, which would become a folder `s3:`."""
+    if URL.match(str(path)):
+        raise UserError(
+            f"{path}: runs and data lie in folders, whose locks and renames an object store does not have; mount it as "
+            "a file system, or copy them"
+        )
 
 
 def real_size(path: str | Path) -> int:
