@@ -16,7 +16,8 @@ from qgf import toy
 from qgf.cli.main import main
 from qgf.data import Dataset
 from qgf.errors import UserError
-from qgf.files import forget
+from qgf.files import forget, read_sums
+from qgf.files.whole import _host
 from qgf.laboratory import analysis, noise
 from qgf.laboratory.analysis import Asked, analyse, half_critic, halves, some_states
 from qgf.laboratory.intervals import mean_interval
@@ -470,6 +471,16 @@ def test_critics_of_another_flow_or_length_are_trained_again(analysed, maze, tin
     forget(path)  # it is as if written so
     again(Run(tmp_path / "run"), 100)
     assert told == [(100, 100)] * 2
+
+
+def test_a_half_that_was_killed_before_the_last_of_its_sums_is_listed_and_not_trained_again(analysed, maze):
+    directory, told = analysed[0], []
+    policy = directory / "analysis" / "first" / "policy"
+    known, left = read_sums(policy), policy / f".SHA256SUMS.{_host()}.x.part"
+    forget(policy / "config.json")
+    left.touch()
+    half_critic(Run(directory), halves(maze)[0], policy.parent, 200, lambda *x: told.append(x))
+    assert read_sums(policy) == known and not left.exists() and not told
 
 
 def test_what_cannot_be_analysed_is_told_before_training(tiny_run, maze_folder, tmp_path):

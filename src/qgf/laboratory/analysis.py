@@ -34,6 +34,7 @@ from qgf.method.policy import Policy
 from qgf.method.strength import OWN
 from qgf.playing.arm import arms, runnable
 from qgf.training.config import TrainConfig
+from qgf.training.export import listed
 from qgf.training.loop import train
 from qgf.training.run import Run
 from qgf.training.trained import load_trained
@@ -69,10 +70,11 @@ def half_critic(run: Run, half: Dataset, directory: Path, updates: int, tell: Ca
     """
     config = replace(run.config, seeds=1, steps=min(updates, run.config.steps))
     flow = run.policy_dirs()[0] if config.method.lends["flow"] else None
-    if not _finished(directory, flow, config):
+    known = _finished(directory, flow, config)
+    if not (known and listed(directory / "policy")):
         there = (directory / "config.json").exists() and _settings(directory)
         same = there == (config, flow and str(flow))
-        resumes = same and not (directory / "policy").exists()
+        resumes = same and (known or not (directory / "policy").exists())
         progress = lambda step, logs: tell(step, config.steps)
         train(half, config, directory, flow, overwrite=not resumes, progress=progress)
     return Run(directory).policy()
