@@ -16,6 +16,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     flags = ("backend_optimization_level=1", "cpu_use_fusion_emitters=false", "cpu_parallel_codegen_split_count=1")
     os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *(f"--xla_{flag}" for flag in flags)])
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.01"
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):  # threads that wait for one another keep the cores busy
+        os.environ.setdefault(name, "1")
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         CACHE = tempfile.TemporaryDirectory(prefix="qgf-tests-")
         os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE.name
