@@ -15,6 +15,7 @@ from qgf.lerobot import calibrate, guide, unguide
 from qgf.lerobot.policies import shape_of
 from qgf.lerobot.prefix import pooled, prefix_of
 from qgf.torch import load_critic, sample
+from qgf.torch.guidance import placebo, qgf
 from qgf.torch.harm import Caps
 
 CENTRE = torch.tensor([0.4, -0.2, 0.1])
@@ -75,7 +76,7 @@ def test_guided_actions_stay_in_the_range(make):
 
 
 @pytest.mark.parametrize("make", [Vla, Dit])
-@pytest.mark.parametrize("name", ["bptt", "chain", "placebo", "zero:ood", "negated:qgf"])
+@pytest.mark.parametrize("name", ["bptt", "chain", "placebo", "steady", placebo(qgf), "zero:ood", "negated:qgf"])
 def test_every_estimator_acts(make, name):
     policy = make().eval()
     before = chunk_of(policy)
@@ -83,12 +84,12 @@ def test_every_estimator_acts(make, name):
         after = chunk_of(guide(policy, toward, weight=0.5, guide=name))
     assert torch.isfinite(after).all()
     assert torch.equal(after, before) == (name == "zero:ood")
-    if name == "placebo":  # as long as what it stands for, and among the same numbers
+    if name in ("placebo", "steady") or callable(name):  # as long as what it stands for, and among the same numbers
         n = policy.guidance.shape.count
         assert torch.equal(after[:, n:], before[:, n:])
-        placebo = policy.guidance_log[0]["ratio"]
+        blind = policy.guidance_log[0]["ratio"]
         chunk_of(guide(policy, toward, weight=1e-9))
-        assert placebo == pytest.approx(0.5e9 * policy.guidance_log[0]["ratio"], rel=0.7)
+        assert blind == pytest.approx(0.5e9 * policy.guidance_log[0]["ratio"], rel=0.7)
 
 
 def test_a_velocity_is_asked_as_often_as_it_must_be():

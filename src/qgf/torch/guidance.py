@@ -77,6 +77,7 @@ def placebo(estimator, seed: int = 0):
     def guide(v, q, a, t):
         return norm(estimator(v, q, a, t)) * blind(a, seed)
 
+    vars(guide).update(blind=True)
     return guide
 
 

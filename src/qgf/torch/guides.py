@@ -76,6 +76,7 @@ def steady(estimator):
     def guide(v, q, a, t):
         return norm(estimator(v, q, a, t)) * blind(v(torch.zeros_like(a), 0 * t))
 
+    vars(guide).update(blind=True)
     return guide
 
 
