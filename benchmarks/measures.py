@@ -6,7 +6,7 @@ For every run of a study that was played: what `training.validation` measures of
 of its gradient with that of the same settings' other training seeds, the worst of `critic/beyond`, and the success of
 one method's arms, all strengths together and the best and worst alone. Writes them to OUT/STUDY/measures.csv, and to
 measures.md the rank correlation (Spearman's) of every measure with success over all runs, with its 95 % interval by a
-bootstrap that draws settings, then their training seeds, and over the settings' means.
+bootstrap that draws settings, then their training seeds; nothing where one of the two is the same throughout.
 """
 
 from collections import defaultdict
@@ -31,6 +31,7 @@ from qgf.training.trained import load_trained
 from qgf.training.validation import held_out
 
 DRAWS = 10_000
+RUN = ("env", "task", "train", "seed")
 SUCCESS = ("success", "best", "worst")
 
 
@@ -59,7 +60,7 @@ def main(how: How) -> None:
             for job, line in zip(jobs, told, strict=True):
                 got = won[env.name, task, train, job.seed]
                 success = dict(success=float(np.mean(got)), best=max(got), worst=min(got))
-                lines.append(dict(env=env.name, task=task, train=train, seed=job.seed) | line | success)
+                lines.append(dict(zip(RUN, (env.name, task, train, job.seed), strict=True)) | line | success)
             print(f"{env.name} task {task}, {train}")
     rounded = [{k: f"{x:.4f}" if isinstance(x, float) else x for k, x in line.items()} for line in lines]
     write_table(how.out / study.name / "measures.csv", rounded)
@@ -74,7 +75,8 @@ def measures(dataset, config, runs: dict[str, Path]) -> list[dict[str, float]]:
     pairs = alike(policies, *states, jax.random.key(0)) if len(policies) > 1 else []
     lines = []
     for seed, policy in policies.items():
-        line = {name: x for name, x in evaluate(policy).items() if name not in ("low", "high")}
+        told = dict(order=np.nan) | evaluate(policy)  # it is told where there are both kinds of episodes
+        line = {name: x for name, x in told.items() if name not in ("low", "high")}
         beyond = Run(runs[seed]).metrics().get("critic/beyond", np.zeros(1))
         cosines = [pair.cosine for pair in pairs if seed in (pair.first, pair.second)]
         lines.append(line | dict(beyond=float(np.nanmax(beyond)), seeds=float(np.mean(cosines)) if cosines else np.nan))
@@ -86,26 +88,26 @@ def correlations(lines: list[dict]) -> list[dict[str, str]]:
     groups = defaultdict(list)
     for k, line in enumerate(lines):
         groups[line["env"], line["task"], line["train"]].append(k)
-    rng, told = np.random.default_rng(0), []
-    members = list(groups.values())
-    draws = [
-        np.concatenate([rng.choice(members[k], len(members[k])) for k in rng.integers(len(members), size=len(members))])
-        for _ in range(DRAWS)
-    ]
-    for name in [name for name in lines[0] if name not in ("env", "task", "train", "seed", *SUCCESS)]:
-        x = np.array([line.get(name, np.nan) for line in lines])
+    rng, members = np.random.default_rng(0), list(groups.values())
+    draw = lambda: [rng.choice(members[k], len(members[k])) for k in rng.integers(len(members), size=len(members))]
+    every = [np.arange(len(lines)), *(np.concatenate(draw()) for _ in range(DRAWS))]
+    names = [name for name in lines[0] if name not in RUN]
+    ranks = {name: [rankdata(np.array([line[name] for line in lines])[one]) for one in every] for name in names}
+    told = []
+    for name in [name for name in names if name not in SUCCESS]:
         row = dict(measure=name)
         for what in SUCCESS:
-            y = np.array([line[what] for line in lines])
-            low, high = np.nanquantile([spearman(x[d], y[d]) for d in draws], [0.025, 0.975])
-            row[what] = f"{spearman(x, y):+.2f} [{low:+.2f}, {high:+.2f}]"
+            rho = np.array([correlation(x, y) for x, y in zip(ranks[name], ranks[what], strict=True)])
+            known = np.isfinite(rho[0])
+            low, high = np.nanquantile(rho[1:], [0.025, 0.975]) if known else (np.nan, np.nan)
+            row[what] = f"{rho[0]:+.2f} [{low:+.2f}, {high:+.2f}]" if known else ""
         told.append(row)
     return told
 
 
-def spearman(x: np.ndarray, y: np.ndarray) -> float:
-    """The rank correlation; NaN where one of the two is the same throughout."""
-    x, y = (rankdata(z) - (len(z) + 1) / 2 for z in (x, y))
+def correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Pearson's; NaN where one of the two is the same throughout."""
+    x, y = x - x.mean(), y - y.mean()
     size = np.sqrt((x @ x) * (y @ y))
     return float(x @ y / size) if size else np.nan
 
