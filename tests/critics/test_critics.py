@@ -1,6 +1,7 @@
 """Losses of the temporal-difference critic against NumPy and numerical minimisers."""
 
 from dataclasses import fields, replace
+from functools import partial
 from typing import NamedTuple
 
 import equinox as eqx
@@ -14,7 +15,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.optimize import brentq
 from scipy.stats import norm
 
-from qgf.critics import CRITICS, IQL, MC, TD, Ensemble, HLGauss
+from qgf.critics import CRITICS, IQL, MC, TD, Ensemble, FlowIQL, HLGauss
 from qgf.critics.base import Critic
 from qgf.critics.hl_gauss import histogram_loss, two_hot_gauss
 from qgf.critics.losses import Confidence, critic_loss, expectile_loss, lowest, polyak, td_target, value_loss
@@ -150,7 +151,7 @@ def wishes(obs, a):
 
 
 def drawn(n, key, shift):
-    """The n clipped actions that `Still` plays at each next state of BATCH, [16, n, 4]."""
+    """The n clipped actions that `Still` plays at each state of BATCH, [16, n, 4]."""
     a0 = jax.random.normal(key, (16 * n, 4))
     return np.clip(np.asarray(a0) + shift, -1, 1).reshape(16, n, 4)
 
@@ -186,6 +187,21 @@ def test_td_asks_the_reference_flow_in_its_own_steps_whatever_policy_acts():
     assert_allclose(target_of(EDP(critic="td"), actor=wavy), expected, rtol=1e-5, atol=1e-6)
     once = target_of(FQL(critic="td", flow_steps=1), flow=wavy, student=Still(9.0))
     assert np.abs(once - expected).max() > 0.01
+
+
+@pytest.mark.parametrize("candidates", [1, 4])
+def test_flow_iqls_value_is_regressed_on_actions_of_the_cloned_flow_whatever_the_data_do(candidates):
+    key, others = jax.random.key(4), dict.fromkeys(("student", "actor"), Still(5.0))
+    worth = lambda obs: obs[..., 1] ** 2
+    q = -((drawn(candidates, key, 0.1)[..., 0] - 0.2) ** 2) + np.asarray(BATCH.obs)[:, :1] - 1
+    error = q - np.asarray(worth(BATCH.obs))[:, None]
+    for method, flow in ((BC, "flow"), (FQL, "flow"), (QAM, "flow"), (EDP, "actor")):
+        method = method(critic=FlowIQL(candidates=candidates, expectile=0.8))
+        nets = Nets(target=wishes, **{**others, flow: Still(jnp.array(0.1))})
+        for batch in (BATCH, BATCH._replace(actions=BATCH.actions + 3)):
+            loss, logs = method.losses()["value"](worth, nets, batch, key)
+            assert_allclose(loss, np.mean(np.where(error > 0, 0.8, 0.2) * error**2), rtol=1e-4)
+            assert_allclose(logs["v"], np.mean(worth(BATCH.obs)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("method, own", [(BC, "flow"), (FQL, "student"), (QAM, "actor"), (EDP, "actor")])
@@ -251,6 +267,16 @@ def test_the_bootstrapped_critic_reaches_the_chains_exact_values():
         for state, exact in ((1.0, 2 + a[:, 0]), (0.0, a[:, 0] + 0.5 * (2 + best))):
             q = critic(jnp.full((7, 1), state), a)
             assert_allclose(q, jnp.stack([exact, exact], axis=1), atol=0.1)
+
+
+def test_flow_iql_reaches_the_chains_exact_values_for_a_flow_that_is_not_the_datas():
+    """Of x uniform on [-1/2, 1/2] the tau-expectile is (r - 1) / 2 (r + 1), r^2 = tau / (1 - tau): 1/4 at tau = 0.9."""
+    half = Partial(lambda obs, a, t: jax.scipy.stats.norm.cdf(a) - 0.5 - a)
+    nets = learned(OneStep(32, 1, FlowIQL(polyak=0.02)), two_states(), 1500, flow=half)
+    a = jnp.linspace(-0.9, 0.9, 7)[:, None]
+    for state, v, exact in ((1.0, 2.25, 2 + a[:, 0]), (0.0, 1.125 + 0.25, a[:, 0] + 0.5 * 2.25)):
+        assert_allclose(nets.value(jnp.array([[state]])), [v], atol=0.1)
+        assert_allclose(nets.target(jnp.full((7, 1), state), a), jnp.stack([exact, exact], axis=1), atol=0.1)
 
 
 def test_the_critic_of_whole_returns_bootstraps_from_no_observation_of_any_kind():
@@ -401,8 +427,9 @@ def test_the_options_of_a_critic_are_its_own():
     assert {"critics", "polyak"} < every
     options = {name: {f.name for f in fields(kind)} - every for name, kind in CRITICS.items()}
     assert options == dict(iql={"expectile"}, td={"candidates"}, mc=set(), ensemble={"rho"}) | {
-        "hl-gauss": {"expectile", "bins", "value_low", "value_high"}
+        "flow-iql": {"expectile", "candidates"}, "hl-gauss": {"expectile", "bins", "value_low", "value_high"}
     }
-    for wrong in (lambda: IQL(critics=0), lambda: TD(candidates=0), lambda: HLGauss(bins=0)):
+    none_of = partial(IQL, critics=0), partial(TD, candidates=0), partial(FlowIQL, candidates=0), partial(HLGauss, bins=0)
+    for wrong in none_of:
         with pytest.raises(UserError, match="must be at least 1, got 0"):
             wrong()

@@ -332,7 +332,7 @@ def test_the_best_of_32_is_played_unless_another_number_is_asked_for(method):
 SINGLE_TASK = [name for name, method in METHODS.items() if not method.goal_conditioned]  # gc: test_goals.py
 ALLOWED = [(m, c) for m in SINGLE_TASK for c in CRITICS if CRITICS[c].has_value or not issubclass(METHODS[m], CFGRL)]
 SMALL = dict(iql={}, td=dict(candidates=2), ensemble={}, mc={}) | {
-    "hl-gauss": dict(bins=5, value_low=-1.0, value_high=1.0)
+    "flow-iql": dict(candidates=2), "hl-gauss": dict(bins=5, value_low=-1.0, value_high=1.0)
 }
 
 
@@ -423,7 +423,7 @@ def said(capsys, *arguments):
 def test_the_command_line_refuses_critics_that_do_not_fit(tmp_path, capsys):
     for method, critic in (("cfgrl", "td"), ("lab", "ensemble")):
         message = said(capsys, "train", str(tmp_path / "x.npz"), "--method", method, "--critic", critic)
-        assert message == f"qgf: {method} needs V(s), which critic {critic} has not: use iql or hl-gauss"
+        assert message == f"qgf: {method} needs V(s), which critic {critic} has not: use iql or flow-iql or hl-gauss"
     assert "ensemble" in said(capsys, "train", str(tmp_path / "x.npz"), "--critic", "ensamble")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from qgf.critics.base import Critic
 from qgf.critics.ensemble import Ensemble
+from qgf.critics.flow_iql import FlowIQL
 from qgf.critics.hl_gauss import HLGauss
 from qgf.critics.iql import IQL
 from qgf.critics.mc import MC
@@ -22,7 +23,7 @@ def _check(name: str, kind: type[Critic]) -> None:
 
 
 CRITICS = Registry[type[Critic]](
-    "critic", {kind.name: kind for kind in (IQL, TD, Ensemble, HLGauss, MC)}, named=True, check=_check
+    "critic", {kind.name: kind for kind in (IQL, FlowIQL, TD, Ensemble, HLGauss, MC)}, named=True, check=_check
 )
 
 

@@ -35,10 +35,10 @@ class IQL(Critic):
         return {part: nets[part] for part in self.parts}
 
     def losses(self, m) -> dict:
-        return super().losses(m) | dict(value=self.v_loss)
+        return super().losses(m) | dict(value=lambda *x: self.v_loss(m, *x))
 
     def next_value(self, m, nets, obs: Array, d: int, key: Array) -> Array:
         return nets.value(obs)
 
-    def v_loss(self, value, nets, batch: Batch, key: Array):
+    def v_loss(self, m, value, nets, batch: Batch, key: Array):
         return value_loss(value, nets.target, batch, self.expectile)

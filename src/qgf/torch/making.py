@@ -192,5 +192,5 @@ def _histograms(nets: Nets, options: Any, path: Path, at: str) -> nn.Module:
 
 
 CRITICS: dict[str, Callable[[Nets, Any, Path, str], nn.Module]] = {
-    "iql": _lowest, "td": _lowest, "mc": _lowest, "ensemble": _confident, "hl-gauss": _histograms
+    "iql": _lowest, "flow-iql": _lowest, "td": _lowest, "mc": _lowest, "ensemble": _confident, "hl-gauss": _histograms
 }  # fmt: skip

@@ -87,7 +87,7 @@ class Run:
         trained = self._kept(seed)
         value = vars(trained.nets).get("value")
         if value is None:
-            raise UserError(f"{self.directory}: this run's critic learns no V(s), only Q(s, a); iql and hl-gauss do")
+            raise UserError(f"{self.directory}: this run's critic learns no V(s), only Q(s, a); iql is one that does")
         obs, batch = read(obs, trained.policy().obs_spec)
         return _each(trained.raw(value, trained.reward_unit), obs, batch)
 

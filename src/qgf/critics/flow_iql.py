@@ -1,0 +1,41 @@
+"""Implicit Q-learning over what the reference flow does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from qgf.critics.iql import IQL
+from qgf.critics.losses import expectile_loss, lowest
+from qgf.errors import at_least_one
+from qgf.files import Many
+from qgf.method.observations import looked
+from qgf.types import Batch
+
+
+@dataclass(frozen=True)
+class FlowIQL(IQL):
+    """IQL whose V is an expectile of Q over actions of the *reference* flow, not over the data's own: the value of the
+    better among what the policy would do, which never leaves its support as the best of many (`td`) does. Policy
+    evaluation with an expectile, as in Value Gradient Flow and VGAS.
+    """
+
+    name: ClassVar[str] = "flow-iql"
+    candidates: Many = 4  # actions of the reference flow at each state
+
+    def __post_init__(self):
+        super().__post_init__()
+        at_least_one(self, "candidates")
+
+    def v_loss(self, m, value, nets, batch: Batch, key: Array):
+        """Mean over states and actions of |tau - 1(u < 0)| u^2 with u = min_i Q_i(s, a) - V(s), a ~ flow(s)."""
+        (flow, q), obs = looked((m.reference(nets), nets.target), batch.obs)
+        many = jax.tree.map(lambda x: jnp.repeat(x, self.candidates, axis=0), obs)
+        a = m.sample(flow, many, batch.actions.shape[-1], key, m.reference_steps)
+        q = jax.lax.stop_gradient(lowest(q, many, a)).reshape(-1, self.candidates)
+        v = value(batch.obs)
+        return jnp.mean(expectile_loss(q - v[:, None], self.expectile)), dict(v=jnp.mean(v))
