@@ -427,9 +427,11 @@ def test_the_options_of_a_critic_are_its_own():
     assert {"critics", "polyak"} < every
     options = {name: {f.name for f in fields(kind)} - every for name, kind in CRITICS.items()}
     assert options == dict(iql={"expectile"}, td={"candidates"}, mc=set(), ensemble={"rho"}) | {
-        "flow-iql": {"expectile", "candidates"}, "hl-gauss": {"expectile", "bins", "value_low", "value_high"}
+        "flow-iql": {"expectile", "candidates"},
+        "hl-gauss": {"expectile", "bins", "value_low", "value_high"},
     }
-    none_of = partial(IQL, critics=0), partial(TD, candidates=0), partial(FlowIQL, candidates=0), partial(HLGauss, bins=0)
+    nothing = dict(candidates=0)
+    none_of = partial(IQL, critics=0), partial(TD, **nothing), partial(FlowIQL, **nothing), partial(HLGauss, bins=0)
     for wrong in none_of:
         with pytest.raises(UserError, match="must be at least 1, got 0"):
             wrong()

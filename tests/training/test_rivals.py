@@ -332,7 +332,8 @@ def test_the_best_of_32_is_played_unless_another_number_is_asked_for(method):
 SINGLE_TASK = [name for name, method in METHODS.items() if not method.goal_conditioned]  # gc: test_goals.py
 ALLOWED = [(m, c) for m in SINGLE_TASK for c in CRITICS if CRITICS[c].has_value or not issubclass(METHODS[m], CFGRL)]
 SMALL = dict(iql={}, td=dict(candidates=2), ensemble={}, mc={}) | {
-    "flow-iql": dict(candidates=2), "hl-gauss": dict(bins=5, value_low=-1.0, value_high=1.0)
+    "flow-iql": dict(candidates=2),
+    "hl-gauss": dict(bins=5, value_low=-1.0, value_high=1.0),
 }
 
 
