@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -160,6 +161,26 @@ def judged(folder, config, reward, rows=160, sensors=6):
     data = episodes(rows, 0, episodes(400, 1))
     run = train(data, config, folder, evaluate=held_out(data, config), eval_every=config.log_every)
     return verdicts(run.played()), doubts(run.metrics())
+
+
+@pytest.mark.parametrize(
+    ("beyond", "said"),
+    [
+        ([1.9, 1.4, 0.7, 0.3, 0.05], ""),  # one that is learned in parts of a large scale begins so, and comes back
+        ([0.0, 0.05, 0.3, 0.2, 0.05], "after 600 updates Q lies outside of [min r, max r] / (1 - discount) by 30 %"),
+        ([1.9, 1.4, 1.5, 0.3, 0.05], "after 600 updates Q lies outside of [min r, max r] / (1 - discount) by 150 %"),
+        ([1.9, 1.4, 0.7, 0.3, 0.2], "by 20 % of that range"),  # and did not come back in time
+    ],
+)
+def test_while_a_critic_comes_back_into_its_range_it_is_not_said_to_diverge(beyond, said, monkeypatch, tmp_path):
+    course = iter(beyond)
+    monkeypatch.setattr("qgf.training.loop.health", lambda *_: {"critic/beyond": jnp.array(next(course))})
+    config = replace(CONFIG, steps=1000, log_every=200, checkpoint_every=1000)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        train(made(lambda a: a), config, tmp_path / "run")
+    lines = [str(x.message) for x in told if "diverges" in str(x.message)]
+    assert [said in line for line in lines] == [True] * bool(said)
 
 
 @pytest.mark.filterwarnings("ignore::qgf.errors.Caution")

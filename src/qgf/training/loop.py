@@ -200,6 +200,7 @@ def _learn(
     if watch and latest and watch.due(latest, config) and not watch.has(latest):  # a signal came before it was over
         watch.play(latest, setup.trained(state))
     step, alarmed, ended, told = updates_of(state), "", False, False
+    before = np.inf
     with held_back() as stop:
         while step < config.steps and (watch is None or watch.patient) and not ended:
             updates = min(config.log_every - step % config.log_every, config.steps - step)
@@ -207,8 +208,10 @@ def _learn(
             step += updates
             refuse(setup, checkpoints, logs, step, directory)
             means = {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate)
-            if not alarmed and (alarmed := diverged(float(np.max(logs.get("critic/beyond", 0))), step)):
+            beyond = float(np.max(logs.get("critic/beyond", 0)))
+            if not alarmed and beyond >= before and (alarmed := diverged(beyond, step)):  # and not on its way back
                 warnings.warn(f"{directory}: after {step:,} updates {alarmed}", Caution, stacklevel=3)
+            before = beyond
             due = recorded(step, config.log_every, config.seeds)
             with together():
                 if due and table:
