@@ -3,10 +3,11 @@
     python benchmarks/measures.py docs/studies/regular-cube-single.toml --out docs/results [--method qgf]
 
 For every run of a study that was played: what `training.validation` measures of its critic on held-out data, the cosine
-of its gradient with that of the same settings' other training seeds, the worst of `critic/beyond`, and the success of
+of its gradient with that of the same settings' other training seeds, the last `critic/beyond`, and the success of
 one method's arms, all strengths together and the best and worst alone. Writes them to OUT/STUDY/measures.csv, and to
 measures.md the rank correlation (Spearman's) of every measure with success over all runs, with its 95 % interval by a
-bootstrap that draws settings, then their training seeds; nothing where one of the two is the same throughout.
+bootstrap that draws settings, then their training seeds; nothing where one of the two is the same throughout. And
+figures/measures.png, success against each measure that differs from run to run.
 """
 
 from collections import defaultdict
@@ -16,14 +17,16 @@ from pathlib import Path
 import jax
 import numpy as np
 import tyro
+from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
 from qgf.data.folder import data_dir
-from qgf.files import read_csv, write_table, write_text
+from qgf.files import atomic_path, read_csv, write_table, write_text
 from qgf.laboratory.analysis import some_states
 from qgf.laboratory.seeds import alike
 from qgf.laboratory.study import read_study
 from qgf.laboratory.workshop import Workshop
+from qgf.pages.plots import style
 from qgf.pages.tables import markdown
 from qgf.playing.rows import Row
 from qgf.training.run import Run
@@ -65,6 +68,8 @@ def main(how: How) -> None:
     rounded = [{k: f"{x:.4f}" if isinstance(x, float) else x for k, x in line.items()} for line in lines]
     write_table(how.out / study.name / "measures.csv", rounded)
     write_text(how.out / study.name / "measures.md", markdown(correlations(lines)))
+    with style(), atomic_path(how.out / study.name / "figures/measures.png") as temporary:
+        drawn(lines).savefig(temporary, format="png", dpi=150, facecolor="white")
 
 
 def measures(dataset, config, runs: dict[str, Path]) -> list[dict[str, float]]:
@@ -79,7 +84,7 @@ def measures(dataset, config, runs: dict[str, Path]) -> list[dict[str, float]]:
         line = {name: x for name, x in told.items() if name not in ("low", "high")}
         beyond = Run(runs[seed]).metrics().get("critic/beyond", np.zeros(1))
         cosines = [pair.cosine for pair in pairs if seed in (pair.first, pair.second)]
-        lines.append(line | dict(beyond=float(np.nanmax(beyond)), seeds=float(np.mean(cosines)) if cosines else np.nan))
+        lines.append(line | dict(beyond=float(beyond[-1]), seeds=float(np.mean(cosines)) if cosines else np.nan))
     return lines
 
 
@@ -103,6 +108,28 @@ def correlations(lines: list[dict]) -> list[dict[str, str]]:
             row[what] = f"{rho[0]:+.2f} [{low:+.2f}, {high:+.2f}]" if known else ""
         told.append(row)
     return told
+
+
+def drawn(lines: list[dict]) -> Figure:
+    """Success over all strengths against each measure, a point for each run."""
+    names = [name for name in lines[0] if name not in (*RUN, *SUCCESS) and len({line[name] for line in lines}) > 2]
+    rows = -(-len(names) // 4)
+    figure = Figure(figsize=(11, 2.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, 4, sharey=True, squeeze=False).ravel()
+    settings = dict.fromkeys((line["env"], line["task"], line["train"]) for line in lines)
+    for ax, name in zip(panels, names, strict=False):
+        for k, setting in enumerate(settings):
+            mine = [line for line in lines if (line["env"], line["task"], line["train"]) == setting]
+            x, y = ([line[key] for line in mine] for key in (name, "success"))
+            ax.plot(x, 100 * np.array(y), "osD^vPX*"[k % 8], color=f"C{k % 10}", label=setting[2], alpha=0.8)
+        ax.set(xlabel=name, ylim=(-3, 103))
+        ax.grid(True)
+    for ax in panels[::4]:
+        ax.set_ylabel("success, %")
+    for ax in panels[len(names) :]:
+        ax.remove()
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
+    return figure
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:

@@ -25,7 +25,7 @@ class FlowIQL(IQL):
     """
 
     name: ClassVar[str] = "flow-iql"
-    candidates: Many = 4  # actions of the reference flow at each state
+    candidates: Many = 1  # actions of the reference flow at each state: more make V less noisy, and no other
 
     def __post_init__(self):
         super().__post_init__()
