@@ -1,13 +1,14 @@
 """A critic from a few rollouts of a policy that is there already, of which is known only which ones succeeded.
 
-    python benchmarks/little_data.py play cube-single-play-singletask-task2-v0 BASE --out runs/little
-    python benchmarks/little_data.py table cube-single-play-singletask-task2-v0 --out runs/little
+    python benchmarks/little_data.py play --env cube-single-play-singletask-task2-v0 --base RUN --out runs/little
+    python benchmarks/little_data.py table --env cube-single-play-singletask-task2-v0 --out runs/little
 
-`play` lets the cloned policy of a run, BASE, act until it has succeeded, and failed, a hundred times, in episodes that
-are played nowhere else; trains critics on 10, 30 and 100 of either kind, by one label each, with BASE's flow as it is;
-and plays its best of 4 and guides it at the default strength, on the held-out episodes of BASE's training seed. Nothing
-is tuned. It goes on where it was stopped; two BASEs may be played at once. `table` writes docs/results/little-data/:
-every row, means with intervals for new training seeds and episodes, and success against the number of episodes.
+`play` lets the cloned policy of a run act until it has succeeded, and failed, a hundred times, in episodes that are
+played nowhere else; trains critics on 10, 30 and 100 of either kind, by one label each, with the run's flow as it is;
+and plays its best of 4 and guides it at the default strength (by critics with decay in the robust unit), on the
+held-out episodes of the run's training seed. Nothing is tuned. It goes on where it was stopped; two runs may be played
+at once. `table` writes docs/results/little-data/: every row, means with intervals for new training seeds and episodes,
+and success against the number of episodes.
 """
 
 from itertools import product
@@ -39,7 +40,6 @@ STREAM = 31
 CRITICS = {
     "iql": ["--rewards", "until-success"],
     "iql, weight decay": ["--rewards", "until-success", "--weight-decay", "3"],
-    "flow-iql": ["--rewards", "until-success", "--critic", "flow-iql"],
     "mc": ["--rewards", "success-to-go", "--critic", "mc"],
     "mc, weight decay": ["--rewards", "success-to-go", "--critic", "mc", "--weight-decay", "3"],
 }
@@ -66,8 +66,9 @@ def play(env: str, base: Path, out: Path) -> None:
             played = [way_of(row) for row in read_scores(run / "evaluation.csv")]
             for way, how in WAYS.items():
                 wanted = way != "none" or (size == SIZES[0] and name == "iql")  # of all critics the same
+                robust = ["--robust"] if way == "qgf" and "decay" in name else []
                 if wanted and way not in played:
-                    main(["evaluate", str(run), "--env", env, "--episodes", str(PLAYED), *how])
+                    main(["evaluate", str(run), "--env", env, "--episodes", str(PLAYED), *how, *robust])
 
 
 def way_of(row: Row) -> str:
@@ -173,7 +174,7 @@ def drawn(shown: dict, title: str) -> Figure:
         ax.axhspan(low, high, color=colour("none"), alpha=0.12, lw=0)
         for k, critic in enumerate(CRITICS):
             mean, low, high = (100 * np.array([shown[way, critic, n][part] for n in SIZES]) for part in range(3))
-            x = 2 * np.array(SIZES) * 1.04 ** (k - 2)  # beside one another
+            x = 2 * np.array(SIZES) * 1.04 ** (k - 1.5)  # beside one another
             ax.errorbar(x, mean, [mean - low, high - mean], marker="osD^v"[k], lw=1.6, elinewidth=0.8, label=critic)
         ax.set(xscale="log", title=way, xlabel="labelled episodes, half of them successes", ylim=(-3, 103))
         ax.set_xticks(2 * np.array(SIZES), [str(2 * n) for n in SIZES], minor=False)
