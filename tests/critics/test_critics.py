@@ -272,7 +272,7 @@ def test_the_bootstrapped_critic_reaches_the_chains_exact_values():
 def test_flow_iql_reaches_the_chains_exact_values_for_a_flow_that_is_not_the_datas():
     """Of x uniform on [-1/2, 1/2] the tau-expectile is (r - 1) / 2 (r + 1), r^2 = tau / (1 - tau): 1/4 at tau = 0.9."""
     half = Partial(lambda obs, a, t: jax.scipy.stats.norm.cdf(a) - 0.5 - a)
-    nets = learned(OneStep(32, 1, FlowIQL(polyak=0.02)), two_states(), 1500, flow=half)
+    nets = learned(OneStep(32, 1, FlowIQL(expectile=0.9, polyak=0.02)), two_states(), 1500, flow=half)
     a = jnp.linspace(-0.9, 0.9, 7)[:, None]
     for state, v, exact in ((1.0, 2.25, 2 + a[:, 0]), (0.0, 1.125 + 0.25, a[:, 0] + 0.5 * 2.25)):
         assert_allclose(nets.value(jnp.array([[state]])), [v], atol=0.1)

@@ -20,11 +20,12 @@ from qgf.types import Batch
 @dataclass(frozen=True)
 class FlowIQL(IQL):
     """IQL whose V is an expectile of Q over actions of the *reference* flow, not over the data's own: the value of the
-    better among what the policy would do, which never leaves its support as the best of many (`td`) does. Policy
-    evaluation with an expectile, as in Value Gradient Flow and VGAS.
+    better among what the policy would do, in its support as the best of several (`td`) is not. Q is asked at actions
+    that the data do not hold at their states, so that a high expectile takes what is overestimated: lower than IQL's.
     """
 
     name: ClassVar[str] = "flow-iql"
+    expectile: float = 0.7  # of the value regression
     candidates: Many = 1  # actions of the reference flow at each state: more make V less noisy, and no other
 
     def __post_init__(self):
