@@ -14,8 +14,7 @@ import numpy as np
 
 from qgf.environments.family import maze_of
 from qgf.environments.maze import Maze
-from qgf.files import atomic_path
-from qgf.pages.plots import _figure, draw_maze, style
+from qgf.pages.plots import _figure, draw_maze, save, style
 from qgf.training.run import Run
 from qgf.training.trained import load_trained
 
@@ -60,8 +59,7 @@ def main() -> None:
             ax.plot(*maze.goal, "*", color="white", mec="black", ms=13, zorder=3)
             ax.set_title(name)
         figure.colorbar(image, ax=axes, label="Q of the best sample", fraction=0.02, pad=0.01)
-    with atomic_path(options.out) as temporary:
-        figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+    save(figure, options.out)
     print(f"wrote {options.out}")
 
 

@@ -24,7 +24,7 @@ from qgf.cli.main import main
 from qgf.environments.vector import make_vector_env
 from qgf.files import atomic_path, write_table, write_text
 from qgf.method.policy import act_jit
-from qgf.pages.plots import colour, style
+from qgf.pages.plots import colour, save, style
 from qgf.pages.tables import markdown
 from qgf.playing.episodes import decision_keys, episode_seeds
 from qgf.playing.rows import Row
@@ -146,22 +146,24 @@ def table(env: str, out: Path) -> None:
     shown = {key: (x.mean(), *joint_bootstrap(x)) for key, x in scores.items()}
     seeds = len(next(iter(won.values())))
     lines = [
-        dict(way=way, critic=critic) | {f"{2 * n} episodes": cell(shown, way, critic, n) for n in SIZES}
+        dict(way=way, critic=critic) | cells({n: shown[way, critic, n] for n in SIZES})
         for way, critic in dict.fromkeys(key[:2] for key in shown if key[2])
     ]
-    lines.insert(0, dict(way="none", critic="") | {f"{2 * n} episodes": cell(shown, "none", "", 0) for n in SIZES})
+    lines.insert(0, dict(way="none", critic="") | cells(dict.fromkeys(SIZES, shown["none", "", 0])))
     RESULTS.mkdir(parents=True, exist_ok=True)
     write_table(RESULTS / "episodes.csv", rows)
     write_text(RESULTS / "little-data.md", markdown(lines))
     with style():
         figure = drawn(shown, f"{env}, training seeds: {seeds}, held-out episodes of each: {PLAYED}")
-        with atomic_path(RESULTS / "little-data.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+        save(figure, RESULTS / "little-data.png")
 
 
-def cell(shown: dict, way: str, critic: str, size: int) -> str:
-    mean, low, high = (f"{100 * x:.0f}" for x in shown[way, critic, size])
-    return f"{mean} [{low}, {high}]"
+def cells(found: dict) -> dict[str, float]:
+    """The columns of a mean and its interval in percent, as `markdown` takes them, for each size."""
+    ends = {f"{2 * n} episodes": x for n, x in found.items()}
+    return {
+        name + end: 100 * x for name, three in ends.items() for end, x in zip(("", "_low", "_high"), three, strict=True)
+    }
 
 
 def drawn(shown: dict, title: str) -> Figure:

@@ -21,12 +21,12 @@ from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
 from qgf.data.folder import data_dir
-from qgf.files import atomic_path, read_csv, write_table, write_text
+from qgf.files import read_csv, write_table, write_text
 from qgf.laboratory.analysis import some_states
 from qgf.laboratory.seeds import alike
 from qgf.laboratory.study import read_study
 from qgf.laboratory.workshop import Workshop
-from qgf.pages.plots import style
+from qgf.pages.plots import save, style
 from qgf.pages.tables import markdown
 from qgf.playing.rows import Row
 from qgf.training.run import Run
@@ -68,8 +68,8 @@ def main(how: How) -> None:
     rounded = [{k: f"{x:.4f}" if isinstance(x, float) else x for k, x in line.items()} for line in lines]
     write_table(how.out / study.name / "measures.csv", rounded)
     write_text(how.out / study.name / "measures.md", markdown(correlations(lines)))
-    with style(), atomic_path(how.out / study.name / "figures/measures.png") as temporary:
-        drawn(lines).savefig(temporary, format="png", dpi=150, facecolor="white")
+    with style():
+        save(drawn(lines), how.out / study.name / "figures/measures.png")
 
 
 def measures(dataset, config, runs: dict[str, Path]) -> list[dict[str, float]]:

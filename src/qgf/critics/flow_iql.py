@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from qgf.critics.iql import IQL
-from qgf.critics.losses import expectile_loss, lowest
+from qgf.critics.losses import expectile_loss
+from qgf.critics.td import of_the_flow
 from qgf.errors import at_least_one
 from qgf.files import Many
-from qgf.method.observations import looked
 from qgf.types import Batch
 
 
@@ -34,9 +34,6 @@ class FlowIQL(IQL):
 
     def v_loss(self, m, value, nets, batch: Batch, key: Array):
         """Mean over states and actions of |tau - 1(u < 0)| u^2 with u = min_i Q_i(s, a) - V(s), a ~ flow(s)."""
-        (flow, q), obs = looked((m.reference(nets), nets.target), batch.obs)
-        many = jax.tree.map(lambda x: jnp.repeat(x, self.candidates, axis=0), obs)
-        a = m.sample(flow, many, batch.actions.shape[-1], key, m.reference_steps)
-        q = jax.lax.stop_gradient(lowest(q, many, a)).reshape(-1, self.candidates)
-        v = value(batch.obs)
+        d, v = batch.actions.shape[-1], value(batch.obs)
+        q = jax.lax.stop_gradient(of_the_flow(m, nets, self.asked(nets), batch.obs, d, self.candidates, key))
         return jnp.mean(expectile_loss(q - v[:, None], self.expectile)), dict(v=jnp.mean(v))

@@ -15,6 +15,13 @@ from qgf.files import Many
 from qgf.method.observations import looked
 
 
+def of_the_flow(m, nets, q, obs, d: int, candidates: int, key: Array) -> Array:
+    """q of so many actions of the reference flow at each of the observations, [B, candidates]; each has d numbers."""
+    (flow, q), obs = looked((m.reference(nets), q), obs)
+    many = jax.tree.map(lambda x: jnp.repeat(x, candidates, axis=0), obs)
+    return q(many, m.sample(flow, many, d, key, m.reference_steps)).reshape(-1, candidates)
+
+
 @dataclass(frozen=True)
 class TD(Critic):
     """Bootstrapped from the best of N actions of the *reference* flow (QGF paper, critic ablation; EMaQ, Ghasemipour
@@ -30,7 +37,4 @@ class TD(Critic):
 
     def next_value(self, m, nets, obs: Array, d: int, key: Array) -> Array:
         """Of the best action, [B]."""
-        (flow, q), obs = looked((m.reference(nets), self.asked(nets)), obs)
-        many = jax.tree.map(lambda x: jnp.repeat(x, self.candidates, axis=0), obs)
-        a = m.sample(flow, many, d, key, m.reference_steps)
-        return jnp.max(q(many, a).reshape(-1, self.candidates), axis=1)
+        return jnp.max(of_the_flow(m, nets, self.asked(nets), obs, d, self.candidates, key), axis=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import contextmanager
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from qgf.environments.maze import Maze, Walks
+from qgf.files import atomic_path
 from qgf.method.policy import Policy
 from qgf.pages.arms import Shown
 from qgf.types import Trace
@@ -53,6 +55,12 @@ STYLE: dict[str, Any] = {
 def style():
     with matplotlib.rc_context(STYLE):  # type: ignore[arg-type]
         yield
+
+
+def save(figure: Figure, path: Path) -> None:
+    """As a PNG, whole or not at all."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, facecolor="white")
 
 
 def _figure(width: float, height: float, **grid):

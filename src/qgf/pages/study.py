@@ -8,9 +8,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from qgf.files import atomic_path, write_text
+from qgf.files import write_text
 from qgf.laboratory.compare import Results
 from qgf.laboratory.tables import measures
+from qgf.pages.plots import save
 from qgf.pages.study_costs import success_against_cost
 from qgf.pages.study_plots import aggregates, improvement, task_bars
 from qgf.pages.study_strengths import strength_curves
@@ -24,8 +25,7 @@ def write_study(results: Results) -> Path:
         shown = across_tasks(table) if name == "per_task" else table
         write_text(folder / f"{name}.md", markdown(shown))
     for name, figure in _figures(results):
-        with atomic_path(folder / "figures" / f"{name}.png") as temporary:
-            figure.savefig(temporary, format="png", dpi=150, facecolor="white")
+        save(figure, folder / "figures" / f"{name}.png")
     return folder
 
 
