@@ -128,7 +128,7 @@ class Trace(NamedTuple):
     a: Array  # [T+1, d] a_0 (noise) ... a_T (before the final clip)
     v: Array  # [T, d] reference velocity at a_t
     a1_hat: Array  # [T, d] one-step estimate of the clean action, clipped to the action range
-    g: Array  # [T, d] guidance direction (zero where it was not finite), after its caps
+    g: Array  # [T, d] guidance direction (zero where it was not finite), in its metric and after its caps
     skipped: Array  # [T] True where g was not finite and the step went unguided
     w: Array  # [T] guidance weight in force: the weight times its schedule
 
@@ -155,6 +155,7 @@ class Calibration(NamedTuple):
     sigma: float  # mean per-dimension standard deviation of the reference policy's actions at a state
     grad_norm: float  # mean norm of the critic's gradient at those actions
     others: Any = None  # of other ways to ask the critic (`method.members`), name -> [mean norm, robust mean norm]
+    sigmas: Any = None  # [d] the standard deviation of each number of a chunk, whose mean is sigma
 
 
 class Taught(NamedTuple):

@@ -16,7 +16,7 @@ from qgf.lerobot.policies import shape_of
 from qgf.lerobot.prefix import pooled, prefix_of
 from qgf.torch import load_critic, sample
 from qgf.torch.guidance import placebo, qgf
-from qgf.torch.harm import Caps
+from qgf.torch.harm import Shaping
 
 CENTRE = torch.tensor([0.4, -0.2, 0.1])
 toward = lambda batch, a: -((a - CENTRE) ** 2).sum(dim=(1, 2))
@@ -118,15 +118,27 @@ def test_steps_are_those_of_the_sampler(make, pace):
         v = lambda a, t: policy.noise_predictor(a, t.expand(len(a)), conditioning_vec=None)
     with torch.no_grad():
         q, known = lambda a: toward(None, a[:, rows, :DIMS]), dict(pace)
-        caps = Caps(known.pop("cap_step")) if "cap_step" in known else None
+        caps = Shaping(known.pop("cap_step")) if "cap_step" in known else None
         ways = [
-            sample(v, q, a0, "qgf", 0.8, STEPS, -9, 9, "linear", caps=x, **y) for x, y in ((caps, known), (None, {}))
+            sample(v, q, a0, "qgf", 0.8, STEPS, -9, 9, "linear", shaping=x, **y) for x, y in ((caps, known), (None, {}))
         ]
     found = chunk_of(guide(policy, toward, weight=0.8, schedule="linear", **pace))
     expected, usual = (x[:, rows, :DIMS] for x in ways)
     assert torch.allclose(found[:, : policy.guidance.shape.count], expected, atol=1e-5)
     assert not torch.allclose(expected, usual, atol=1e-3)  # and that is not how steps are taken by default
     assert policy.guidance_log[0]["steps"] == STEPS
+
+
+@pytest.mark.parametrize("make", [Vla, Dit])
+def test_only_the_guided_numbers_are_pushed(make):
+    """Guided in the first number alone is guided by a critic that knows no other."""
+    policy = make().eval()
+    first = lambda batch, a: toward(batch, torch.cat([a[..., :1], a[..., 1:].detach()], dim=-1))
+    ways = ((toward, dict(guided_dims=[0])), (first, {}), (toward, {}))
+    some, wanted, every = (chunk_of(guide(policy, critic, weight=1.0, **how)) for critic, how in ways)
+    assert torch.allclose(some, wanted, atol=1e-6) and not torch.allclose(some, every, atol=1e-3)
+    with pytest.raises(UserError, match="guided_dims are numbers"):
+        guide(policy, toward, weight=1.0, guided_dims=[DIMS])
 
 
 def test_a_guide_is_asked_at_a_share_of_the_steps():

@@ -212,4 +212,4 @@ def test_a_policy_is_saved_with_what_holds_it_back(tmp_path):
     like = qgf.guided_flow(lambda obs, a, t: -a, lambda obs, a: a[0], 2, weight=0.1, calibration=Calibration(0.5, 1.0))
     like.guided(weight=0.1, cap_step=0.5, cap_dim=2.0, fallback="capped").save(tmp_path)
     back = qgf.Policy.load(tmp_path, like=like)
-    assert (float(back.caps.step), float(back.caps.dim), back.fallback) == (0.5, 1.0, "capped")
+    assert (float(back.shaping.step), float(back.shaping.dim), back.fallback) == (0.5, 1.0, "capped")

@@ -383,6 +383,8 @@ def test_an_arm_says_how_an_ensemble_is_asked_only_where_it_counts():
     assert [arm.label for arm in paced] == [
         "none midpoint T=5", "qgf 1 midpoint T=5 asked 3", "qgf 1 midpoint T=5 asked 5"
     ]  # fmt: skip
+    shaped = arms(["none", "qgf"], metric=("none", "sigma"), guided_dims=(2, 0))
+    assert [arm.label for arm in shaped] == ["none", "qgf 1 dims 0 2", "qgf 1 metric sigma dims 0 2"]
     for wrong, said in ((dict(members=["meen"]), "did you mean 'mean'"), (dict(choose=["others"]), "members=0")):
         with pytest.raises(UserError, match=said):
             arms(["qgf"], best_of=(4,), **wrong)

@@ -24,9 +24,9 @@ from qgf.playing.scores import Score
 from qgf.types import Calibration
 
 ENV = "maze-task1"
-WAYS = {name: (1.0, 1.0) for name in ("own", "mean", "min", "0")}
+WAYS = {name: (1.0, 1.0) for name in ("own", "mean", "min", "0", "own sigma")}
 POLICY = guided_flow(
-    lambda obs, a, t: -a, lambda obs, a: jnp.sum(a), 2, weight=0.0, calibration=Calibration(1.0, 1.0, WAYS)
+    lambda obs, a, t: -a, lambda obs, a: jnp.sum(a), 2, weight=0.0, calibration=Calibration(1.0, 1.0, WAYS, (1.0, 1.0))
 )  # fmt: skip
 
 
@@ -103,6 +103,8 @@ def test_one_and_one_point_nought_are_the_same_strength(played, tmp_path):
         (dict(execute=2, warm=0.5), {}, {}),
         (dict(solver="midpoint"), {}, {}),
         (dict(guide_steps=5), {}, {}),
+        (dict(metric="sigma"), {}, {}),
+        (dict(guided_dims="0"), {}, {}),
         ({}, dict(split="held-out"), {}),
         ({}, dict(seed=2), {}),
         ({}, dict(first=4), {}),

@@ -215,11 +215,17 @@ def test_somebody_elses_policy_is_refused(made, tmp_path):
 
 
 def test_what_holds_guidance_back_is_read(made, tmp_path):
-    load_policy(made("bc")).guided(fallback="capped", cap_step=0.5, cap_dim=2.0).save(tmp_path)
+    how = dict(cap_step=0.5, cap_dim=2.0, guided_dims=[0])
+    load_policy(made("bc")).guided(fallback="capped", **how).save(tmp_path)
     policy = qt.load_policy(tmp_path)
-    assert policy.fallback == "capped" and policy.caps.step == 0.5
-    assert policy.caps.dim == pytest.approx(2 * policy.calibration.sigma, rel=1e-6)
-    change(tmp_path, fallback="sometimes")
+    assert policy.fallback == "capped" and policy.shaping.step == 0.5
+    assert policy.shaping.dim == pytest.approx(2 * policy.calibration.sigma, rel=1e-6)
+    assert policy.shaping.metric.reshape(policy.horizon, policy.action_dim)[:, 0].min() == 1
+    assert float(policy.shaping.metric.sum()) == policy.horizon
+    change(tmp_path, metric=[1.0])
+    with pytest.raises(UserError, match="at metric: must have"):
+        qt.load_policy(tmp_path)
+    change(tmp_path, metric=None, fallback="sometimes")
     with pytest.raises(UserError, match="at fallback: 'sometimes' is not known"):
         qt.load_policy(tmp_path)
 

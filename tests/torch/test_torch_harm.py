@@ -13,9 +13,9 @@ from twins import BATCH, D, assert_close, numbers
 
 from qgf import torch as qt
 from qgf.errors import UserError
-from qgf.method import caps as jax_caps
 from qgf.method import choosing as jax_choosing
 from qgf.method import harm as jax_harm
+from qgf.method import shaping as jax_shaping
 from qgf.method.policy import with_fields
 from qgf.method.sampling import sample
 from qgf.torch import choosing, harm
@@ -26,6 +26,7 @@ ACTING = {
     "unguided": dict(fallback="unguided", weight=3.0),
     "capped": dict(fallback="capped", weight=40.0),
     "judged": dict(fallback="judged", weight=3.0, members=0),
+    "metric": dict(weight=3.0, metric="sigma", guided_dims=[1]),
     "held": dict(weight=3.0, cap_step=0.5, cap_dim=0.4, schedule="linear"),
 }
 OBS = np.array([[2.0, 3.0], [8.0, 5.0], [np.nan, 1.0], [5.0, 1.0], [1.0, 8.0]])
@@ -48,7 +49,7 @@ def held():
         v, q = twins.in_jax()
 
         def run(a0, caps):
-            path = sample(v, q, a0, "ood", 0.6, 5, -0.6, 0.8, trace=True, caps=jax_caps.Caps(*caps))
+            path = sample(v, q, a0, "ood", 0.6, 5, -0.6, 0.8, trace=True, shaping=jax_shaping.Shaping(*caps))
             return path, jax_harm.nats(path)
 
         every = lambda a0: [jax.vmap(lambda a, caps=caps: run(a, caps))(a0) for caps in CAPS]
@@ -59,12 +60,40 @@ def held():
 def test_capped_paths_agree(k):
     v, q = twins.in_torch(torch.float64)
     a0, (expected, nats) = torch.tensor(numbers(BATCH, D, seed=1)), held()[k]
-    path = qt.sample(v, q, a0, "ood", 0.6, 5, -0.6, 0.8, trace=True, caps=harm.Caps(*CAPS[k]))
+    path = qt.sample(v, q, a0, "ood", 0.6, 5, -0.6, 0.8, trace=True, shaping=harm.Shaping(*CAPS[k]))
     free = qt.sample(v, q, a0, "ood", 0.6, 5, -0.6, 0.8, trace=True)
     assert_close(path.a, expected.a, 1e-6)
     assert_close(path.g, expected.g, 1e-6)
     assert_close(harm.nats(path), nats, 1e-6)
     assert not np.allclose(path.a, free.a, atol=1e-2)  # they did hold something
+
+
+def test_strength_in_a_metric_has_the_unit_that_was_measured_in_jax(tiny_run):
+    ours, theirs = qt.load_policy(tiny_run.directory), load_policy(tiny_run.directory)
+    for how in (dict(metric="sigma"), dict(metric="sigma", robust=True), dict(metric="sigma", members=1)):
+        assert ours.guided(**how).weight == pytest.approx(float(theirs.guided(**how).weight), rel=1e-6)
+    for how, said in ((dict(metric="x"), "unknown metric"), (dict(guided_dims=[9]), "numbers from 0 to")):
+        with pytest.raises(UserError, match=said):
+            ours.guided(**how)
+
+
+def test_calibrate_measures_every_number_and_a_guides_own_norm():
+    """|g| = 3 t at each step t = k / T; the flow moves nothing, so that every number spreads by 1."""
+    rising = lambda v, q, a, t: 3 * t * torch.ones_like(a) / a.shape[1] ** 0.5
+    policy = qt.guided_flow(lambda obs, a, t: 0 * a, lambda obs, a: a[:, 0], 2, rising, 7.0, steps=10, low=-9, high=9)
+    obs = torch.zeros(4, 3)
+    found = qt.calibrate(policy, obs, torch.Generator().manual_seed(0), actions=4000, guide=True)
+    assert found.calibration.grad_norm == pytest.approx(3 * 0.45, rel=1e-5)
+    assert found.weight == 7.0 and found.guided(rising, strength=1.0).weight == pytest.approx(
+        found.calibration.sigma * 2**0.5 / 1.35, rel=1e-5
+    )
+    usual = qt.calibrate(policy, obs, torch.Generator().manual_seed(0), actions=4000)
+    assert usual.calibration.sigmas == pytest.approx([1.0, 1.0], rel=0.05)
+    metric = usual.guided("qgf", metric="sigma")
+    assert_close(
+        metric.shaping.metric, np.square(usual.calibration.sigmas) / np.mean(np.square(usual.calibration.sigmas)), 1e-6
+    )
+    assert metric.weight == pytest.approx(usual.calibration.sigma * 2**0.5 / float(metric.shaping.metric[0]), rel=1e-5)
 
 
 def test_jerk_and_displacement_agree():

@@ -3,7 +3,7 @@
 from itertools import product
 from math import isnan
 from pathlib import Path
-from typing import Optional
+from typing import Literal, Optional
 
 import tyro
 
@@ -26,6 +26,8 @@ def evaluate(
     fallback: tuple[str, ...] = ("none",),
     cap_step: Optional[float] = None,
     cap_dim: Optional[float] = None,
+    metric: tuple[Literal["none", "sigma"], ...] = ("none",),
+    guided_dims: tuple[int, ...] = (),
     steps: Optional[int] = None,
     solver: Solver = None,
     guide_steps: tuple[int, ...] = (),
@@ -59,6 +61,9 @@ def evaluate(
             gain (give --members 0); none, never. `qgf names fallback` lists them.
         cap_step: Guidance never adds more than so many times the flow's own velocity in a step.
         cap_dim: Guidance pushes no number of an action by more than so many standard deviations.
+        metric: sigma pushes each number of a chunk in proportion to its variance; none, all alike.
+        guided_dims: The numbers of an action that are guided, counted from 0, by default all; the others stay as they
+            were cloned.
         steps: Number of denoising steps, by default the training method's own, 10 for most.
         solver: How a denoising step is taken: euler, or midpoint, twice the work of a step for an error that falls with
             the square of their number.
@@ -83,7 +88,7 @@ def evaluate(
     guides = possible_guides(Run(run)) if guide == ("all",) else guide
     best_of = best_of or (Run(run).config.method.best_of,)
     asked = (members, choose, robust, fallback, cap_step, cap_dim)
-    pace = (solver, guide_steps or (None,))
+    pace = (solver, guide_steps or (None,), metric, guided_dims)
     chosen = arms(guides, strength, weight, best_of, steps, schedule, execute or (None,), *asked, warm, *pace)
     if video and warm:
         raise UserError("a film shows chunks that start from noise: leave --warm or --video out")

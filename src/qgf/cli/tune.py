@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional
+from typing import Literal, Optional
 
 import tyro
 from rich.text import Text
@@ -28,6 +28,8 @@ def tune(
     fallback: tuple[str, ...] = ("none",),
     cap_step: Optional[float] = None,
     cap_dim: Optional[float] = None,
+    metric: tuple[Literal["none", "sigma"], ...] = ("none",),
+    guided_dims: tuple[int, ...] = (),
     steps: Optional[int] = None,
     solver: Solver = None,
     guide_steps: tuple[int, ...] = (),
@@ -63,6 +65,9 @@ def tune(
             gain (give --members 0); none, never. `qgf names fallback` lists them.
         cap_step: Guidance never adds more than so many times the flow's own velocity in a step.
         cap_dim: Guidance pushes no number of an action by more than so many standard deviations.
+        metric: sigma pushes each number of a chunk in proportion to its variance; none, all alike; to choose from.
+        guided_dims: The numbers of an action that are guided, counted from 0, by default all; the others stay as they
+            were cloned.
         steps: Number of denoising steps, by default the training method's own, 10 for most.
         solver: How a denoising step is taken: euler, or midpoint, twice the work of a step for an error that falls with
             the square of their number.
@@ -93,7 +98,8 @@ def tune(
         raise UserError("--offline chooses a strength: leave --weight out")
     asked = dict(members=members, choose=choose, robust=robust)
     held = dict(fallback=fallback, cap_step=cap_step, cap_dim=cap_dim, execute=execute or (None,), warm=warm)
-    pace = dict(steps=steps, solver=solver, guide_steps=guide_steps or (None,))
+    held |= dict(guided_dims=guided_dims)
+    pace = dict(steps=steps, solver=solver, guide_steps=guide_steps or (None,), metric=metric)
     arms = candidates(guide, strength, weight, best_of, schedule, **asked, **held, **pace)
     if offline:
         return _tune_offline(Run(run), arms, policy_seed, data_dir)

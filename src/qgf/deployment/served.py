@@ -118,7 +118,7 @@ def _of_policy(policy: Policy, options: Options, obs_spec: Any) -> Served:
     if options.warm_start is not None and policy.samples > 1:
         raise UserError(f"warm_start starts one sample, and this policy takes the best of {policy.samples}")
     policy = with_fields(policy, obs_spec=spec, fallback=policy.fallback or "unguided")
-    plain = with_fields(policy, guide="none", weight=0.0, samples=1, fallback="unguided", caps=None)
+    plain = with_fields(policy, guide="none", weight=0.0, samples=1, fallback="unguided", shaping=None)
     about = dict(
         policy="qgf.Policy",
         guide=policy.guide if isinstance(policy.guide, str) else getattr(policy.guide, "__name__", "own"),

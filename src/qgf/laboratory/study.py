@@ -238,7 +238,7 @@ def _method(path: Path, at: str, way: Way, grids: Grids) -> Method:
             members=[str(x) for x in several(way.members)], choose=[str(x) for x in several(way.choose)],
             robust=way.robust, fallback=several(way.fallback), cap_step=way.cap_step, cap_dim=way.cap_dim,
             execute=several(way.execute) or (None,), warm=way.warm, steps=way.steps, solver=way.solver,
-            guide_steps=several(way.guide_steps) or (None,),
+            guide_steps=several(way.guide_steps) or (None,), metric=several(way.metric), guided_dims=way.guided_dims,
         )  # fmt: skip
     choices = len(arms) * max(1, len(trains))
     tune = way.tune or ("halving" if choices > 1 and not way.each else "never")

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from qgf.errors import UserError
-from qgf.files import Count, Finite, Seed, convert, placed, quoted, table_of
+from qgf.files import Count, Finite, Number, Seed, convert, placed, quoted, table_of
 from qgf.training.config import TrainConfig
 from qgf.training.options import options
 
@@ -74,6 +74,8 @@ class Way(Section):
     fallback: OneOrSeveral[str] = "none"
     cap_step: Finite | None = None
     cap_dim: Finite | None = None
+    metric: OneOrSeveral[Literal["none", "sigma"]] = "none"
+    guided_dims: list[Number] = []
     train: OneOrSeveral[str] = []
     steps: Count | None = None
     solver: Literal["euler", "midpoint"] | None = None

@@ -26,6 +26,7 @@ class QgfConfig(PreTrainedConfig):
     guide_steps: int | None = None
     cap_step: float | None = None
     cap_dim: float | None = None
+    guided_dims: list[int] | None = None
     observations: list[str] | None = None
     calibration: str | None = None
     log: str | None = None

@@ -23,7 +23,7 @@ from qgf.lerobot.seams import Seam, Undo, put, seam_of
 from qgf.torch.flow import Flow, clean, clip
 from qgf.torch.guidance import grad, norm, per_row
 from qgf.torch.guides import agreement, find
-from qgf.torch.harm import Caps, capped, caps_of
+from qgf.torch.harm import Shaping, shaped, shaping_of
 from qgf.torch.members import asked
 from qgf.torch.observations import plain
 from qgf.torch.sampling import check_pace, turns
@@ -67,7 +67,7 @@ class Guidance:
     store: Store
     solver: str = "euler"
     guide_steps: int | None = None
-    caps: Caps | None = None
+    shaping: Shaping | None = None
     log: Log = field(default_factory=Log)  # `policy.guidance_log`
     batch: Any = None  # that the policy is asked with
     chunk: Any = None  # the executed actions of the last chunk, [B, H, A] in the policy's units
@@ -105,7 +105,7 @@ class Guidance:
             finite = torch.isfinite(g).flatten(1).all(dim=1)
             self.last, skipped = torch.where(per_row(finite, g), g, 0), ~finite
         w = self.weight * self.schedule(t)  # type: ignore[operator]
-        push = w * (self.last if self.caps is None else capped(self.last, w, here, self.caps))
+        push = w * (self.last if self.shaping is None else shaped(self.last, w, here, self.shaping))
         ratio = (norm(push) / norm(here).clamp(min=1e-12)).mean()
         return here + push.to(here.dtype), (ratio, skipped.sum(), flow, a, t)
 
@@ -160,6 +160,7 @@ def guide(
     guide_steps: int | None = None,
     cap_step: float | None = None,
     cap_dim: float | None = None,
+    guided_dims: Sequence[int] | None = None,
     low: Any = None,
     high: Any = None,
     action_dim: int | None = None,
@@ -176,7 +177,8 @@ def guide(
     default the folder that the policy was loaded from. `observations`: the batch's columns that this critic sees, in
     their order. `low`, `high`: the data's range in the policy's units, [A] or numbers, to which one-step estimates and
     guided chunks are clipped; a run knows it. `calibration`: the scales, or the file that has them, if it is not beside
-    the policy. `members`, `choose`, `schedule`, `solver`, `guide_steps`, `cap_step`, `cap_dim`: as in `qgf.torch`.
+    the policy. `members`, `choose`, `schedule`, `solver`, `guide_steps`, `cap_step`, `cap_dim`,
+    `guided_dims`: as in `qgf.torch`.
     `action_dim`, `executed`: see `shape_of`.
 
     Raises UserError for a policy that cannot be guided, and for a critic of other chunks.
@@ -199,7 +201,9 @@ def guide(
     w = raw_weight(strength, weight, store.scales, shape.dims * shape.count, guide) if fixed else None
     with plain():  # or the range would be of inference mode, if this is
         low, high = _padded(low, shape, -math.inf), _padded(high, shape, math.inf)
-    caps = caps_of(guide, cap_step, cap_dim, store.scales)
+    shaping = shaping_of(guide, cap_step, cap_dim, store.scales, None, guided_dims, shape.dims)
+    if shaping is not None and shaping.metric is not None:
+        shaping = shaping._replace(metric=_padded(shaping.metric, shape, 0.0))
     guiding, choice = asked(critic, members), asked(critic, choose, members)
     made = Guidance(
         guiding,
@@ -216,7 +220,7 @@ def guide(
         store,
         solver,
         guide_steps,
-        caps,
+        shaping,
     )
     made.undo.append(seam.enter(made.step))
     made.undo += telling(seam, made) + choosing(seam, made)

@@ -20,6 +20,7 @@ class QgfPolicy(PreTrainedPolicy):
             policy, config.critic, config.strength, config.weight, config.guide, config.best_of, config.schedule,
             observations=config.observations, calibration=config.calibration, solver=config.solver,
             guide_steps=config.guide_steps, cap_step=config.cap_step, cap_dim=config.cap_dim,
+            guided_dims=config.guided_dims,
         )  # fmt: skip
         policy.guidance_log.path = config.log
         return policy

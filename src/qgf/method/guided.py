@@ -20,7 +20,8 @@ from qgf.method.observations import ObsSpec, looked, one_of, read
 from qgf.method.policy import Policy, with_fields, without_guidance
 from qgf.method.sampling import climb
 from qgf.method.schedules import Schedule
-from qgf.method.strength import OWN, raw_weight
+from qgf.method.shaping import METRICS, metric_of
+from qgf.method.strength import OWN, raw_weight, scales_name
 from qgf.types import Act, Calibration, Estimator, Members, StateValue, StateVelocity, ability
 
 FEW = 8
@@ -82,12 +83,23 @@ def _scales(policy: Policy, observations, key: Array, actions: int) -> tuple[Arr
     many = jax.tree.map(lambda x: jnp.repeat(x, actions, axis=0), observations)
     a = policy._denoise(many, key)[0].reshape(states * actions, -1)
     g = jax.vmap(jax.grad(policy.critic, argnums=1))(many, a)
-    return jnp.mean(jnp.std(a.reshape(states, actions, -1), axis=1)), jnp.mean(jnp.linalg.norm(g, axis=-1))
+    return jnp.mean(jnp.std(a.reshape(states, actions, -1), axis=1), axis=0), jnp.mean(jnp.linalg.norm(g, axis=-1))
 
 
 @eqx.filter_jit
-def _ways(policy: Policy, observations, key: Array) -> dict[str, Array]:
-    """E|g| and the robust E|g| of every way to ask the critic, at a few of the same kind of actions, name -> [2]."""
+def _pushes(policy: Policy, observations, key: Array) -> Array:
+    """E|g| of a policy's own guide, over the steps of its unguided paths."""
+    policy, observations = looked(policy, observations)
+    many = jax.tree.map(lambda x: jnp.repeat(x, FEW, axis=0), observations)
+    a0 = jax.random.normal(key, (len(jax.tree.leaves(many)[0]), policy.horizon * policy.action_dim))
+    return jnp.mean(jax.vmap(lambda obs, a0: jnp.linalg.norm(policy.trace(obs, a0).g, axis=-1))(many, a0))
+
+
+@eqx.filter_jit
+def _ways(policy: Policy, observations, key: Array, metrics: dict[str, Array]) -> dict[str, Array]:
+    """E|g| and the robust E|g| of every way to ask the critic, and of M g in every metric, at a few of the same kind of
+    actions, name -> [2].
+    """
     policy, observations = looked(policy, observations)
     many = jax.tree.map(lambda x: jnp.repeat(x, FEW, axis=0), observations)
     a = policy._denoise(many, key)[0].reshape(len(jax.tree.leaves(many)[0]), -1)
@@ -97,25 +109,35 @@ def _ways(policy: Policy, observations, key: Array) -> dict[str, Array]:
         ways = gradients(members(obs, a), jax.jacrev(members, argnums=1)(obs, a)) if members else {}
         return ways | {OWN: jax.grad(policy.critic, argnums=1)(obs, a)}
 
-    norms = jax.tree.map(lambda g: jnp.linalg.norm(g, axis=-1), jax.vmap(one)(many, a))
+    found = jax.vmap(one)(many, a)
+    found |= {scales_name(name, metric): m * g for name, g in found.items() for metric, m in metrics.items()}
+    norms = jax.tree.map(lambda g: jnp.linalg.norm(g, axis=-1), found)
     return {name: jnp.stack([jnp.mean(x), robust_mean(x)]) for name, x in norms.items()}
 
 
-def calibrate(policy: Policy, observations, key: Array, actions: int = 32, ways: bool = False) -> Policy:
+def calibrate(
+    policy: Policy, observations, key: Array, actions: int = 32, ways: bool = False, guide: bool = False
+) -> Policy:
     """The policy with its strength scale measured over `observations` [N, S] (a few hundred dataset states).
 
     sigma_a is the mean over states and dimensions of the standard deviation of `actions` unguided samples, and
     E|g| the mean norm of grad Q at those samples, the critic asked its own way. With `ways` the norms of every other
-    way to ask an ensemble, and all robust means, are measured too: what members= and robust= of `Policy.guided` need.
+    way to ask an ensemble, and all robust means, are measured too, also in every metric: what members=, robust= and
+    metric= of `Policy.guided` need. With `guide` E|g| is not of grad Q but of the policy's own guide, an estimator of
+    yours included, the mean norm of what it says at the steps of unguided paths: that is the unit of strength then.
     """
     observations, states = read(observations, policy.obs_spec)
     if states is None:
         raise UserError("calibrate takes a batch of observations [N, S], got one")
     check_functions(policy.velocity, policy.critic, one_of(observations), policy.horizon, policy.action_dim)
     plain = without_guidance(policy, samples=1, calibration=None, members=None, choose=None)
-    sigma, grad_norm = map(np.float64, _scales(plain, observations, key, actions))
-    others = {k: tuple(np.asarray(x)) for k, x in _ways(plain, observations, key).items()} if ways else None
-    return with_fields(policy, calibration=Calibration(sigma, grad_norm, others))
+    sigmas, grad_norm = map(np.float64, _scales(plain, observations, key, actions))
+    if guide:
+        straight = with_fields(policy, samples=1, weight=0.0, schedule="constant", fallback=None, shaping=None)
+        grad_norm = np.float64(_pushes(straight, observations, key))
+    metrics = {name: jnp.asarray(metric_of(sigmas)) for name in METRICS}
+    others = {k: tuple(np.asarray(x)) for k, x in _ways(plain, observations, key, metrics).items()} if ways else None
+    return with_fields(policy, calibration=Calibration(float(np.mean(sigmas)), grad_norm, others, sigmas))
 
 
 def _parts(policy: Policy | Act, critic: StateValue | None) -> tuple[Act, StateValue, Callable[[Array], Array]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import equinox as eqx
@@ -16,7 +16,6 @@ from jax.typing import ArrayLike
 from qgf.errors import UserError
 from qgf.method.actions import ActionRange
 from qgf.method.alone import alone, each
-from qgf.method.caps import Caps, caps_of
 from qgf.method.checks import check_functions
 from qgf.method.choosing import Fallback, best, fall_back, find_fallback, judge
 from qgf.method.choosing import unguided as only_finite
@@ -28,6 +27,7 @@ from qgf.method.observations import ObsSpec, as_key, chunks, looked, one_of, pad
 from qgf.method.sampling import At, Grid, check_pace, denoise, finish, grid
 from qgf.method.schedules import Schedule
 from qgf.method.schedules import schedule as find_schedule
+from qgf.method.shaping import Shaping, shaping_of
 from qgf.method.strength import calibration_of, raw_weight, strength_counts
 from qgf.types import Calibration, Estimator, Info, Members, StateValue, StateVelocity, Trace, ability
 
@@ -55,7 +55,8 @@ def _numbers(calibration: Calibration | None) -> Calibration | None:
     if not calibration:
         return calibration
     others = {name: (number(x[0]), number(x[1])) for name, x in dict(calibration.others or {}).items()} or None
-    return Calibration(number(calibration.sigma), number(calibration.grad_norm), others)
+    sigmas = None if calibration.sigmas is None else number(calibration.sigmas)
+    return Calibration(number(calibration.sigma), number(calibration.grad_norm), others, sigmas)
 
 
 class Policy(eqx.Module):
@@ -87,7 +88,7 @@ class Policy(eqx.Module):
     actions: ActionRange | None = None
     members: str | int | None = eqx.field(static=True, default=None)
     choose: str | int | None = eqx.field(static=True, default=None)
-    caps: Caps | None = None
+    shaping: Shaping | None = None
     solver: str = eqx.field(static=True, default="euler")
     guide_steps: int | None = eqx.field(static=True, default=None)
     save: ClassVar[Callable[..., None]]  # set by `training.saved`, which writes and reads files
@@ -252,7 +253,7 @@ class Policy(eqx.Module):
 
     def _path(self, obs, a0: Array, path: Grid | None) -> Trace:
         v, q = At(self.velocity, obs), At(self.guiding, obs)
-        how = (self.guide, self.weight, self.steps, self.low, self.high, self.schedule, path, self.caps)
+        how = (self.guide, self.weight, self.steps, self.low, self.high, self.schedule, path, self.shaping)
         return denoise(v, q, a0, *how, self.solver, self.guide_steps)
 
     def guided(
@@ -271,6 +272,8 @@ class Policy(eqx.Module):
         cap_dim: float | None = None,
         solver: str | None = None,
         guide_steps: int | None = None,
+        metric: str | None = None,
+        guided_dims: Sequence[int] | None = None,
     ) -> Policy:
         """The same networks under another guide; best_of, steps, solver and fallback stay as they are if not given.
         Give `strength` (default 1) or the raw `weight`, not both.
@@ -279,6 +282,9 @@ class Policy(eqx.Module):
 
         `cap_step`: guidance never adds more than so many |v| in a step; `cap_dim`: it pushes no number of an action by
         more than so many sigma_a. `fallback`: when to act without guidance (`method.choosing.FALLBACKS`).
+
+        `metric`: "sigma" pushes each number of a chunk in proportion to its variance, g <- diag(sigma_i^2) g over their
+        mean, in place of all alike. `guided_dims`: the numbers of an action that are guided, the others stay as cloned.
 
         `members`: how an ensemble is asked for guidance, "mean", "min", "lcb" (mean - std / 2) or one by its number;
         `choose`: likewise for best_of, or "others", the mean of those that do not guide. None: the critic's own.
@@ -291,15 +297,17 @@ class Policy(eqx.Module):
         if taught := getattr(self.critic, "taught", None):
             guide, members = taught.in_force(guide, members)
         d, calibration = self.horizon * self.action_dim, self.calibration
-        if (members is not None or robust) and strength_counts(guide, weight):
-            calibration = calibration_of(self.calibration, members, robust)
+        told = (metric, guided_dims, self.action_dim, self.horizon)
+        shaping = shaping_of(guide, cap_step, cap_dim, calibration, *told)
+        if (members is not None or robust or metric is not None) and strength_counts(guide, weight):
+            calibration = calibration_of(self.calibration, members, robust, metric)
         weight = raw_weight(strength, weight, calibration, d, guide)
         if self.obs_spec is not None:
             members_of(self.critic, members, self.obs_spec.one, d)
             members_of(self.critic, choose, self.obs_spec.one, d)
         own = lambda x, mine: mine if x is None else x
         fields = dict(guide=guide, steps=own(steps, self.steps), samples=own(best_of, self.samples), schedule=schedule)
-        fields |= dict(members=members, choose=choose, caps=caps_of(guide, cap_step, cap_dim, self.calibration))
+        fields |= dict(members=members, choose=choose, shaping=shaping)
         fields |= dict(solver=own(solver, self.solver), guide_steps=guide_steps)
         return with_fields(self, weight=jnp.asarray(weight, float), fallback=own(fallback, self.fallback), **fields)
 
@@ -346,5 +354,5 @@ def with_fields(policy: Policy, **changes) -> Policy:
 
 def without_guidance(policy: Policy, **changes) -> Policy:
     """The policy as it was cloned, nothing guides it or holds guidance back, and with these fields replaced."""
-    plain = dict(guide="none", weight=0.0, schedule="constant", fallback=None, caps=None, guide_steps=None)
+    plain = dict(guide="none", weight=0.0, schedule="constant", fallback=None, shaping=None, guide_steps=None)
     return with_fields(policy, **plain | changes)

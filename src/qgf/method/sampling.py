@@ -11,11 +11,11 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from qgf.errors import UserError, unknown
-from qgf.method.caps import Caps, capped
 from qgf.method.flow import STEPS, Flow, clean
 from qgf.method.guides import find, need
 from qgf.method.schedules import Schedule
 from qgf.method.schedules import schedule as find_schedule
+from qgf.method.shaping import Shaping, shaped
 from qgf.types import Estimator, Trace, Value, Velocity
 
 
@@ -88,7 +88,7 @@ def sample(
     schedule: str | Schedule = "constant",
     trace: bool = False,
     t0: float = 0.0,
-    caps: Caps | None = None,
+    shaping: Shaping | None = None,
     solver: str = "euler",
     guide_steps: int | None = None,
 ) -> Array | Trace:
@@ -99,19 +99,19 @@ def sample(
     exactly prop. to pi exp(Q / beta): adding grad Q / beta to the score would add ((1 - t)/t) grad Q / beta to v.
 
     With `t0` the path starts at that time, from the point a0 = a_t0; the first step ends at the next k/T. To start from
-    an action a known in advance: a0 = (1 - t0) noise + t0 a. `caps` limit what guidance may add.
+    an action a known in advance: a0 = (1 - t0) noise + t0 a. `shaping` is what becomes of a direction first.
 
     `solver` "midpoint" moves by the field v + w g at half a step, error O(1 / T^2) for twice the work of a step; what
     the trace tells of a step but t and a is of there. `guide_steps`: so many times of a whole path is the guide asked,
     evenly from its beginning, and its direction, not its weight, is kept meanwhile. By default wherever v is.
     """
-    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule, grid(steps, t0), caps, solver, guide_steps)
+    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule, grid(steps, t0), shaping, solver, guide_steps)
     return path if trace else finish(q, path, guide, weight, low, high)
 
 
 def denoise(
-    v, q, a0, guide, weight, steps, low, high, schedule="constant", grid: Grid | None = None, caps: Caps | None = None,
-    solver: str = "euler", guide_steps: int | None = None,
+    v, q, a0, guide, weight, steps, low, high, schedule="constant", grid: Grid | None = None,
+    shaping: Shaping | None = None, solver: str = "euler", guide_steps: int | None = None,
 ) -> Trace:  # fmt: skip
     """The path of `sample`."""
     if steps < 1:
@@ -134,7 +134,7 @@ def denoise(
         asking = lambda: direction(flow, a, t)
         asked, skipped = asking() if now is None else jax.lax.cond(now, asking, lambda: (last, jnp.zeros((), bool)))
         drift, w = flow(a, t), weight * factor(t)
-        g = asked if caps is None else capped(asked, w, drift, caps)
+        g = asked if shaping is None else shaped(asked, w, drift, shaping)
         return drift + w * g, asked, (drift, clean(flow, a, t), g, skipped, w)
 
     def step(state, point):

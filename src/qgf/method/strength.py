@@ -20,22 +20,29 @@ def strength_counts(guide: str | Estimator, weight: float | None) -> bool:
     return weight is None and guide != "none" and not getattr(find(guide), "scale_free", False)
 
 
-def calibration_of(calibration: Calibration | None, members: str | int | None, robust: bool) -> Calibration | None:
-    """The scales for an ensemble that is asked another way than its own, or their robust ones.
+def scales_name(members: str | int | None, metric: str | None = None) -> str:
+    """Under which of a calibration's `others` the norms are that were measured so."""
+    return (OWN if members is None else str(members)) + (f" {metric}" if metric else "")
+
+
+def calibration_of(
+    calibration: Calibration | None, members: str | int | None, robust: bool, metric: str | None = None
+) -> Calibration | None:
+    """The scales for an ensemble that is asked another way than its own, or their robust ones, or in a metric.
 
     Raises UserError where they were not measured.
     """
     if calibration is None:
         return None
-    name = OWN if members is None else str(members)
-    found = dict(calibration.others or {}).get(name)
+    found = dict(calibration.others or {}).get(scales_name(members, metric))
     if found is None:
         way = "robust=True" if members is None else f"members={members!r}"
+        way = f"metric={metric!r}" if metric else way
         raise UserError(
             f"the gradient's norm was not measured for {way}: calibrate with ways=True (of a run: qgf export), or pass "
             "weight"
         )
-    return Calibration(calibration.sigma, found[int(robust)])
+    return calibration._replace(grad_norm=found[int(robust)], others=None)
 
 
 def raw_weight(

@@ -15,6 +15,7 @@ from qgf.method.choosing import find_fallback
 from qgf.method.guides import GUIDES, WRAPPERS
 from qgf.method.members import OTHERS, check_way, way
 from qgf.method.policy import Policy
+from qgf.method.shaping import check_metric
 from qgf.method.strength import DEFAULT_STRENGTH
 
 
@@ -38,6 +39,8 @@ class Arm:
     cap_dim: float | None = None  # of sigma_a, the most that it pushes a number by
     solver: str | None = None  # how a denoising step is taken
     guide_steps: int | None = None  # how often the guide is asked on the way
+    metric: str | None = None  # in which the guide's direction is taken
+    guided_dims: str | None = None  # the numbers of an action that are guided, "0 1 2"; all if not given
 
     @property
     def label(self) -> str:
@@ -50,6 +53,9 @@ class Arm:
         asked = f" members {self.members}" if self.members else ""
         asked += (f" choose {self.choose}" if self.choose else "") + (" robust" if self.robust else "")
         asked += f" fallback {self.fallback}" if self.fallback else ""
+        asked += (f" metric {self.metric}" if self.metric else "") + (
+            f" dims {self.guided_dims}" if self.guided_dims else ""
+        )
         asked += "".join(f" cap {x:g} {of}" for x, of in ((self.cap_step, "v"), (self.cap_dim, "sigma")) if x)
         execute = (f" execute {self.execute}" if self.execute else "") + (f" warm {self.warm:g}" if self.warm else "")
         return f"{self.guide}{'' if self.guide == 'none' else schedule + amount}{several}{asked}{steps}{execute}"
@@ -62,8 +68,9 @@ class Arm:
 
     def of(self, policy: Policy) -> Policy:
         """The policy acting this way."""
-        more = ("members", "choose", "robust", "fallback", "cap_step", "cap_dim", "solver", "guide_steps")
+        more = ("members", "choose", "robust", "fallback", "cap_step", "cap_dim", "solver", "guide_steps", "metric")
         how: dict[str, Any] = {name: getattr(self, name) for name in more}
+        how["guided_dims"] = None if self.guided_dims is None else [int(k) for k in self.guided_dims.split()]
         return policy.guided(self.guide, self.strength, self.weight, self.best_of, self.steps, self.schedule, **how)
 
     def asking(
@@ -75,6 +82,8 @@ class Arm:
         cap_step: float | None = None,
         cap_dim: float | None = None,
         guide_steps: int | None = None,
+        metric: str | None = None,
+        guided_dims: Iterable[int] = (),
     ) -> Arm:
         """The arm that asks its critic so, so often, and is held back so, where that makes a difference: what does not
         count is left out, so that one way of acting is one arm. Raises UserError for ways and fallbacks that are none.
@@ -86,6 +95,8 @@ class Arm:
         check_way(way(choose), way(members))
         robust = robust and self.guide != "none" and self.weight is None
         held: dict[str, Any] = dict(fallback=fallback, cap_step=cap_step, cap_dim=cap_dim, guide_steps=guide_steps)
+        check_metric(metric)
+        held |= dict(metric=metric, guided_dims=" ".join(map(str, sorted(set(guided_dims)))) or None)
         held = held if self.guide != "none" else {}
         if fallback and getattr(find_fallback(fallback), "asks", False) and held:
             check_way(OTHERS, way(members))
@@ -109,6 +120,8 @@ def arms(
     warm: float | None = None,
     solver: str | None = None,
     guide_steps: Iterable[int | None] = (None,),
+    metric: Iterable[str | None] = (None,),
+    guided_dims: Iterable[int] = (),
 ) -> list[Arm]:
     """All combinations; "none" has no strength. Raises UserError if strengths and weights are both given, or for ways
     to ask an ensemble that are none.
@@ -120,16 +133,20 @@ def arms(
     )
     made = [
         Arm(guide, best_of=n, steps=steps, execute=k, warm=warm, solver=solver, **how).asking(
-            m, c, robust, f, cap_step, cap_dim, asked
+            m, c, robust, f, cap_step, cap_dim, asked, x, guided_dims
         )
         for n in best_of
         for guide in guides
-        for k, m, c, f, asked in product(
-            execute, members, choose, [None if f == "none" else f for f in fallback], guide_steps
+        for k, m, c, f, asked, x in product(
+            execute, members, choose, map(_named, fallback), guide_steps, map(_named, metric)
         )
         for how in ([{}] if guide == "none" else [amount | dict(schedule=s) for s in schedules for amount in amounts])
     ]
     return list(dict.fromkeys(made))
+
+
+def _named(told: str | None) -> str | None:
+    return None if told == "none" else told
 
 
 def possible(policy: Policy, guides: Iterable[str], observations=None) -> dict[str, str]:

@@ -17,7 +17,10 @@ Mean = Annotated[float, Digits(".4f")]
 Measured = Annotated[float, Digits(".6g")]
 
 ARM = ("guide", "strength", "weight", "best_of", "steps", "schedule")
-MORE = ("execute", "members", "choose", "robust", "fallback", "cap_step", "cap_dim", "warm", "solver", "guide_steps")
+MORE = (
+    "execute", "members", "choose", "robust", "fallback", "cap_step", "cap_dim", "warm", "solver", "guide_steps",
+    "metric", "guided_dims",
+)  # fmt: skip
 """What an arm has, and what it has since."""
 VALUES = (
     "raw_weight", "successes", "success", "low", "high", "returns", "lengths", "value", "ratio", "skipped", "outcomes",
@@ -30,6 +33,7 @@ KEY = ("env", "train", "policy_seed", "updates", *ARM, "split", "seed", "first",
 """What tells two rows apart, and"""
 LATER = dict(execute=None, stream=SHARED, rule="", members=None, choose=None, robust=False)
 LATER |= dict(fallback=None, cap_step=None, cap_dim=None, warm=None, solver=None, guide_steps=None)
+LATER |= dict(metric=None, guided_dims=None)
 """what does since; files have these columns only where a row has another value."""
 
 
@@ -55,6 +59,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     warm: Exact | None = None
     solver: str | None = None
     guide_steps: Count | None = None
+    metric: str | None = None
+    guided_dims: str | None = None
     stream: Count = SHARED  # whose episodes: SHARED or OWN
     seed: Number
     first: Number = 0  # number of the first episode

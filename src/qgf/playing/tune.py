@@ -158,6 +158,8 @@ class Trial(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, kw_o
     warm: float | None = None
     solver: str | None = None
     guide_steps: Count | None = None
+    metric: str | None = None
+    guided_dims: str | None = None
     label: str
     successes: Number | None
     episodes: Count

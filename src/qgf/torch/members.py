@@ -53,15 +53,19 @@ def asked(critic, way: str | int | None, guiding: str | int | None = None):
     return Asked(critic, way)
 
 
-def calibration_of(calibration: Calibration | None, members: str | int | None, robust: bool) -> Calibration | None:
-    """The scales for an ensemble that is asked another way than its own, or their robust ones.
+def calibration_of(
+    calibration: Calibration | None, members: str | int | None, robust: bool, metric: str | None = None
+) -> Calibration | None:
+    """The scales for an ensemble that is asked another way than its own, or their robust ones, or in a metric.
 
     Raises UserError where they were not measured.
     """
-    if calibration is None or (members is None and not robust):
+    if calibration is None or (members is None and not robust and metric is None):
         return calibration
-    found = dict(calibration.others or {}).get("own" if members is None else str(members))
+    name = ("own" if members is None else str(members)) + (f" {metric}" if metric else "")
+    found = dict(calibration.others or {}).get(name)
     if found is None:
         way = "robust=True" if members is None else f"members={members!r}"
+        way = f"metric={metric!r}" if metric else way
         raise UserError(f"the gradient's norm was not measured for {way}: qgf export measures it, or pass weight")
-    return Calibration(calibration.sigma, found[int(robust)])
+    return calibration._replace(grad_norm=found[int(robust)], others=None)

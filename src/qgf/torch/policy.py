@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ from qgf.torch.choosing import unguided as only_finite
 from qgf.torch.flow import STEPS, clip
 from qgf.torch.guidance import grad, norm
 from qgf.torch.guides import find
-from qgf.torch.harm import Caps, caps_of, displacement, jerk, nats
+from qgf.torch.harm import METRICS, Shaping, displacement, jerk, metric_of, nats, shaping_of
 from qgf.torch.members import OTHERS, asked, calibration_of
 from qgf.torch.observations import leaves, mapped, own, plain, repeated, rows_of
 from qgf.torch.sampling import At, check_pace, climb, denoise, finish
@@ -54,7 +54,7 @@ class Policy:
     solver: str = "euler"
     guide_steps: int | None = None
     fallback: Any = None
-    caps: Caps | None = None
+    shaping: Shaping | None = None
 
     def __post_init__(self):
         for name in ("steps", "samples", "horizon", "action_dim"):
@@ -120,7 +120,7 @@ class Policy:
         known = (wanted if self.actions is None else self.actions.inward(wanted)).reshape(len(actions), -1)
         last = clip(known, self.low, self.high).reshape(actions.shape)
         unguided = replace(
-            self, guide="none", weight=0.0, schedule="constant", fallback=None, caps=None, guide_steps=None
+            self, guide="none", weight=0.0, schedule="constant", fallback=None, shaping=None, guide_steps=None
         )
         doubt = find_fallback(self.fallback)
         if doubt is only_finite:
@@ -139,7 +139,7 @@ class Policy:
         v, q = At(self.velocity, obs), At(self.guiding, obs)
         with torch.no_grad():
             how = (self.guide, self.weight, self.steps, self.low, self.high, self.schedule, t0)
-            return denoise(v, q, a0, *how, self.solver, self.guide_steps, self.caps)
+            return denoise(v, q, a0, *how, self.solver, self.guide_steps, self.shaping)
 
     def outward(self, a: Tensor) -> Tensor:
         """Chunks a[..., H, A], as velocity and critic know them, in the environment's units."""
@@ -161,6 +161,8 @@ class Policy:
         fallback=None,
         cap_step: float | None = None,
         cap_dim: float | None = None,
+        metric: str | None = None,
+        guided_dims: Sequence[int] | None = None,
     ) -> Policy:
         """The same networks under another guide; best_of, steps, solver and fallback stay as they are if not given.
         Give `strength` (default 1) or the raw `weight`, not both. The rest as in JAX's `Policy.guided`.
@@ -169,15 +171,16 @@ class Policy:
         """
         if taught := getattr(self.critic, "taught", None):
             guide, members = taught.in_force(guide, members)
-        calibration = self.calibration
+        calibration, told = self.calibration, (metric, guided_dims, self.action_dim, self.horizon)
+        shaping = shaping_of(guide, cap_step, cap_dim, calibration, *told)
         if weight is None and guide != "none" and not getattr(find(guide), "scale_free", False):
-            calibration = calibration_of(calibration, members, robust)
+            calibration = calibration_of(calibration, members, robust, metric)
         weight = raw_weight(strength, weight, calibration, self.horizon * self.action_dim, guide)
         own = lambda x, mine: mine if x is None else x
         fields = dict(steps=own(steps, self.steps), samples=own(best_of, self.samples), schedule=schedule)
         fields |= dict(solver=own(solver, self.solver), guide_steps=guide_steps)
         fields |= dict(fallback=own(fallback, self.fallback))
-        fields |= dict(caps=caps_of(guide, cap_step, cap_dim, self.calibration))
+        fields |= dict(shaping=shaping)
         return replace(self, guide=guide, weight=weight, members=members, choose=choose, **fields)
 
     def to(self, *args) -> Policy:
@@ -252,11 +255,12 @@ def guided_flow(
     )
 
 
-def calibrate(policy: Policy, observations, generator=None, actions: int = 32) -> Policy:
+def calibrate(policy: Policy, observations, generator=None, actions: int = 32, guide: bool = False) -> Policy:
     """The policy with its strength scale measured over `observations` [N, S] (a few hundred of the data).
 
     sigma_a is the mean over states and dimensions of the standard deviation of `actions` unguided samples, and
-    E|g| the mean norm of grad Q at those samples, the critic asked its own way.
+    E|g| the mean norm of grad Q at those samples, the critic asked its own way; with `guide` that of the policy's own
+    guide, an estimator of yours included, over the steps of unguided paths.
     """
     with plain():
         obs, single = policy._observations(observations)
@@ -264,12 +268,27 @@ def calibrate(policy: Policy, observations, generator=None, actions: int = 32) -
             raise UserError("calibrate takes a batch of observations [N, S], got one")
         many = repeated(obs, actions)
         alone = replace(
-            policy, guide="none", members=None, choose=None, guide_steps=None, samples=1, fallback=None, caps=None
+            policy, guide="none", members=None, choose=None, guide_steps=None, samples=1, fallback=None, shaping=None
         )
-        a = alone._denoise(many, alone._noise(many, generator), 0.0)[0].flatten(1)
-        spread = torch.std(a.reshape(-1, actions, a.shape[1]), dim=1, correction=0).mean()
-        slope = norm(grad(At(policy.critic, many))(a)).mean()
-    return replace(policy, calibration=Calibration(float(spread), float(slope)))
+        a0 = alone._noise(many, generator)
+        a = alone._denoise(many, a0, 0.0)[0].flatten(1)
+        spread = torch.std(a.reshape(-1, actions, a.shape[1]), dim=1, correction=0).mean(dim=0).double()
+        if guide:
+            straight = replace(policy, samples=1, weight=0.0, schedule="constant", fallback=None, shaping=None)
+            slope = torch.linalg.vector_norm(torch.as_tensor(straight.trace(many, a0).g), dim=-1).mean()
+            others = None
+        else:
+            g = grad(At(policy.critic, many))(a)
+            slope = norm(g).mean()
+            others = {f"own {name}": _norms(metric_of(spread).to(g) * g) for name in METRICS}
+    scales = Calibration(float(spread.mean()), float(slope), others, tuple(spread.tolist()))
+    return replace(policy, calibration=scales)
+
+
+def _norms(g: Tensor) -> tuple[float, float]:
+    """The mean norm of g[B, d], and the robust one (JAX's `members.robust_mean`)."""
+    norms = norm(g).flatten()
+    return float(norms.mean()), float(torch.clamp(norms, max=torch.quantile(norms, 0.9)).mean())
 
 
 def best_of(policy, n: int, critic=None):

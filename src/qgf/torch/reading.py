@@ -17,7 +17,7 @@ from qgf.errors import UserError
 from qgf.files import FINITE, SCALES, Few, Finite, Number, check, check_scale, convert, read_json, real_size
 from qgf.torch.actions import ActionRange
 from qgf.torch.choosing import FALLBACKS
-from qgf.torch.harm import Caps
+from qgf.torch.harm import Shaping
 from qgf.torch.learned import Distilled, LearnedGuide, Lesson, read_lesson
 from qgf.torch.making import Made, made
 from qgf.torch.networks import Normalised
@@ -44,6 +44,7 @@ class Scales(msgspec.Struct, forbid_unknown_fields=True):
     sigma: Scale
     grad_norm: Scale
     others: dict[str, tuple[Scale, Scale]] = {}
+    sigmas: tuple[Scale, ...] | None = None
 
 
 class Trained(msgspec.Struct, forbid_unknown_fields=True):
@@ -98,6 +99,7 @@ class Saved(msgspec.Struct, forbid_unknown_fields=True):
     members: str | int | None = None
     choose: str | int | None = None
     caps: Limits | None = None
+    metric: tuple[Scale, ...] | None = None
     solver: str = "euler"
     guide_steps: Few | None = None
 
@@ -217,8 +219,18 @@ def _of_saved(path: Path, record: Saved, arrays: dict[str, Tensor], file: Path) 
         velocity, critic, sizes.action_dim, sizes.horizon, float(own["weight"]), own["low"], own["high"],
         record.guide, record.steps, record.best_of, _calibration(record.calibration), record.schedule,
         _range(path, record.actions, sizes.action_dim), sizes.obs_dim, record.members, record.choose, record.solver,
-        record.guide_steps, record.fallback, None if record.caps is None else Caps(record.caps.step, record.caps.dim),
+        record.guide_steps, record.fallback, _shaping(path, record),
     )  # fmt: skip
+
+
+def _shaping(path: Path, record: Saved) -> Shaping | None:
+    if record.caps is None and record.metric is None:
+        return None
+    d, caps = record.action_dim * record.horizon, record.caps or Limits()
+    if record.metric is not None and len(record.metric) != d:
+        raise UserError(f"{path}: at metric: must have {d} numbers, has {len(record.metric)}")
+    metric = None if record.metric is None else torch.tensor(record.metric, dtype=torch.float64)
+    return Shaping(caps.step, caps.dim, metric)
 
 
 def _filled(
@@ -259,7 +271,7 @@ def _filled(
 
 
 def _calibration(scales: Scales | None) -> Calibration | None:
-    return None if scales is None else Calibration(scales.sigma, scales.grad_norm, scales.others or None)
+    return None if scales is None else Calibration(scales.sigma, scales.grad_norm, scales.others or None, scales.sigmas)
 
 
 def _range(path: Path, ends: Ends | None, action_dim: int) -> ActionRange | None:

@@ -13,7 +13,7 @@ from qgf.errors import UserError, unknown
 from qgf.torch.flow import STEPS, Flow, clean, clip
 from qgf.torch.guidance import grad, per_row
 from qgf.torch.guides import find, need
-from qgf.torch.harm import Caps, capped
+from qgf.torch.harm import Shaping, shaped
 from qgf.torch.schedules import schedule as find_schedule
 from qgf.types import Trace
 
@@ -89,22 +89,22 @@ def sample(
     t0: float = 0.0,
     solver: str = "euler",
     guide_steps: int | None = None,
-    caps: Caps | None = None,
+    shaping: Shaping | None = None,
 ) -> Tensor | Trace:
     """Denoise actions with guidance (paper, algorithm 1): a <- a + (v(a, t) + w g) / T, t = 0, 1/T, ..., 1 - 1/T.
 
     v(a[B, d], t[]) -> [B, d], q(a[B, d]) -> [B], a0[B, d] ~ N(0, I). Returns clip(a_T, low, high), [B, d], or the whole
     `Trace`, with an axis for the batch in front of every array but t and w. A direction that is not finite leaves its
     row's step unguided. With `t0` the path starts at that time, from the points a0 = a_t0. `solver`,
-    `guide_steps` and `caps` as in JAX's `sample`.
+    `guide_steps` and `shaping` as in JAX's `sample`.
     """
-    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule, t0, solver, guide_steps, caps)
+    path = denoise(v, q, a0, guide, weight, steps, low, high, schedule, t0, solver, guide_steps, shaping)
     return path if trace else finish(q, path, guide, weight, low, high)
 
 
 def denoise(
     v, q, a0: Tensor, guide, weight, steps: int, low, high, schedule="constant", t0: float = 0.0, solver="euler",
-    guide_steps: int | None = None, caps: Caps | None = None,
+    guide_steps: int | None = None, shaping: Shaping | None = None,
 ) -> Trace:  # fmt: skip
     """The path of `sample`."""
     check_pace(solver, guide_steps)
@@ -126,7 +126,7 @@ def denoise(
         flow = Flow(v, steps, low, high, at=(a, t), left=left)
         g, skipped = direction(flow, a, t) if now else (last, torch.zeros(len(a), dtype=torch.bool, device=a.device))
         drift, w = flow(a, t), weight * factor(t)
-        cut = g if caps is None else capped(g, w, drift, caps)
+        cut = g if shaping is None else shaped(g, w, drift, shaping)
         return drift + w * cut, g, t, (drift, clean(flow, a, t), cut, skipped, w)
 
     rows: list[Any] = []

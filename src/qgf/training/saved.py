@@ -17,18 +17,19 @@ from qgf.errors import UserError
 from qgf.files import Few, Many, at_home, convert, placed, read_json, write_json
 from qgf.method.actions import ActionRange
 from qgf.method.amortised import Distilled
-from qgf.method.caps import Caps
 from qgf.method.choosing import FALLBACKS
 from qgf.method.guided import guided_flow as guided_flow  # public together with the `save` of what it makes
 from qgf.method.guides import GUIDES
 from qgf.method.policy import Policy, with_fields
 from qgf.method.schedules import SCHEDULES
+from qgf.method.shaping import Shaping
 from qgf.plugins import USED, trained_with
 from qgf.training.lesson import Lesson, skeleton
 from qgf.training.options import method_from_json, method_to_json
 from qgf.training.trained import (
     Ends,
     Normalised,
+    Scale,
     Scales,
     Size,
     Sizes,
@@ -65,7 +66,7 @@ class Format(msgspec.Struct):
 
 
 class Limits(msgspec.Struct, forbid_unknown_fields=True):
-    """`Caps`, in the units of the networks' actions."""
+    """The caps of `Shaping`, in the units of the networks' actions."""
 
     step: Unit | None = None
     dim: Unit | None = None
@@ -88,6 +89,7 @@ class Record(Format, forbid_unknown_fields=True):
     members: str | int | None = None
     choose: str | int | None = None
     caps: Limits | None = None
+    metric: tuple[Scale, ...] | None = None  # [d]
     solver: str = "euler"
     guide_steps: Few | None = None
 
@@ -119,8 +121,12 @@ def save_policy(policy: Policy, directory: str | Path) -> None:
     if USED:
         config["use"] = USED
     config |= {name: way for name in ("members", "choose") if (way := getattr(policy, name)) is not None}
-    if policy.caps is not None:
-        config["caps"] = {name: float(x) for name, x in policy.caps._asdict().items() if x is not None}
+    if policy.shaping is not None:
+        held = policy.shaping._asdict()
+        if (metric := held.pop("metric")) is not None:
+            config["metric"] = np.asarray(metric, float).tolist()
+        if caps := {name: float(x) for name, x in held.items() if x is not None}:
+            config["caps"] = caps
     usual = dict(solver="euler", guide_steps=None)
     config |= {name: x for name in usual if (x := getattr(policy, name)) != usual[name]}
     write_weights(directory / WEIGHTS, _stored(policy))
@@ -208,13 +214,22 @@ def load_policy(directory: str | Path, like: Policy | None = None) -> Policy:
             check_scales(directory / WEIGHTS, std=net.std, limits=net.limits, unit=net.unit)
     ways = ("guide", "steps", "schedule", "fallback", "members", "choose", "solver", "guide_steps")
     acting = {name: getattr(record, name) for name in ways}
-    acting["caps"] = record.caps and Caps(
-        *(None if x is None else jnp.asarray(x, float) for x in (record.caps.step, record.caps.dim))
-    )
+    acting["shaping"] = _shaping(path, record)
     calibration = record.calibration and Calibration(**msgspec.structs.asdict(record.calibration))
     with placed(path, ""):
         actions = record.actions and ActionRange.of(record.actions, record.action_dim)
         return with_fields(like, **filled, samples=record.best_of, calibration=calibration, actions=actions, **acting)
+
+
+def _shaping(path: Path, record: Record) -> Shaping | None:
+    """Raises UserError for a metric of another policy."""
+    if record.caps is None and record.metric is None:
+        return None
+    if record.metric is not None and len(record.metric) != record.action_dim * record.horizon:
+        d = record.action_dim * record.horizon
+        raise UserError(f"{path}: at metric: must have {d} numbers, has {len(record.metric)}")
+    caps = record.caps or Limits()
+    return Shaping(*(None if x is None else jnp.asarray(x, float) for x in (caps.step, caps.dim, record.metric)))
 
 
 def _made(directory: Path, record: Record) -> Policy:

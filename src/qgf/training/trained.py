@@ -97,6 +97,7 @@ class Scales(msgspec.Struct, forbid_unknown_fields=True):
     sigma: Scale
     grad_norm: Scale
     others: dict[str, tuple[Scale, Scale]] = {}
+    sigmas: tuple[Scale, ...] | None = None
 
 
 Ends = tuple[tuple[Finite, ...], tuple[Finite, ...]]
@@ -137,15 +138,16 @@ def ends(range) -> Ends | None:
 def _plain(calibration: Calibration) -> Calibration:
     """The same as numbers and pairs that can be hashed."""
     others = tuple((name, tuple(map(float, x))) for name, x in dict(calibration.others or {}).items())
-    return Calibration(float(calibration.sigma), float(calibration.grad_norm), others)
+    return Calibration(float(calibration.sigma), float(calibration.grad_norm), others, _numbers(calibration.sigmas))
 
 
 def calibration_record(calibration: Calibration | None) -> dict[str, Any] | None:
     """As `Scales` reads it."""
     if calibration is None:
         return None
-    sigma, grad_norm, others = _plain(calibration)
-    return dict(sigma=sigma, grad_norm=grad_norm) | (dict(others=dict(others)) if others else {})
+    sigma, grad_norm, others, sigmas = _plain(calibration)
+    later = dict(others=dict(others)) if others else {}
+    return dict(sigma=sigma, grad_norm=grad_norm) | later | (dict(sigmas=sigmas) if sigmas else {})
 
 
 class Trained(eqx.Module):
