@@ -1,13 +1,13 @@
 """Which measure of a critic tells, without a simulator, how well it guides?
 
-    python benchmarks/measures.py docs/studies/regular-cube-single.toml --out docs/results [--method qgf]
+    python benchmarks/measures.py docs/studies/regular-cube-single.toml --out docs/results [--guide qgf]
 
-For every run of a study that was played: what `training.validation` measures of its critic on held-out data, the cosine
-of its gradient with that of the same settings' other training seeds, the last `critic/beyond`, and the success of
-one method's arms, all strengths together and the best and worst alone. Writes them to OUT/STUDY/measures.csv, and to
-measures.md the rank correlation (Spearman's) of every measure with success over all runs, with its 95 % interval by a
-bootstrap that draws settings, then their training seeds; nothing where one of the two is the same throughout. And
-figures/measures.png, success against each measure that differs from run to run.
+For every run of a study that was played: what `training.validation` measures of its critic on held-out data, the
+cosine of its gradient with that of the same settings' other training seeds, the last `critic/beyond`, and the success
+of one guide at strengths 0.5, 1 and 2 in the usual unit, all together and the best and worst alone. Writes them to
+OUT/STUDY/measures.csv, and to measures.md the rank correlation (Spearman's) of every measure with success over all
+runs, with its 95 % interval by a bootstrap that draws settings, then their training seeds; nothing where one of the
+two is the same throughout. And figures/measures.png, success against each measure that differs from run to run.
 """
 
 from collections import defaultdict
@@ -28,6 +28,7 @@ from qgf.laboratory.study import read_study
 from qgf.laboratory.workshop import Workshop
 from qgf.pages.plots import save, style
 from qgf.pages.tables import markdown
+from qgf.playing.arm import Arm
 from qgf.playing.rows import Row
 from qgf.training.run import Run
 from qgf.training.trained import load_trained
@@ -36,6 +37,7 @@ from qgf.training.validation import held_out
 DRAWS = 10_000
 RUN = ("env", "task", "train", "seed")
 SUCCESS = ("success", "best", "worst")
+STRENGTHS = (0.5, 1.0, 2.0)
 
 
 @dataclass
@@ -43,7 +45,7 @@ class How:
     study: tyro.conf.Positional[Path]
     out: Path = Path("docs/results")
     data_dir: Path | None = None
-    method: str = "qgf"
+    guide: str = "qgf"
 
 
 def main(how: How) -> None:
@@ -51,7 +53,7 @@ def main(how: How) -> None:
     shop = Workshop(study, how.out, data_dir(how.data_dir), lambda *_: None)
     won: dict[tuple, list[float]] = defaultdict(list)
     for row in read_csv(how.out / study.name / "results.csv", Row):
-        if row.split == "held-out" and row.method.replace(",", " ").split()[0] == how.method:
+        if row.split == "held-out" and row.arm in [Arm(how.guide, s) for s in STRENGTHS]:
             assert row.success is not None
             won[row.env, row.task, row.train, row.policy_seed].append(row.success)
     lines = []

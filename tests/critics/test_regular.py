@@ -12,6 +12,7 @@ from qgf.critics.regular import decayed, regularised, sigma_a, steepness
 from qgf.errors import UserError
 from qgf.method.toy import Mixture
 from qgf.networks.critic import CriticEnsemble, dropped
+from qgf.training.late import judged
 from qgf.training.learner import Learner
 from qgf.training.methods.bc import BC
 from qgf.training.methods.goals import GC
@@ -111,6 +112,34 @@ def test_weight_decay_is_of_the_critic_alone(hidden):
     assert all(not np.any(x) for x in jax.tree.leaves(lost["flow"]))
 
 
+def test_late_decay_begins_after_three_intervals_in_a_row_of_learning_by_heart():
+    """Until then nothing decays, then as above, and for good; each seed for itself."""
+    critic = IQL(weight_decay=3.0, decay_when="memorising")
+    program = Learner(BC(width=16, depth=2, critic=critic), SPEC, 3e-4, 32).program
+    nets = jax.tree.map(jnp.ones_like, program.trained(program.method.init(SPEC, KEY)))
+    still = jax.tree.map(jnp.zeros_like, nets)
+    state, by_heart, well = (
+        program.adam.init(nets),
+        *({"val/critic": np.array([held]), "loss/critic": np.array([1.0])} for held in (2.1, 1.9)),
+    )
+    for logs, wanted in zip([by_heart] * 2 + [well] + [by_heart] * 3 + [well] * 2, [0] * 5 + [1] * 3, strict=True):
+        state, on = judged(state, logs)
+        assert_array_equal(on, [bool(wanted)])
+        lost, state = program.adam.update(still, state, nets)
+        assert_allclose(lost["critic"].nets[0].weights[0], -3e-4 * 3.0 * wanted, rtol=1e-5)
+        assert not any(np.any(x) for x in (*lost["critic"].nets[0].biases, *jax.tree.leaves(lost["flow"])))
+    both = jax.tree.map(lambda x: jnp.stack([x, x]), program.adam.init(nets))
+    for _ in range(3):
+        both, on = judged(both, {"val/critic": np.array([1.0, 3.0]), "loss/critic": np.array([1.0, 1.0])})
+    assert_array_equal(on, [False, True])
+    fits = by_heart | {"critic/explained": np.array([0.96])}  # its own loss is next to nothing, and so is the other
+    for _ in range(3):
+        fresh, on = judged(program.adam.init(nets), fits)
+        assert not on.any() and not fresh[1].by_heart
+    plain = Learner(BC(width=16, depth=2, critic=IQL(weight_decay=3.0)), SPEC, 3e-4, 32).program.adam.init(nets)
+    assert judged(plain, by_heart) == (plain, None)
+
+
 def test_decay_of_networks_of_ones_own():
     own = eqx.nn.Linear(3, 2, key=KEY)
     assert_array_equal(jax.tree.leaves(decayed(own, hidden=False)), [True, False])
@@ -137,6 +166,8 @@ def test_all_of_them_train_together(critic):
         (dict(dropout=1.0), "dropout"),
         (dict(action_noise=float("nan")), "action_noise"),
         (dict(decay_hidden=True), "weight_decay"),
+        (dict(decay_when="memorising"), "weight_decay"),
+        (dict(decay_when="never", weight_decay=1.0), "always or memorising"),
         (dict(value_scale=0.0), "value_scale"),
     ],
 )

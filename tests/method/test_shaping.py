@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import qgf
 from qgf.errors import UserError
 from qgf.method.policy import with_fields
+from qgf.method.strength import told
 from qgf.types import Calibration
 
 STEPS, KEY = 20, jax.random.key(0)
@@ -115,3 +116,12 @@ def test_a_policy_is_saved_with_its_metric(policy, tmp_path):
     (tmp_path / "SHA256SUMS").unlink()
     with pytest.raises(UserError, match="must have 6 numbers, has 7"):
         qgf.Policy.load(tmp_path, like=like)
+
+
+def test_what_the_default_strength_is_made_of_is_told(policy):
+    line = told(policy.calibration, 6)
+    w = float(policy.guided().weight)
+    sigma, slope = float(policy.calibration.sigma), float(np.linalg.norm(SLOPE))
+    assert f"w = {w:.3g}:" in line and f"spread by {sigma:.3g} in each of 6 numbers" in line
+    assert f"|grad Q| is {slope:.3g} on average, {slope:.3g} without" in line  # a slope that is the same everywhere
+    assert told(Calibration(0.3, 2.0), 4).endswith("|grad Q| is 2 on average")

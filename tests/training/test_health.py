@@ -150,6 +150,13 @@ HEART = replace(HEART, method=replace(PURPOSE.method, critic=IQL(polyak=0.3)))
 
 def judged(folder, config, reward, rows=160, sensors=6):
     """What is said of a critic of a few episodes and a reward of the action, watched on held-out ones."""
+    data = few_episodes(reward, rows, sensors)
+    run = train(data, config, folder, evaluate=held_out(data, config), eval_every=config.log_every)
+    return verdicts(run.played()), doubts(run.metrics())
+
+
+def few_episodes(reward, rows, sensors):
+    """And 400 held-out ones."""
 
     def episodes(n, seed, validation=None):
         rng = np.random.default_rng(seed)
@@ -158,9 +165,7 @@ def judged(folder, config, reward, rows=160, sensors=6):
         arrays = (x.astype(np.float32) for x in (reward(actions[:, 0], rng), ~solved))
         return Dataset("mine", obs.astype(np.float32), actions.astype(np.float32), ends, *arrays, None, validation)
 
-    data = episodes(rows, 0, episodes(400, 1))
-    run = train(data, config, folder, evaluate=held_out(data, config), eval_every=config.log_every)
-    return verdicts(run.played()), doubts(run.metrics())
+    return episodes(rows, 0, episodes(400, 1))
 
 
 @pytest.mark.parametrize(
@@ -195,3 +200,32 @@ def test_critics_made_wrong_on_purpose_are_named_and_a_good_one_is_not_accused(t
     assert "gone flat" in line
     said, doubted = judged(tmp_path / "wild", replace(PURPOSE, learning_rate=10.0), known)
     assert said == [] and len([line for line in doubted if "the critic diverges" in line]) == 1
+
+
+@pytest.mark.filterwarnings("ignore::qgf.errors.Caution")
+def test_weights_decay_once_the_data_are_learned_by_heart_and_not_before(tmp_path):
+    noisy, known = (lambda a, rng: a + 0.7 * rng.normal(size=len(a))), (lambda a, rng: a)
+    plain = replace(HEART, steps=2400, log_every=200, checkpoint_every=400)
+    critic = IQL(polyak=0.3, weight_decay=3.0, decay_when="memorising")
+    late = replace(plain, method=replace(HEART.method, critic=critic))
+    data = few_episodes(noisy, 60, 2)
+    by_heart, regular = (train(data, how, tmp_path / name) for name, how in (("plain", plain), ("late", late)))
+    on = regular.metrics()["critic/decays"]
+    assert on[0] == 0 and on[-1] == 1 and np.all(np.diff(on) >= 0)
+    began = int(np.argmax(on))
+    ratio = by_heart.metrics()["val/critic"] / by_heart.metrics()["loss/critic"]
+    assert regular.metrics()["critic/explained"][began - 2 : began + 1].max() < 0.95
+    assert np.all(ratio[began - 2 : began + 1] > 2) and not np.any(ratio[: began + 1] != (
+        regular.metrics()["val/critic"] / regular.metrics()["loss/critic"])[: began + 1])  # fmt: skip
+    last = lambda run: run.metrics()["val/critic"][-3:].mean()
+    assert last(regular) < 0.8 * last(by_heart)
+    half = train(data, replace(late, steps=1200), tmp_path / "again")
+    assert half.metrics()["critic/decays"][-1] == 1
+    again = train(data, late, tmp_path / "again")
+    assert again.metrics().keys() == regular.metrics().keys()
+    assert all(np.array_equal(x, regular.metrics()[name], equal_nan=True) for name, x in again.metrics().items())
+
+    sound = train(few_episodes(known, 60, 2), late, tmp_path / "sound").metrics()
+    assert not sound["critic/decays"].any()
+    with pytest.raises(UserError, match="no held-out episodes to say whether they are memorised"):
+        train(replace(data, validation=None), late, tmp_path / "none")

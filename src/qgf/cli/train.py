@@ -1,6 +1,7 @@
 """`qgf train`: Train a flow policy and a critic; continues a run that was interrupted."""
 
 import argparse
+import math
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -150,6 +151,7 @@ Loggers:
 def run_training(dataset, config, out=None, **options):
     """`qgf.train` with a progress bar."""
     from qgf.data.doctor import examine, summary, suspicions
+    from qgf.method.strength import told
     from qgf.playing.train import train as run
     from qgf.training.validation import verdicts
 
@@ -174,4 +176,7 @@ def run_training(dataset, config, out=None, **options):
         made = run(dataset, config, out, progress=progress, tell=console.print, **options)
     for line in dict.fromkeys(line for seed in range(config.seeds) for line in verdicts(made.played(seed))):
         console.print(line)
+    trained = made.trained()
+    if (scales := trained.calibration) and 0 < scales.grad_norm < math.inf and math.isfinite(scales.sigma):
+        console.print(told(scales, trained.spec.d))
     return made

@@ -35,6 +35,7 @@ class Critic:
     _: KW_ONLY
     weight_decay: float = 0.0  # of its weight matrices at every update, times the learning rate (AdamW's)
     decay_hidden: bool = False  # spare the read-outs of weight decay
+    decay_when: Literal["always", "memorising"] = "always"  # or once the data are learned by heart
     dropout: float = 0.0  # share of the hidden units that is left out of each regression
     action_noise: float = 0.0  # of the actions it is regressed at, in standard deviations of the reference flow's
     gradient_penalty: float = 0.0  # times the mean of |grad_a Q|^2 at the data's actions, added to its loss
@@ -58,6 +59,10 @@ class Critic:
             raise UserError("action_again and dropout act in the layers of an MLP: leave them out with a transformer")
         if self.decay_hidden and not self.weight_decay:
             raise UserError("decay_hidden says what decays: give weight_decay, too")
+        if self.decay_when not in ("always", "memorising"):
+            raise UserError(f"decay_when is always or memorising, got {self.decay_when!r}")
+        if self.decay_when == "memorising" and not self.weight_decay:
+            raise UserError("decay_when says when weights decay: give weight_decay, too")
 
     def prepared(self, rewards, discount: float) -> Critic:
         """The critic with the options that follow from the data's rewards [N] and the discount."""

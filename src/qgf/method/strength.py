@@ -25,6 +25,18 @@ def scales_name(members: str | int | None, metric: str | None = None) -> str:
     return (OWN if members is None else str(members)) + (f" {metric}" if metric else "")
 
 
+def told(calibration: Calibration, d: int) -> str:
+    """In one line what the default strength is for a policy of chunks of d numbers, and of what it is made."""
+    w = raw_weight(None, None, calibration, d)
+    robust = dict(calibration.others or {}).get(OWN)
+    steep = "" if robust is None else f", {robust[1]:.3g} without its steepest tenth"
+    return (
+        f"guidance at strength {DEFAULT_STRENGTH:g}, the default for every task, is w = {w:.3g}: the flow's actions "
+        f"spread by {calibration.sigma:.3g} in each of {d} numbers, |grad Q| is {calibration.grad_norm:.3g} on average"
+        f"{steep}"
+    )
+
+
 def calibration_of(
     calibration: Calibration | None, members: str | int | None, robust: bool, metric: str | None = None
 ) -> Calibration | None:

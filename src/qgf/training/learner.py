@@ -16,6 +16,7 @@ from jax import Array
 
 from qgf.training.device import Data
 from qgf.training.devices import ONE, Devices
+from qgf.training.late import late
 from qgf.types import Batch, Spec
 
 
@@ -97,7 +98,10 @@ class Program:
         decay = getattr(self.method, "weight_decay", 0.0)
         if not decay:
             return optax.adam(self.learning_rate)
-        return optax.adamw(self.learning_rate, weight_decay=decay, mask=self.method.decayed)
+        if not self.method.decays_late:
+            return optax.adamw(self.learning_rate, weight_decay=decay, mask=self.method.decayed)
+        decays = late(optax.add_decayed_weights(decay, self.method.decayed))
+        return optax.chain(optax.scale_by_adam(), decays, optax.scale_by_learning_rate(self.learning_rate))
 
     def losses(self) -> dict[str, Any]:
         """The loss of every part that is trained."""

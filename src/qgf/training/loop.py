@@ -29,6 +29,7 @@ from qgf.training.doubts import diverged, doubts
 from qgf.training.export import exported, restored, write_policies
 from qgf.training.folder import _check_free, _check_names, _claim, _clear, begun_with
 from qgf.training.health import EVERY, health
+from qgf.training.late import judged
 from qgf.training.learner import State
 from qgf.training.lending import in_their_units
 from qgf.training.loggers import Log, make_logger
@@ -206,6 +207,9 @@ def _learn(
             updates = min(config.log_every - step % config.log_every, config.steps - step)
             state, logs, rate = _updated(setup, state, step, updates)
             step += updates
+            optimiser, decays = judged(state.optimiser, logs)
+            if decays is not None:
+                state, logs = state._replace(optimiser=optimiser), logs | {"critic/decays": decays}
             refuse(setup, checkpoints, logs, step, directory)
             means = {key: float(x.mean()) for key, x in logs.items()} | dict(updates_per_second=rate)
             beyond = float(np.max(logs.get("critic/beyond", 0)))

@@ -125,6 +125,11 @@ def prepare(
     frozen, lent = _donated(flow, critic_from, dataset, replace(config, method=method), unit)
     scales = known or lent or Scales.of(dataset, unit)
     on_device = lambda part: method.on_device(part, config.horizon, config.discount, *scales[:2])
+    if getattr(method, "decays_late", False) and validation is None:
+        raise UserError(
+            f"{dataset.name} has no held-out episodes to say whether they are memorised (--decay-when memorising): "
+            "train with --held-out 0.1"
+        )
     window, said, chunks, few = _held(dataset, ready, on_device, method, config, plan, memory, devices)
     _warn_of_short(dataset, validation, *method.reach(config.horizon))
     spec = spec_of(dataset, config)

@@ -67,6 +67,11 @@ class BC:
         """Of what is `decayed` at every update, times the learning rate."""
         return self.critic.weight_decay
 
+    @property
+    def decays_late(self) -> bool:
+        """Whether it decays only once the data are learned by heart (`training.late`)."""
+        return self.critic.decay_when == "memorising"
+
     def decayed(self, trained: dict[str, Any]) -> dict[str, Any]:
         """Which arrays of the networks that are trained decay: those of the critic that its options say."""
         mine = set(self.lends["critic"])
