@@ -204,24 +204,10 @@ def guide(
     shaping = shaping_of(guide, cap_step, cap_dim, store.scales, None, guided_dims, shape.dims)
     if shaping is not None and shaping.metric is not None:
         shaping = shaping._replace(metric=_padded(shaping.metric, shape, 0.0))
-    guiding, choice = asked(critic, members), asked(critic, choose, members)
     made = Guidance(
-        guiding,
-        choice,
-        guide,
-        w,
-        strength,
-        best_of,
-        find_schedule(schedule),
-        low,
-        high,
-        shape,
-        seam,
-        store,
-        solver,
-        guide_steps,
-        shaping,
-    )
+        asked(critic, members), asked(critic, choose, members), guide, w, strength, best_of, find_schedule(schedule),
+        low, high, shape, seam, store, solver=solver, guide_steps=guide_steps, shaping=shaping,
+    )  # fmt: skip
     made.undo.append(seam.enter(made.step))
     made.undo += telling(seam, made) + choosing(seam, made)
     made.undo += [_acting(policy, name, made) for name in seam.asked if hasattr(policy, name)]
