@@ -6,10 +6,11 @@ For each run, at as many states of its data: mean |w g| / |v|, displacement in s
 QGF at strengths 0.25 to 2; how the first grows with the strength between 0.5 and 1 (1: in proportion, below: it
 saturates); the members' agreement; and E|g| of the guides qgf, ood and jacobian on unguided paths over E|grad Q|, what
 the unit of strength would be for each by itself. Writes docs/results/defaults/response.csv, a row per run (rows of
-other runs stay).
+other runs stay), and response.md, means over the runs of an environment.
 """
 
 import argparse
+import re
 from pathlib import Path
 
 import jax
@@ -18,9 +19,10 @@ from choices import RESULTS
 
 import qgf
 from qgf.environments.datasets import dataset_of
-from qgf.files import write_table
+from qgf.files import write_table, write_text
 from qgf.files.tables import read_cells
 from qgf.laboratory.analysis import some_states
+from qgf.pages.tables import markdown
 from qgf.training.run import Run
 
 STRENGTHS = (0.25, 0.5, 1.0, 2.0)
@@ -46,6 +48,23 @@ def response(run: Run, states: int, data_dir: Path | None) -> dict[str, object]:
     return {name: x if isinstance(x, str) else f"{x:.4g}" for name, x in told.items()}
 
 
+def summary(rows: dict[str, dict]) -> list[dict[str, str]]:
+    """A line for every environment."""
+    groups: dict[str, list[dict]] = {}
+    for name in sorted(rows):
+        groups.setdefault(re.sub(r"(-task[0-9]+)?-usual-seed[0-9]+$", "", name), []).append(rows[name])
+    told = {
+        "ratio 1": "|w g| / |v|", "exponent": "grows as s^", "displacement 1": "displacement, σ_a", "nats 1": "nats",
+        "agreement": "agreement", "robust unit": "robust unit", "unit of qgf": "qgf's own unit",
+        "unit of ood": "ood's", "unit of jacobian": "jacobian's",
+    }  # fmt: skip
+    mean = lambda mine, column: f"{np.mean([float(row[column]) for row in mine]):.2f}"
+    return [
+        dict(environment=name, runs=str(len(mine))) | {title: mean(mine, column) for column, title in told.items()}
+        for name, mine in groups.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("runs", nargs="+", type=Path)
@@ -62,6 +81,7 @@ def main() -> None:
         rows[row["run"]] = row
         print(", ".join(f"{name} {x}" for name, x in row.items()), flush=True)
     write_table(path, [rows[name] for name in sorted(rows)])
+    write_text(path.with_suffix(".md"), markdown(summary(rows)))
 
 
 if __name__ == "__main__":
