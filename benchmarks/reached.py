@@ -59,7 +59,14 @@ def picture(rows: list[dict[str, str]]) -> Figure:
                 colour = plots.colour(guide)
                 axis.errorbar(x, y, [y - low, high - y], fmt="o-", color=colour, ms=4, capsize=2, label=label)
                 for at, height, told in zip(x, y, names, strict=True):
-                    axis.annotate(told, (at, height), (3, 4), textcoords="offset points", fontsize=7, color=colour)
+                    axis.annotate(
+                        told,
+                        (at, height),
+                        (-12, 4) if guide == "qgf" else (5, -8),
+                        textcoords="offset points",
+                        fontsize=7,
+                        color=colour,
+                    )
             top = max(axis.get_xlim()[1], axis.get_ylim()[1])
             axis.plot([0, top], [0, top], color="0.8", lw=1, zorder=0)
             axis.axhline(0, color="0.8", lw=1, zorder=0)
