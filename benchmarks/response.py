@@ -54,7 +54,7 @@ def summary(rows: dict[str, dict]) -> list[dict[str, str]]:
     for name in sorted(rows):
         groups.setdefault(re.sub(r"(-task[0-9]+)?-usual-seed[0-9]+$", "", name), []).append(rows[name])
     told = {
-        "ratio 1": "|w g| / |v|", "exponent": "grows as s^", "displacement 1": "displacement, σ_a", "nats 1": "nats",
+        "ratio 1": "push / drift", "exponent": "grows as s^", "displacement 1": "displacement, σ_a", "nats 1": "nats",
         "agreement": "agreement", "robust unit": "robust unit", "unit of qgf": "qgf's own unit",
         "unit of ood": "ood's", "unit of jacobian": "jacobian's",
     }  # fmt: skip
