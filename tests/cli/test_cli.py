@@ -381,7 +381,7 @@ def table(path):
 def test_bench_times_a_run_and_writes_its_table(run, capsys):
     main(["bench", str(run), "--guide", "none", "qgf", "--best-of", "1", "2", "--batch", "1", "--calls", "2"])
     said, rows = capsys.readouterr().out, table(run / "latency.csv")
-    assert [row["name"] for row in rows] == ["none", "qgf 1", "none best-of-2", "qgf 1 best-of-2"]
+    assert [row["name"] for row in rows] == ["none", "qgf 0.5", "none best-of-2", "qgf 0.5 best-of-2"]
     assert all(row["name"] in said and row["calls"] == "2" and float(row["weights_mb"]) > 0 for row in rows)
     assert "2 calls of each in turns" in said and "JAX" in said
 

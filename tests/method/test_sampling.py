@@ -346,7 +346,7 @@ def test_refine_takes_clipped_gradient_steps(steps):
 def test_strength_is_in_units_of_the_policys_own_spread():
     pi = policy(calibration=Calibration(sigma=0.5, grad_norm=4.0))
     assert_allclose(pi.guided(strength=1.6).weight, 1.6 * 0.5 * np.sqrt(6) / 4, rtol=1e-6)
-    assert_allclose(pi.guided().weight, 1.0 * 0.5 * np.sqrt(6) / 4, rtol=1e-6)
+    assert_allclose(pi.guided().weight, 0.5 * 0.5 * np.sqrt(6) / 4, rtol=1e-6)
     assert_allclose(pi.guided(strength=0).weight, 0)
     assert_allclose(pi.guided(weight=0.25).weight, 0.25)
     made = policy(weight=None, strength=2.0, calibration=Calibration(0.5, 4.0))

@@ -74,8 +74,8 @@ def test_the_cloned_policy_comes_first_and_strengths_rise_from_zero():
 
 @pytest.mark.parametrize("first", ["schedule", "steps"])
 def test_the_headline_shows_the_usual_sampler(first):
-    unusual = Arm("qgf", 1.0, schedule="score") if first == "schedule" else Arm("qgf", 1.0, steps=5)
-    rows = shown([row(unusual, 9), row(Arm("qgf", 0.5), 4), row(Arm("qgf", 1.0), 5)])
+    unusual = Arm("qgf", 0.5, schedule="score") if first == "schedule" else Arm("qgf", 0.5, steps=5)
+    rows = shown([row(unusual, 9), row(Arm("qgf", 1.0), 4), row(Arm("qgf", 0.5), 5)])
     assert default(rows, "qgf").successes == 5
     assert default(rows[:1], "ood") is None
 

@@ -53,7 +53,7 @@ def test_arms_of_other_episodes_are_doubted():
     assert unpaired([row("none", 50), row("qgf", 50), row("qgf", 20, updates=0)]) == []
     assert unpaired([row("none", 25), row("none", 25, first=25), row("qgf", 50)]) == []
     assert unpaired([row("none", 50), row("qgf", 20)]) == [
-        "the arms in x were not played on the same episodes (none 50, qgf 1 20): what tells them apart may be luck"
+        "the arms in x were not played on the same episodes (none 50, qgf 0.5 20): what tells them apart may be luck"
     ]
     assert unpaired([row("none", 50, updates=9), row("qgf", 20)]) == []  # of an older policy
     assert unpaired([row("none", 50), row("qgf", 50, first=50)])

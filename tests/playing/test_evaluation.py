@@ -360,7 +360,7 @@ def test_what_was_played_of_each_chunk_is_part_of_an_arm_and_a_column_only_if_it
     assert [row.arm.label for row in rows] == ["qgf 1", "qgf 1 execute 2", "qgf 1 execute 3"]
     write_scores(path, [part])
     assert read_scores(path) == rows
-    assert arms(["none", "qgf"], execute=(2,)) == [Arm("none", execute=2), Arm("qgf", 1.0, execute=2)]
+    assert arms(["none", "qgf"], execute=(2,)) == [Arm("none", execute=2), Arm("qgf", 0.5, execute=2)]
 
 
 def test_an_arm_says_how_an_ensemble_is_asked_only_where_it_counts():
@@ -374,24 +374,24 @@ def test_an_arm_says_how_an_ensemble_is_asked_only_where_it_counts():
     (chosen,) = arms(["none"], best_of=(4,), members=("1",), choose=("others",))
     assert chosen.label == "none best-of-4 members 1 choose others"
     by_weight, by_strength = (arms(["qgf"], robust=True, **how)[0] for how in (dict(weights=[3.0]), {}))
-    assert by_weight == Arm("qgf", weight=3.0) and by_strength.label == "qgf 1 robust"
+    assert by_weight == Arm("qgf", weight=3.0) and by_strength.label == "qgf 0.5 robust"
     held = arms(["none", "qgf"], fallback=("none", "capped"), cap_step=0.5, cap_dim=2)
     assert [arm.label for arm in held] == [
-        "none", "qgf 1 cap 0.5 v cap 2 sigma", "qgf 1 fallback capped cap 0.5 v cap 2 sigma"
+        "none", "qgf 0.5 cap 0.5 v cap 2 sigma", "qgf 0.5 fallback capped cap 0.5 v cap 2 sigma"
     ]  # fmt: skip
     paced = arms(["none", "qgf"], steps=5, solver="midpoint", guide_steps=(3, 5))
     assert [arm.label for arm in paced] == [
-        "none midpoint T=5", "qgf 1 midpoint T=5 asked 3", "qgf 1 midpoint T=5 asked 5"
+        "none midpoint T=5", "qgf 0.5 midpoint T=5 asked 3", "qgf 0.5 midpoint T=5 asked 5"
     ]  # fmt: skip
     shaped = arms(["none", "qgf"], metric=("none", "sigma"), guided_dims=(2, 0))
-    assert [arm.label for arm in shaped] == ["none", "qgf 1 dims 0 2", "qgf 1 metric sigma dims 0 2"]
+    assert [arm.label for arm in shaped] == ["none", "qgf 0.5 dims 0 2", "qgf 0.5 metric sigma dims 0 2"]
     for wrong, said in ((dict(members=["meen"]), "did you mean 'mean'"), (dict(choose=["others"]), "members=0")):
         with pytest.raises(UserError, match=said):
             arms(["qgf"], best_of=(4,), **wrong)
 
 
 def test_an_arm_asks_the_ensemble_as_it_says(tiny_run):
-    policy = Arm("qgf", 1.0, best_of=4, members="1", choose="others", robust=True).of(tiny_run.policy())
+    policy = Arm("qgf", 0.5, best_of=4, members="1", choose="others", robust=True).of(tiny_run.policy())
     wanted = tiny_run.policy(members=1, choose="others", robust=True, best_of=4)
     assert (policy.members, policy.choose, policy.samples) == (1, "others", 4)
     assert float(policy.weight) == float(wanted.weight) != float(tiny_run.policy().weight)
@@ -473,7 +473,7 @@ def test_wilson_interval(successes, episodes, low, high):
 
 
 def test_arms_are_all_combinations_and_none_stands_alone():
-    assert arms(["none", "qgf"]) == [Arm("none"), Arm("qgf", strength=1.0)]
+    assert arms(["none", "qgf", "cfgrl"]) == [Arm("none"), Arm("qgf", strength=0.5), Arm("cfgrl", strength=1.0)]
     assert arms(["qgf", "none"], strengths=[0.5, 2.0]) == [Arm("qgf", 0.5), Arm("qgf", 2.0), Arm("none")]
     assert arms(["ood"], weights=[0.1], best_of=[1, 4], steps=5) == [
         Arm("ood", weight=0.1, steps=5),
@@ -509,7 +509,7 @@ def test_arms_and_labels_have_schedules():
 
 def test_an_arm_without_amount_has_a_label_and_acts_at_the_default(tiny_run):
     assert Arm("qgf").label.startswith("qgf")
-    assert_allclose(Arm("qgf").of(tiny_run.policy()).weight, tiny_run.policy(strength=1.0).weight)
+    assert_allclose(Arm("qgf").of(tiny_run.policy()).weight, tiny_run.policy(strength=0.5).weight)
 
 
 def score(rng_seed=0, episodes=6, **changes):

@@ -141,11 +141,11 @@ def test_rivals_of_all_groups_meet_the_same_episodes():
 
 def test_ties_go_to_the_default_strength_then_to_fewer_samples():
     everyone = Odds(lambda arm: 1.0)
-    arms = candidates(["qgf"], [0.1, 0.4, 1, 2, 4], best_of=[8, 1, 4])
+    arms = candidates(["qgf"], [0.1, 0.2, 0.5, 1, 4], best_of=[8, 1, 4])
     for order in (arms, arms[::-1]):
-        assert halving(dict(all=order), everyone, (5,))[0]["all"] == Arm("qgf", 1)
-    assert halving(dict(all=strengths(0.1, 0.4, 2, 4)), everyone, (5,))[0]["all"].strength == 2  # nearest in factors
-    assert halving(dict(all=strengths(4, 0.5, 0.1)), everyone, (5,))[0]["all"].strength == 0.5
+        assert halving(dict(all=order), everyone, (5,))[0]["all"] == Arm("qgf", 0.5)
+    assert halving(dict(all=strengths(0.05, 0.2, 1, 4)), everyone, (5,))[0]["all"].strength == 1  # nearest in factors
+    assert halving(dict(all=strengths(4, 0.25, 0.05)), everyone, (5,))[0]["all"].strength == 0.25
     assert halving(dict(all=strengths(0.0, 4.0)), everyone, (5,))[0]["all"].strength == 4.0  # zero is no factor away
     several = [Arm("qgf", weight=0.1, best_of=n) for n in (4, 1, 2)]
     assert halving(dict(all=several), everyone, (5,))[0]["all"].best_of == 1
@@ -223,7 +223,7 @@ def test_the_report_has_the_controls_of_the_chosen_arm():
         chosen=Arm("qgf", 2, best_of=4),
         none=Arm("none"),
         placebo=Arm("placebo:qgf", 2, best_of=4),
-        default=Arm("qgf", 1.0, best_of=4),
+        default=Arm("qgf", 0.5, best_of=4),
     )
     assert set(tuned.p) == {"none", "placebo", "default"}
     assert {arm: len(x) for arm, x in tuned.trials.items()} == dict.fromkeys(
@@ -247,15 +247,15 @@ def test_p_is_mcnemars_on_the_held_out_episodes():
     [
         (Arm("none"), {}),
         (Arm("none", best_of=4), {}),
-        (Arm("gradstep", 2.0), dict(default=Arm("gradstep", 1.0))),  # no direction that could be random
-        (Arm("ood", weight=0.3), dict(placebo=Arm("placebo:ood", weight=0.3), default=Arm("ood", 1.0))),
+        (Arm("gradstep", 2.0), dict(default=Arm("gradstep", 0.5))),  # no direction that could be random
+        (Arm("ood", weight=0.3), dict(placebo=Arm("placebo:ood", weight=0.3), default=Arm("ood", 0.5))),
         (
             Arm("qgf", 2.0, schedule="linear"),
-            dict(placebo=Arm("placebo:qgf", 2.0, schedule="linear"), default=Arm("qgf", 1.0, schedule="linear")),
+            dict(placebo=Arm("placebo:qgf", 2.0, schedule="linear"), default=Arm("qgf", 0.5, schedule="linear")),
         ),
-        (Arm("gate", 2.0), dict(placebo=Arm("placebo:gate", 2.0), default=Arm("gate", 1.0))),
-        (Arm("placebo:ood", 2.0), dict(default=Arm("placebo:ood", 1.0))),  # a control of its own
-        (Arm("gate:ood", 2.0), dict(default=Arm("gate:ood", 1.0))),
+        (Arm("gate", 2.0), dict(placebo=Arm("placebo:gate", 2.0), default=Arm("gate", 0.5))),
+        (Arm("placebo:ood", 2.0), dict(default=Arm("placebo:ood", 0.5))),  # a control of its own
+        (Arm("gate:ood", 2.0), dict(default=Arm("gate:ood", 0.5))),
     ],
 )
 def test_controls(arm, controls):

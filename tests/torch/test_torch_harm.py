@@ -89,7 +89,7 @@ def test_calibrate_measures_every_number_and_a_guides_own_norm():
     )
     usual = qt.calibrate(policy, obs, torch.Generator().manual_seed(0), actions=4000)
     assert usual.calibration.sigmas == pytest.approx([1.0, 1.0], rel=0.05)
-    metric = usual.guided("qgf", metric="sigma")
+    metric = usual.guided("qgf", strength=1.0, metric="sigma")
     assert_close(
         metric.shaping.metric, np.square(usual.calibration.sigmas) / np.mean(np.square(usual.calibration.sigmas)), 1e-6
     )

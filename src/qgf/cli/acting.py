@@ -14,7 +14,7 @@ class Acting:
     guide: str = "qgf"
     """The guide, "none" being the policy as it was trained; `qgf names guide` lists them."""
     strength: Optional[float] = None
-    """How hard to push, in standard deviations of the reference policy's actions (default 1)."""
+    """How hard to push, in standard deviations of the reference policy's actions (default 0.5)."""
     weight: Optional[float] = None
     """The paper's raw weight, instead of a strength."""
     best_of: Optional[int] = None

@@ -46,7 +46,7 @@ def evaluate(
         run: The run's directory.
         guide: Guides to play, "none" being the policy as it was trained; `qgf names guide` lists them. A control goes
             around any other guide, as in placebo:ood, and "all" stands for all that the run has the networks for.
-        strength: How hard to push, in standard deviations of the reference policy's actions (default 1).
+        strength: How hard to push, in standard deviations of the reference policy's actions (default 0.5).
         weight: The paper's raw weights, instead of strengths.
         best_of: Take the best of this many guided samples at each decision, by default the training method's own
             number, which is 1 for most.

@@ -26,7 +26,7 @@ def sanity(
     Args:
         run: The run's directory.
         guide: How the critic is asked.
-        strength: In standard deviations of the reference policy's actions, by default 1.
+        strength: In standard deviations of the reference policy's actions, by default 0.5.
         hz: Actions per second of the robot: a decision has to be there before the chunk is over.
         seed: Seed of the chunks that are asked about, and of the noise.
         data_dir: The folder of datasets, or the data themselves; without this option where the run found its data.

@@ -170,7 +170,7 @@ def guide(
 
     `critic` is a run of `qgf train`, or a function critic(batch, a[B, H, A]) -> [B] that sees the batch that the policy
     is asked with, and those actions of a clean chunk that are executed, in the policy's own normalised units, without
-    padding. Give the raw `weight`, or a `strength` (default 1), whose scale is measured once (`calibrate`); where it
+    padding. Give the raw `weight`, or a `strength` (default 0.5), whose scale is measured once (`calibrate`); where it
     was not, at the first observations that the policy is asked with.
 
     `preprocessor`: the policy's own, or its folder, for the units in which a run's critic knows actions and states; by

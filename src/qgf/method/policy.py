@@ -276,7 +276,7 @@ class Policy(eqx.Module):
         guided_dims: Sequence[int] | None = None,
     ) -> Policy:
         """The same networks under another guide; best_of, steps, solver and fallback stay as they are if not given.
-        Give `strength` (default 1) or the raw `weight`, not both.
+        Give `strength` (default 0.5) or the raw `weight`, not both.
 
         `solver`, `guide_steps`: how a step is taken, and how often the guide is asked on the way (`sampling.sample`).
 

@@ -11,8 +11,8 @@ from qgf.types import Calibration, Estimator
 
 OWN = "own"
 """The name of the critic's own way among a calibration's."""
-DEFAULT_STRENGTH = 1.0
-"""One standard deviation of the reference policy's own actions."""
+DEFAULT_STRENGTH = 0.5
+"""Standard deviations of the reference policy's own actions (docs/results.md, "Fresh data, nothing tuned")."""
 
 
 def strength_counts(guide: str | Estimator, weight: float | None) -> bool:
@@ -57,6 +57,11 @@ def calibration_of(
     return calibration._replace(grad_norm=found[int(robust)], others=None)
 
 
+def default_strength(guide: str | Estimator) -> float:
+    """DEFAULT_STRENGTH, and 1 of a guide whose weight has no scale: CFGRL's own of the better actions."""
+    return 1.0 if getattr(find(guide), "scale_free", False) else DEFAULT_STRENGTH
+
+
 def raw_weight(
     strength: float | None,
     weight: float | None,
@@ -76,7 +81,7 @@ def raw_weight(
             raise UserError(f"{name} must be finite, got {x}")
     if weight is not None:
         return weight
-    strength = DEFAULT_STRENGTH if strength is None else strength
+    strength = default_strength(guide) if strength is None else strength
     if getattr(find(guide), "scale_free", False):
         return strength
     if calibration is None:

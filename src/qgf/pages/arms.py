@@ -10,7 +10,7 @@ import numpy as np
 
 from qgf.environments.family import find_family
 from qgf.method.guides import GUIDES
-from qgf.method.strength import DEFAULT_STRENGTH
+from qgf.method.strength import default_strength
 from qgf.playing.arm import Arm
 from qgf.playing.measure import Measure, kind, number, span
 from qgf.playing.rows import MEASURED, Row
@@ -133,4 +133,4 @@ def default(shown: Iterable[Shown], guide: str) -> Shown | None:
     """The arm of a guide nearest the default strength: not the luckiest one."""
     mine = [x for x in shown if x.arm.guide == guide and x.arm.best_of == 1]
     mine = [x for x in mine if guide == "none" or x.arm.strength is not None]
-    return min(mine, key=lambda x: (not x.usual, abs((x.arm.strength or 0) - DEFAULT_STRENGTH)), default=None)
+    return min(mine, key=lambda x: (not x.usual, abs((x.arm.strength or 0) - default_strength(guide))), default=None)

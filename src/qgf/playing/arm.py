@@ -16,7 +16,7 @@ from qgf.method.guides import GUIDES, WRAPPERS
 from qgf.method.members import OTHERS, check_way, way
 from qgf.method.policy import Policy
 from qgf.method.shaping import check_metric
-from qgf.method.strength import DEFAULT_STRENGTH
+from qgf.method.strength import default_strength
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Arm:
 
     @property
     def label(self) -> str:
-        strength = DEFAULT_STRENGTH if self.strength is None else self.strength
+        strength = default_strength(self.guide) if self.strength is None else self.strength
         amount = f" {strength:g}" if self.weight is None else f" w={self.weight:g}"
         schedule = "" if self.schedule == "constant" else f" {self.schedule}"
         several = f" best-of-{self.best_of}" if self.best_of > 1 else ""
@@ -63,7 +63,7 @@ class Arm:
     @property
     def preference(self) -> tuple[float, int]:
         """What decides among equals, the least first: how far the strength is from the default, in factors; samples."""
-        factor = 1.0 if self.strength is None else self.strength / DEFAULT_STRENGTH
+        factor = 1.0 if self.strength is None else self.strength / default_strength(self.guide)
         return abs(float(np.log(factor))) if factor > 0 else float("inf"), self.best_of
 
     def of(self, policy: Policy) -> Policy:
@@ -128,9 +128,12 @@ def arms(
     """
     if strengths and weights:
         raise UserError("give strengths or weights, not both")
-    amounts: list[dict[str, Any]] = (
-        [dict(weight=w) for w in weights] if weights else [dict(strength=s) for s in strengths or (DEFAULT_STRENGTH,)]
-    )
+    given: list[dict[str, Any]] = [dict(weight=w) for w in weights or ()] or [dict(strength=s) for s in strengths or ()]
+
+    def amounts(guide: str) -> list[dict[str, Any]]:
+        pushes = given or [dict(strength=default_strength(guide))]
+        return [{}] if guide == "none" else [push | dict(schedule=s) for s in schedules for push in pushes]
+
     made = [
         Arm(guide, best_of=n, steps=steps, execute=k, warm=warm, solver=solver, **how).asking(
             m, c, robust, f, cap_step, cap_dim, asked, x, guided_dims
@@ -140,7 +143,7 @@ def arms(
         for k, m, c, f, asked, x in product(
             execute, members, choose, map(_named, fallback), guide_steps, map(_named, metric)
         )
-        for how in ([{}] if guide == "none" else [amount | dict(schedule=s) for s in schedules for amount in amounts])
+        for how in amounts(guide)
     ]
     return list(dict.fromkeys(made))
 

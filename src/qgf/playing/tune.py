@@ -16,7 +16,7 @@ from qgf.errors import UserError
 from qgf.files import Count, Number, write_json
 from qgf.method.guides import GUIDES, find
 from qgf.method.schedules import schedule as find_schedule
-from qgf.method.strength import DEFAULT_STRENGTH
+from qgf.method.strength import default_strength
 from qgf.playing.arm import Arm, arms
 from qgf.playing.ledger import Player
 from qgf.playing.measure import Measure, paired
@@ -218,7 +218,7 @@ def controls(chosen: Arm) -> dict[str, Arm]:
     """
     if chosen.guide == "none":
         return {}
-    default = replace(chosen, strength=DEFAULT_STRENGTH, weight=None)
+    default = replace(chosen, strength=default_strength(chosen.guide), weight=None)
     if getattr(find(chosen.guide), "climbs", 0) or chosen.guide not in GUIDES:
         return dict(default=default)
     return dict(placebo=replace(chosen, guide=f"placebo:{chosen.guide}"), default=default)

@@ -165,7 +165,7 @@ class Policy:
         guided_dims: Sequence[int] | None = None,
     ) -> Policy:
         """The same networks under another guide; best_of, steps, solver and fallback stay as they are if not given.
-        Give `strength` (default 1) or the raw `weight`, not both. The rest as in JAX's `Policy.guided`.
+        Give `strength` (default 0.5) or the raw `weight`, not both. The rest as in JAX's `Policy.guided`.
 
         Raises UserError if both are given, or if a strength is given and the policy was never calibrated so.
         """

@@ -8,8 +8,13 @@ from qgf.errors import UserError
 from qgf.torch.guides import find
 from qgf.types import Calibration
 
-DEFAULT_STRENGTH = 1.0
-"""One standard deviation of the reference policy's own actions."""
+DEFAULT_STRENGTH = 0.5
+"""Standard deviations of the reference policy's own actions (docs/results.md, "Fresh data, nothing tuned")."""
+
+
+def default_strength(guide) -> float:
+    """DEFAULT_STRENGTH, and 1 of a guide whose weight has no scale: CFGRL's own of the better actions."""
+    return 1.0 if getattr(find(guide), "scale_free", False) else DEFAULT_STRENGTH
 
 
 def raw_weight(strength, weight, calibration: Calibration | None, d: int, guide="qgf") -> float:
@@ -25,7 +30,7 @@ def raw_weight(strength, weight, calibration: Calibration | None, d: int, guide=
             raise UserError(f"{name} must be finite, got {x}")
     if weight is not None:
         return float(weight)
-    strength = DEFAULT_STRENGTH if strength is None else float(strength)
+    strength = default_strength(guide) if strength is None else float(strength)
     if getattr(find(guide), "scale_free", False):
         return strength
     if calibration is None:
