@@ -88,7 +88,7 @@ CLAIMS = (
     ),
     Claim("It gains with the networks' size: 3 × 128 over 3 × 64", "model size", "qgf, width 128", "qgf", only=SIZES),
     Claim("... 3 × 256 over 3 × 128", "model size", "qgf, width 256", "qgf, width 128", only=SIZES),
-    Claim("The default strength is as good as a tuned one", "this project", "qgf default", "qgf", True),
+    Claim("Strength 1, the default then, is as good as a tuned one", "this project", "qgf default", "qgf", True),
 )
 
 
