@@ -16,7 +16,7 @@ from qgf.files import read_csv, write_text
 
 DOCS = Path(__file__).parents[1] / "docs"
 COMPARED = re.compile(
-    r"<!-- table (?!strengths|model-size|rivals|critics|regular|members|support|fresh)(\S+)/aggregate.md -->"
+    r"<!-- table (?!strengths|model-size|rivals|critics|regular|members|support|fresh|scale|metric|horizon)(\S+)/aggregate.md -->"
 )
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 GLANCE = ("none", "none best-of-4", "none best-of-16", "placebo", "ood", "qgf", "qgf default", "qgf best-of-4")

@@ -157,6 +157,20 @@ class Calibration(NamedTuple):
     others: Any = None  # of other ways to ask the critic (`method.members`), name -> [mean norm, robust mean norm]
     sigmas: Any = None  # [d] the standard deviation of each number of a chunk, whose mean is sigma
 
+    def __eq__(self, other: object) -> bool:
+        """By their numbers; arrays alone could not say."""
+        return (
+            isinstance(other, Calibration)
+            and tuple(self[:3]) == tuple(other[:3])
+            and np.array_equal(np.asarray(self.sigmas), np.asarray(other.sigmas))
+        )
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
 
 class Taught(NamedTuple):
     """What a learned guide was learned from, and how well: `taught` of the critic that has one."""

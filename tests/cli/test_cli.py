@@ -398,7 +398,7 @@ def test_tune_writes_its_choice_and_every_row_that_it_played(run, capsys):
     names = ("split", "seed", "episodes", "guide", "strength")
     rows = {tuple(row[name] for name in names) for row in table(run / "tuning" / "episodes.csv")}
     tried = {("tuning", "1", "1", "qgf", x) for x in ("0.5", "2")}
-    held_out = [("none", ""), ("qgf", f"{strength:g}"), ("placebo:qgf", f"{strength:g}"), ("qgf", "1")]
+    held_out = [("none", ""), ("qgf", f"{strength:g}"), ("placebo:qgf", f"{strength:g}"), ("qgf", "0.5")]
     assert rows == tried | {("held-out", "0", "2", *arm) for arm in held_out}
 
 

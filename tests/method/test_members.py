@@ -1,6 +1,5 @@
 """How an ensemble is asked: directions, choices and units that are known."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -95,7 +94,7 @@ def test_a_policy_that_is_asked_otherwise_is_saved_so(policy, tmp_path):
     like = qgf.guided_flow(velocity, critic, action_dim=2, calibration=policy.calibration)
     like.guided(robust=True).save(tmp_path)
     back = qgf.Policy.load(tmp_path, like=like)
-    assert eqx.tree_equal(back.calibration, like.calibration) is True
+    assert back.calibration == like.calibration
     assert float(back.weight) == float(like.guided(robust=True).weight)
     asked = qgf.method.policy.with_fields(like, members="mean", choose=1)
     asked.save(tmp_path)

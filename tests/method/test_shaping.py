@@ -54,6 +54,15 @@ def test_the_metric_pushes_every_number_in_proportion_to_its_variance(policy):
     assert_allclose(policy.guided(weight=1.0).trace(OBS[0], jnp.ones(6)).g[0], SLOPE, rtol=1e-6)
 
 
+def test_calibrations_are_equal_by_their_numbers(policy):
+    mine = policy.calibration
+    same = mine._replace(sigmas=np.array(mine.sigmas))
+    assert mine == same and (mine != same) is False
+    assert mine != mine._replace(sigmas=2 * np.asarray(mine.sigmas)) and mine != mine._replace(sigmas=None)
+    assert mine != mine._replace(sigma=1.0) and Calibration(1.0, 2.0) == Calibration(1.0, 2.0)
+    assert hash(Calibration(1.0, 2.0, None, (1.0,))) == hash(Calibration(1.0, 2.0, None, (1.0,)))
+
+
 def test_where_all_numbers_spread_alike_the_metric_changes_nothing(policy):
     even = with_fields(policy, calibration=Calibration(0.3, 1.0, {"own sigma": (1.0, 1.0)}, np.full(6, 0.3)))
     a0 = jax.random.normal(KEY, (8, 2, 3))
