@@ -15,9 +15,8 @@ import msgspec
 from qgf.files import read_csv, write_text
 
 DOCS = Path(__file__).parents[1] / "docs"
-COMPARED = re.compile(
-    r"<!-- table (?!strengths|model-size|rivals|critics|regular|members|support|fresh|scale|metric|horizon)(\S+)/aggregate.md -->"
-)
+OTHERS = "strengths|model-size|rivals|critics|regular|members|support|fresh|scale|metric|horizon"
+COMPARED = re.compile(rf"<!-- table (?!{OTHERS})(\S+)/aggregate.md -->")
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 GLANCE = ("none", "none best-of-4", "none best-of-16", "placebo", "ood", "qgf", "qgf default", "qgf best-of-4")
 
