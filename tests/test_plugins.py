@@ -237,4 +237,4 @@ def test_what_is_wrong_in_a_file_is_one_line(told, tmp_path):
 
 def test_the_command_line_evaluates_with_it(own_run, capsys):
     main(["--use", str(EXAMPLE), "evaluate", str(own_run.directory), "--guide", "late", "--episodes", "1"])
-    assert "late 1" in capsys.readouterr().out
+    assert "late 0.5" in capsys.readouterr().out

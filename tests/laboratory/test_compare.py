@@ -21,7 +21,6 @@ from qgf.errors import UserError
 from qgf.files import forget, locked, read_sums, settled
 from qgf.laboratory.compare import compare, to_report, write_results
 from qgf.laboratory.study import read_study
-from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.pages.study import write_study
 from qgf.playing.rows import KEY, OWN, VALUES
 from qgf.playing.scores import Score
@@ -151,7 +150,7 @@ def test_the_arm_is_chosen_on_tuning_episodes_of_the_first_seed_over_all_tasks(f
     for row in rows:
         if row["split"] == "tuning":
             wins[float(row["strength"])][row["first"] != "0"] += int(row["successes"])
-    near = lambda s: abs(np.log(s / DEFAULT_STRENGTH))
+    near = lambda s: abs(np.log(s))
     early = sorted(STRENGTHS, key=lambda s: (-wins[s][0], near(s)))[:2]
     assert {float(row["strength"]) for row in rows if row["first"] == "2"} == set(early)
     best = min(early, key=lambda s: (-sum(wins[s]), near(s)))

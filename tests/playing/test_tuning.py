@@ -139,13 +139,13 @@ def test_rivals_of_all_groups_meet_the_same_episodes():
     assert play.sizes == [(15, 0, 10), (5, 10, 20)]  # all at once, so that nobody plays other episodes
 
 
-def test_ties_go_to_the_default_strength_then_to_fewer_samples():
+def test_ties_go_to_strength_one_then_to_fewer_samples():
     everyone = Odds(lambda arm: 1.0)
-    arms = candidates(["qgf"], [0.1, 0.2, 0.5, 1, 4], best_of=[8, 1, 4])
+    arms = candidates(["qgf"], [0.1, 0.4, 1, 2, 4], best_of=[8, 1, 4])
     for order in (arms, arms[::-1]):
-        assert halving(dict(all=order), everyone, (5,))[0]["all"] == Arm("qgf", 0.5)
-    assert halving(dict(all=strengths(0.05, 0.2, 1, 4)), everyone, (5,))[0]["all"].strength == 1  # nearest in factors
-    assert halving(dict(all=strengths(4, 0.25, 0.05)), everyone, (5,))[0]["all"].strength == 0.25
+        assert halving(dict(all=order), everyone, (5,))[0]["all"] == Arm("qgf", 1)
+    assert halving(dict(all=strengths(0.1, 0.4, 2, 4)), everyone, (5,))[0]["all"].strength == 2  # nearest in factors
+    assert halving(dict(all=strengths(4, 0.5, 0.1)), everyone, (5,))[0]["all"].strength == 0.5
     assert halving(dict(all=strengths(0.0, 4.0)), everyone, (5,))[0]["all"].strength == 4.0  # zero is no factor away
     several = [Arm("qgf", weight=0.1, best_of=n) for n in (4, 1, 2)]
     assert halving(dict(all=several), everyone, (5,))[0]["all"].best_of == 1

@@ -18,6 +18,9 @@ from qgf.method.policy import Policy
 from qgf.method.shaping import check_metric
 from qgf.method.strength import default_strength
 
+EVEN = 1.0
+"""Ties go to the strength nearest this, whatever the default: what a study chose follows from its episodes for good."""
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -62,8 +65,8 @@ class Arm:
 
     @property
     def preference(self) -> tuple[float, int]:
-        """What decides among equals, the least first: how far the strength is from the default, in factors; samples."""
-        factor = 1.0 if self.strength is None else self.strength / default_strength(self.guide)
+        """What decides among equals, the least first: how far the strength is from EVEN, in factors; samples."""
+        factor = 1.0 if self.strength is None else self.strength / EVEN
         return abs(float(np.log(factor))) if factor > 0 else float("inf"), self.best_of
 
     def of(self, policy: Policy) -> Policy:

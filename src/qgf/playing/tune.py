@@ -79,7 +79,7 @@ def halving(
     third of each group, at least two, the next rung's too, and so on. `play(arms, first, episodes)` returns each arm's
     successes, or returns.
 
-    Returns the winner of each group and all that was played. Ties go to the arm nearest the default strength, then to
+    Returns the winner of each group and all that was played. Ties go to the arm whose strength is nearest 1, then to
     the cheaper. An arm without rivals in its group plays nothing. Raises UserError for a rung without episodes.
     """
     if not rungs or min(rungs) < 1:
