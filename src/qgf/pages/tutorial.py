@@ -21,7 +21,6 @@ from qgf.environments.maze import Maze
 from qgf.errors import UserError
 from qgf.files import write_text
 from qgf.method.guidance import ESTIMATORS
-from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.networks.blocks import MLP
 from qgf.networks.velocity import VelocityField
 from qgf.training.run import Run
@@ -30,6 +29,8 @@ from qgf.training.weights import WEIGHTS
 
 PAGE = Path(__file__).with_name("tutorial.html")
 SLOT = re.compile(r'(<script type="application/json" id="policy">)[^<]*(</script>)')
+STRENGTH = 1.0
+"""Of which the page speaks."""
 IDLE = 10.0
 """Seconds without a word after which the server lets a client go."""
 CHECKS = 3
@@ -142,7 +143,7 @@ def checks(trained: Trained, obs: np.ndarray, rng: np.random.Generator) -> list[
         policy = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), float), trained).policy()
 
         def ends(guide):
-            path = lambda o, a0: policy.guided(guide, DEFAULT_STRENGTH).trace(o, a0).a[-1]
+            path = lambda o, a0: policy.guided(guide, STRENGTH).trace(o, a0).a[-1]
             return np.asarray(jax.jit(jax.vmap(path))(jnp.asarray(obs), jnp.asarray(noise)))
 
         answers = {guide: ends(guide) for guide in ESTIMATORS}
@@ -150,7 +151,7 @@ def checks(trained: Trained, obs: np.ndarray, rng: np.random.Generator) -> list[
         dict(
             obs=_plain(obs[k]),
             noise=_plain(noise[k]),
-            strength=DEFAULT_STRENGTH,
+            strength=STRENGTH,
             ends={guide: _plain(answers[guide][k]) for guide in ESTIMATORS},
         )
         for k in range(len(obs))
