@@ -12,8 +12,9 @@ from qgf.critics.regular import decayed, regularised, sigma_a, steepness
 from qgf.errors import UserError
 from qgf.method.toy import Mixture
 from qgf.networks.critic import CriticEnsemble, dropped
+from qgf.training.devices import ONE
 from qgf.training.late import judged
-from qgf.training.learner import Learner
+from qgf.training.learner import Learner, Program
 from qgf.training.methods.bc import BC
 from qgf.training.methods.goals import GC
 from qgf.types import Batch, Spec
@@ -110,6 +111,14 @@ def test_weight_decay_is_of_the_critic_alone(hidden):
             assert_allclose(weight, 0.0 if hidden and k == 2 else -3e-4 * 3.0, rtol=1e-5)
         assert all(not np.any(bias) for bias in net.biases)
     assert all(not np.any(x) for x in jax.tree.leaves(lost["flow"]))
+
+
+def test_a_method_of_ones_own_that_decays_need_not_say_when():
+    own = type("Own", (), dict(weight_decay=2.0, decayed=lambda self, nets: jax.tree.map(lambda _: True, nets)))()
+    adam = Program(own, SPEC, 3e-4, 32, frozenset(), None, ONE).adam
+    nets = dict(critic=jnp.ones(3))
+    lost, _ = adam.update(dict(critic=jnp.zeros(3)), adam.init(nets), nets)
+    assert_allclose(lost["critic"], -3e-4 * 2.0, rtol=1e-5)
 
 
 def test_late_decay_begins_after_three_intervals_in_a_row_of_learning_by_heart():

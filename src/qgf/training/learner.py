@@ -98,7 +98,7 @@ class Program:
         decay = getattr(self.method, "weight_decay", 0.0)
         if not decay:
             return optax.adam(self.learning_rate)
-        if not self.method.decays_late:
+        if not getattr(self.method, "decays_late", False):
             return optax.adamw(self.learning_rate, weight_decay=decay, mask=self.method.decayed)
         decays = late(optax.add_decayed_weights(decay, self.method.decayed))
         return optax.chain(optax.scale_by_adam(), decays, optax.scale_by_learning_rate(self.learning_rate))
