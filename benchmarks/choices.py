@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from qgf.files import read_csv, write_text
+from qgf.files import read_cells, read_csv, write_text
 from qgf.pages.tables import markdown
 from qgf.playing.rows import Row
 from qgf.statistics import selection_bias, wilson
@@ -26,6 +26,14 @@ def held_out(study: str) -> Runs:
         if row.split == "held-out":
             found.setdefault(row.method, {})[row.task, row.policy_seed] = row.won
     return found
+
+
+def cells(path: Path) -> list[dict[str, str]]:
+    """A table of any kind as it is written, none if there is no such file."""
+    if not path.exists():
+        return []
+    names, lines = read_cells(path)
+    return [dict(zip(names, line, strict=True)) for _, line in lines]
 
 
 def percent(x: float) -> str:

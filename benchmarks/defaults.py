@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from math import sqrt
 
 import numpy as np
-from choices import RESULTS, held_out
+from choices import RESULTS, held_out, percent
 from matplotlib.figure import Figure
 from paired import table
 from scipy import stats
@@ -64,18 +64,16 @@ def shown(gap: Paired) -> str:
     return f"{100 * gap.difference:+.0f} [{100 * gap.low:.0f}, {100 * gap.high:.0f}]"
 
 
-def percent(x: np.ndarray) -> str:
-    return f"{100 * x.mean():.0f}"
+def means(found: dict[str, Scores], name: str) -> dict[str, str]:
+    """Success of a method on every block, and the blocks' mean."""
+    by_block = {block: x[name].mean() for block, x in found.items()}
+    return {title: percent(x) for title, x in (by_block | {"mean": np.mean(list(by_block.values()))}).items()}
 
 
 def strengths(found: dict[str, Scores]) -> list[dict[str, str]]:
-    """Every arm of the usual critic, and what half the strength gains over the default."""
+    """Every arm of the usual critic, and what others gain over strength 1."""
     names = [m for m in next(iter(found.values())) if not m.startswith("critic")]
-    rows = [
-        {"way": name} | {block: percent(x[name]) for block, x in found.items()}
-        | {"mean": percent(np.array([x[name].mean() for x in found.values()]))}
-        for name in names
-    ]  # fmt: skip
+    rows = [{"way": name} | means(found, name) for name in names]
     most = {block: max(x[f"qgf {s:g}"].mean() for s in STRENGTHS) for block, x in found.items()}
     for s in STRENGTHS:
         behind = {block: most[block] - x[f"qgf {s:g}"].mean() for block, x in found.items()}
@@ -95,8 +93,8 @@ def strengths(found: dict[str, Scores]) -> list[dict[str, str]]:
 
 
 def estimators(found: dict[str, Scores]) -> list[dict[str, str]]:
-    """Where which estimator is ahead: qgf less each, both tuned without looking, and both at the default."""
-    ways = {"tuned": lambda x, guide: tuned(x, GRID[guide]), "default": lambda x, guide: x[f"{guide} 1"]}
+    """Where which estimator is ahead: qgf less each, both tuned without looking, and both at strength 1."""
+    ways = {"tuned": lambda x, guide: tuned(x, GRID[guide]), "at strength 1": lambda x, guide: x[f"{guide} 1"]}
     gaps = {
         (how, other, block): paired(of(x, "qgf"), of(x, other))
         for how, of in ways.items() for other in ("ood", "jacobian") for block, x in found.items()
@@ -111,7 +109,7 @@ def estimators(found: dict[str, Scores]) -> list[dict[str, str]]:
 
 
 def critics(found: dict[str, Scores]) -> list[dict[str, str]]:
-    """Each critic in each unit, and what it gains at the default strength over today's default."""
+    """Each critic in each unit, and what it gains over the usual one at strength 1, the default then."""
     found = {block: x for block, x in found.items() if "critic 1 decay" in x}
     if not found:
         return []
@@ -126,9 +124,8 @@ def critics(found: dict[str, Scores]) -> list[dict[str, str]]:
         whole = mean_of(gaps) if name != "qgf 1" else None
         rows.append(
             {"critic, unit, strength": told}
-            | {block: percent(x[name]) for block, x in found.items()}
-            | {"mean": percent(np.array([x[name].mean() for x in found.values()]))}
-            | {"over the default": "" if whole is None else f"{shown(whole)}, p {shown_p(whole.p)}"}
+            | means(found, name)
+            | {"over usual, own 1": "" if whole is None else f"{shown(whole)}, p {shown_p(whole.p)}"}
             | {"least": "" if whole is None else f"{100 * min(gap.difference for gap in gaps):+.0f}"}
         )
     return rows

@@ -13,12 +13,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from choices import RESULTS
+from choices import RESULTS, cells
 from matplotlib.figure import Figure
 
 from qgf.environments.datasets import dataset_of
 from qgf.files import write_table
-from qgf.files.tables import read_cells
 from qgf.laboratory.analysis import some_states
 from qgf.laboratory.reach import gradient_as_optimiser, sweep
 from qgf.pages import plots
@@ -83,10 +82,7 @@ def main() -> None:
     parser.add_argument("--states", type=int, default=256)
     options = parser.parse_args()
     path = RESULTS / "hard" / "reached.csv"
-    rows = []
-    if path.exists():
-        names, lines = read_cells(path)
-        rows = [dict(zip(names, cells, strict=True)) for _, cells in lines]
+    rows = cells(path)
     for task in options.tasks:
         name, runs = task.split("=")
         new = measured(name, *(Run(Path(x)) for x in runs.split(",")), options.states, options.data_dir)

@@ -15,12 +15,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from choices import RESULTS
+from choices import RESULTS, cells
 
 import qgf
 from qgf.environments.datasets import dataset_of
 from qgf.files import write_table, write_text
-from qgf.files.tables import read_cells
 from qgf.laboratory.analysis import some_states
 from qgf.pages.tables import markdown
 from qgf.training.run import Run
@@ -72,10 +71,7 @@ def main() -> None:
     parser.add_argument("--states", type=int, default=256)
     options = parser.parse_args()
     path = RESULTS / "defaults" / "response.csv"
-    rows = {}
-    if path.exists():
-        names, lines = read_cells(path)
-        rows = {row["run"]: row for row in (dict(zip(names, cells, strict=True)) for _, cells in lines)}
+    rows = {row["run"]: row for row in cells(path)}
     for directory in options.runs:
         row = response(Run(directory), options.states, options.data_dir)
         rows[row["run"]] = row

@@ -161,7 +161,7 @@ class Calibration(NamedTuple):
         """By their numbers; arrays alone could not say."""
         return (
             isinstance(other, Calibration)
-            and tuple(self[:3]) == tuple(other[:3])
+            and self[:3] == other[:3]
             and np.array_equal(np.asarray(self.sigmas), np.asarray(other.sigmas))
         )
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, Optional
 
 Solver = Optional[Literal["euler", "midpoint"]]
-Metric = Optional[Literal["sigma"]]
+Metric = Literal["none", "sigma"]
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Acting:
     """Guidance never adds more than so many times the flow's own velocity in a step."""
     cap_dim: Optional[float] = None
     """Guidance pushes no number of an action by more than so many standard deviations."""
-    metric: Metric = None
-    """sigma: push each number of a chunk in proportion to its variance, not all alike."""
+    metric: Metric = "none"
+    """sigma pushes each number of a chunk in proportion to its variance; none, all alike."""
     guided_dims: tuple[int, ...] = ()
     """The numbers of an action that are guided, counted from 0, by default all; the others stay as they were cloned."""
 
@@ -51,5 +51,6 @@ class Acting:
             raise UserError("give a strength or a weight, not both")
         best_of = policy.samples if self.best_of is None else self.best_of
         arm = Arm(self.guide, self.strength, self.weight, best_of, self.steps, self.schedule, solver=self.solver)
-        held = (None if fallback == "none" else fallback, self.cap_step, self.cap_dim, self.guide_steps)
-        return arm.asking(self.members, self.choose, self.robust, *held, self.metric, self.guided_dims).of(policy)
+        fallback, metric = (None if told == "none" else told for told in (fallback, self.metric))
+        held = (fallback, self.cap_step, self.cap_dim, self.guide_steps, metric, self.guided_dims)
+        return arm.asking(self.members, self.choose, self.robust, *held).of(policy)

@@ -3,11 +3,11 @@
 from itertools import product
 from math import isnan
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Optional
 
 import tyro
 
-from qgf.cli.acting import Solver
+from qgf.cli.acting import Metric, Solver
 from qgf.cli.printing import bar, closing, console, print_table
 from qgf.errors import UserError
 
@@ -26,7 +26,7 @@ def evaluate(
     fallback: tuple[str, ...] = ("none",),
     cap_step: Optional[float] = None,
     cap_dim: Optional[float] = None,
-    metric: tuple[Literal["none", "sigma"], ...] = ("none",),
+    metric: tuple[Metric, ...] = ("none",),
     guided_dims: tuple[int, ...] = (),
     steps: Optional[int] = None,
     solver: Solver = None,

@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Optional
+from typing import Optional
 
 import tyro
 from rich.text import Text
 
-from qgf.cli.acting import Solver
+from qgf.cli.acting import Metric, Solver
 from qgf.cli.data import Where
 from qgf.cli.evaluate import environment_of, played_environment, print_done, seen_keys
 from qgf.cli.printing import bar, closing, console, print_table
@@ -28,7 +28,7 @@ def tune(
     fallback: tuple[str, ...] = ("none",),
     cap_step: Optional[float] = None,
     cap_dim: Optional[float] = None,
-    metric: tuple[Literal["none", "sigma"], ...] = ("none",),
+    metric: tuple[Metric, ...] = ("none",),
     guided_dims: tuple[int, ...] = (),
     steps: Optional[int] = None,
     solver: Solver = None,
@@ -98,9 +98,9 @@ def tune(
         raise UserError("--offline chooses a strength: leave --weight out")
     asked = dict(members=members, choose=choose, robust=robust)
     held = dict(fallback=fallback, cap_step=cap_step, cap_dim=cap_dim, execute=execute or (None,), warm=warm)
-    held |= dict(guided_dims=guided_dims)
-    pace = dict(steps=steps, solver=solver, guide_steps=guide_steps or (None,), metric=metric)
-    arms = candidates(guide, strength, weight, best_of, schedule, **asked, **held, **pace)
+    shaped = dict(metric=metric, guided_dims=guided_dims)
+    pace = dict(steps=steps, solver=solver, guide_steps=guide_steps or (None,))
+    arms = candidates(guide, strength, weight, best_of, schedule, **asked, **held, **shaped, **pace)
     if offline:
         return _tune_offline(Run(run), arms, policy_seed, data_dir)
     _tune(Run(run), arms, rungs, episodes, seed, tuning_seed, policy_seed, env, success, obs_keys)
