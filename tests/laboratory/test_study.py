@@ -432,6 +432,9 @@ def test_the_options_of_every_method_can_be_written_down(tmp_path):
     wide = read(tmp_path, ENV + '[train.base]\ncritic = "hl-gauss"\ncritics = 3\nvalue_low = -9.5\n' + METHOD)
     assert wide.trainings["base"].config.method == BC(critic=HLGauss(critics=3, value_low=-9.5))
     assert "unknown key 'value_low'" in message(tmp_path, ENV + "[train.base]\nvalue_low = -9.5\n" + METHOD)
+    paper = read(tmp_path, ENV + '[train.base]\npreset = "paper"\nsteps = 30\n' + METHOD).trainings["base"].config
+    assert (paper.steps, paper.batch_size, paper.method) == (30, 1024, BC(1024, 4))
+    assert "unknown preset 'p'" in message(tmp_path, ENV + '[train.base]\npreset = "p"\n' + METHOD)
     each = read(tmp_path, ENV + '[train.base]\ncritic = ["td", "iql"]\n' + METHOD.replace('"base"', '"base"'))
     assert [x.config.method for x in each.trainings.values()] == [BC(critic="td"), BC()]
 

@@ -14,7 +14,7 @@ from qgf.cli.main import main
 from qgf.critics import CRITICS, IQL, TD, Ensemble, HLGauss
 from qgf.errors import UserError
 from qgf.files import read_json, write_json
-from qgf.training.config import from_json
+from qgf.training.config import TrainConfig, configured, from_json
 from qgf.training.folder import _claim
 from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC
@@ -45,6 +45,19 @@ def test_options_go_to_whom_they_belong():
         options("qamm")
     with pytest.raises(UserError, match="unknown critic 'dt'"):
         options("bc", "dt")
+
+
+def test_a_preset_is_what_is_not_given_as_far_as_method_and_critic_have_it():
+    paper = configured("paper")
+    assert (paper.steps, paper.batch_size, paper.discount) == (500_000, 1024, 0.999)
+    assert paper.method == BC(1024, 4, critic=IQL(critics=2, polyak=0.005, expectile=0.9))
+    small = configured("paper", "qam", "ensemble", width=8, steps=3, critics=5)  # which has no expectile
+    assert (small.steps, small.batch_size, small.method) == (3, 1024, QAM(8, 4, critic=Ensemble(critics=5)))
+    assert configured() == TrainConfig()
+    with pytest.raises(UserError, match="unknown preset 'papper': did you mean 'paper'"):
+        configured("papper")
+    with pytest.raises(UserError, match="unknown option 'chains'"):
+        configured("paper", chains=3)
 
 
 def test_json_names_the_critic_and_holds_its_options_alone():
@@ -99,15 +112,31 @@ def test_an_unknown_critic_in_a_run_is_one_line():
 
 
 def test_the_command_line_offers_the_options_of_the_method_and_the_critic_named(monkeypatch, capsys):
-    made, run = [], SimpleNamespace(directory="run", record=dict(dataset="x.npz"))
-    monkeypatch.setattr(
-        qgf.cli.train, "run_training", lambda data, config, *rest, **more: made.append(config.method) or run
-    )
-    monkeypatch.setattr(qgf.environments.datasets, "load_dataset", lambda *where, **named: SimpleNamespace(name="x"))
+    made = commanded(monkeypatch)
     for name, *given in (("td", "--candidates", "7"), ("hl-gauss", "--bins", "51", "--value-low", "-2")):
         main(["train", "x.npz", "--method", "qam", "--critic", name, "--chain", "3", *given])
-    assert made == [QAM(critic=TD(candidates=7), chain=3), QAM(critic=HLGauss(bins=51, value_low=-2.0), chain=3)]
+    assert [config.method for config in made] == [
+        QAM(critic=TD(candidates=7), chain=3),
+        QAM(critic=HLGauss(bins=51, value_low=-2.0), chain=3),
+    ]
     with pytest.raises(SystemExit):
         main(["train", "--method", "qam", "--critic", "ensemble", "--help"])
     told = capsys.readouterr().out
     assert "--rho" in told and "--chain" in told and "--bins" not in told
+
+
+def commanded(monkeypatch) -> list:
+    """What `qgf train` would train, from now on."""
+    made, run = [], SimpleNamespace(directory="run", record=dict(dataset="x.npz"))
+    monkeypatch.setattr(qgf.cli.train, "run_training", lambda data, config, *_, **__: made.append(config) or run)
+    monkeypatch.setattr(qgf.environments.datasets, "load_dataset", lambda *where, **named: SimpleNamespace(name="x"))
+    return made
+
+
+def test_the_command_line_starts_from_a_preset(monkeypatch, capsys):
+    made = commanded(monkeypatch)
+    main(["train", "x.npz", "--preset", "paper", "--batch-size", "64", "--width", "32", "--critic", "td"])
+    assert made == [configured("paper", critic="td", batch_size=64, width=32)]
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    assert "paper" in capsys.readouterr().out

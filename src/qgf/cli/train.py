@@ -17,28 +17,29 @@ from qgf.errors import Caution, UserError
 
 
 def command(arguments):
-    """`qgf train` for the method and the critic that --method and --critic name, the arguments without them, and what
-    --help says at its top.
+    """`qgf train` for what --preset, --method and --critic name, the arguments without them, and what --help says at
+    its top.
     """
-    from qgf.training.options import make_method
+    from qgf.training.config import configured
 
     parser = argparse.ArgumentParser(prog="qgf train", add_help=False, allow_abbrev=False)
+    parser.add_argument("--preset")
     parser.add_argument("--method", default="bc")
     parser.add_argument("--critic")
     known, others = parser.parse_known_args(arguments)
-    method = make_method(known.method, known.critic)
-    return train_command(method), others, _description(method)
+    chosen = configured(known.preset, known.method, known.critic)
+    return train_command(chosen), others, _description(chosen.method)
 
 
 def train_command(chosen):
-    """`qgf train` for a training method and its critic, whose own options it offers."""
+    """`qgf train` with these settings for what is not given, and the options of their method and its critic."""
     from qgf.training.config import TrainConfig
 
     def train(
         dataset: tyro.conf.Positional[str],
         /,
-        config: tyro.conf.OmitArgPrefixes[TrainConfig] = TrainConfig(),
-        method: tyro.conf.OmitArgPrefixes[Any] = chosen,
+        config: tyro.conf.OmitArgPrefixes[TrainConfig] = chosen,
+        method: tyro.conf.OmitArgPrefixes[Any] = chosen.method,
         out: Optional[Path] = None,
         flow: Optional[Path] = None,
         critic_from: Optional[Path] = None,
@@ -133,10 +134,16 @@ def _joined(coordinator: Optional[str], process: str) -> None:
 
 
 def _description(method):
+    from qgf.training.config import PRESETS
+
+    presets = (f"  {name:12}{' '.join(f'{k} {x:g}' for k, x in values.items())}" for name, values in PRESETS.items())
     listed = lambda kind: "\n".join(f"  {name:12}{line}" for name, line in summaries(kind).items())
     return f"""Train a flow policy by cloning and a critic by TD; continues a run that was interrupted, to the bit.
 
 Below are the options of --method {method.name} --critic {method.critic.name}; name others, and --help shows theirs.
+
+Presets (--preset; what is given besides is as given):
+{chr(10).join(presets)}
 
 Methods:
 {listed("method")}

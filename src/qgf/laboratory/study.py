@@ -21,9 +21,8 @@ from qgf.laboratory.study_file import SHARED, File, Tasks, Tuning, Way, options_
 from qgf.playing.arm import Arm
 from qgf.playing.tune import TUNING_SEED, Candidate, candidates
 from qgf.plugins import is_used
-from qgf.training.config import TrainConfig
+from qgf.training.config import TrainConfig, configured
 from qgf.training.loggers import LOGGERS
-from qgf.training.options import make_method
 
 
 @dataclass(frozen=True)
@@ -185,13 +184,10 @@ def _trainings(path: Path, name: str, fields: Any) -> dict[str, Training]:
 
 def _training(path: Path, at: str, fields: Any) -> Training:
     """The options of `qgf train`, of its method and its critic, and `flow` and `critic_from`."""
-    known, general = options_of(path, at, fields), set(TrainConfig.__dataclass_fields__)
-    shared = {key: known.pop(key) for key in SHARED if key in known}
-    names = {key: shared[key] for key in ("method", "critic") if key in shared}
+    known = dict(options_of(path, at, fields))
+    donors = {key: known.pop(key, "") for key in ("flow", "critic_from")}
     with placed(path, at):
-        method = make_method(**names, **{key: x for key, x in known.items() if key not in general})
-        config = TrainConfig(method=method, **{key: x for key, x in known.items() if key in general})
-    return Training(config, shared.get("flow", ""), shared.get("critic_from", ""))
+        return Training(configured(**known), **donors)
 
 
 def _check_donors(path: Path, trainings: Mapping[str, Training]) -> None:

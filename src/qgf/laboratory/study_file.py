@@ -112,7 +112,7 @@ def swept(where: str | Path, content: File) -> File:
     return msgspec.structs.replace(content, environment=environment, train=train, method=method)
 
 
-SHARED = ("method", "critic", "flow", "critic_from")
+SHARED = ("method", "critic", "preset", "flow", "critic_from")
 """Keys of every [train.NAME]; the others are options of the training, of its method or of its critic."""
 
 

@@ -17,7 +17,7 @@ from qgf.errors import UserError, unknown
 from qgf.files import Count, Seed, convert, placed, table_of
 from qgf.training.methods import METHODS
 from qgf.training.methods.bc import BC
-from qgf.training.options import method_from_json, method_to_json
+from qgf.training.options import make_method, method_from_json, method_to_json, options
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,29 @@ class TrainConfig:
             raise UserError(
                 f"checkpoint_every ({self.checkpoint_every}) must be a multiple of log_every ({self.log_every})"
             )
+
+
+PRESETS: dict[str, dict[str, Any]] = dict(
+    paper=dict(
+        steps=500_000, batch_size=1024, learning_rate=3e-4, horizon=5, discount=0.999, width=1024, depth=4, critics=2,
+        polyak=0.005, expectile=0.9,
+    )
+)  # fmt: skip
+"""Name -> options of the training, its method and its critic; "paper" are the QGF paper's, for a GPU and 100 million
+transitions."""
+
+
+def configured(preset: str | None = None, method: str = "bc", critic: str | None = None, **given) -> TrainConfig:
+    """The settings of options as a command line has them, of the training, its method and its critic; what is not given
+    is the preset's, as far as this method and critic have it, or the default. Raises UserError for what is none.
+    """
+    if preset is not None and preset not in PRESETS:
+        raise unknown("preset", preset, PRESETS)
+    general = {field.name for field in dataclasses.fields(TrainConfig)} - {"method"}
+    known = general | options(method, critic).keys()
+    given = {key: x for key, x in PRESETS.get(preset or "", {}).items() if key in known} | given
+    own = {key: given.pop(key) for key in given.keys() - general}
+    return TrainConfig(method=make_method(method, critic, **own), **given)
 
 
 def to_json(config: TrainConfig) -> dict[str, Any]:
