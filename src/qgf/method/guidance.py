@@ -69,8 +69,13 @@ def placebo(estimator: Estimator, seed: int = 0) -> Estimator:
 
 def blind(x, seed=0):
     """A direction u[d] on the sphere, uniform, that is a function of the bits of x[d] and of `seed`."""
-    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
-    bits = bits ^ (bits >> 16)  # or the signs would cancel in the sum, and x and -x get the same direction
-    mixed = jnp.sum(bits * (2 * jnp.arange(x.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32)
-    u = jax.random.normal(jax.random.fold_in(jax.random.key(seed), mixed), x.shape, x.dtype)
+    u = jax.random.normal(key_of(x, seed), x.shape, x.dtype)
     return u / jnp.linalg.norm(u)
+
+
+def key_of(x, seed=0):
+    """A random key that is a function of the bits of x[d] and of `seed`."""
+    bits = jax.lax.bitcast_convert_type(x.astype(jnp.float32), jnp.uint32)
+    bits = bits ^ (bits >> 16)  # or the signs would cancel in the sum, and x and -x get the same key
+    mixed = jnp.sum(bits * (2 * jnp.arange(x.size, dtype=jnp.uint32) + 1), dtype=jnp.uint32)
+    return jax.random.fold_in(jax.random.key(seed), mixed)
