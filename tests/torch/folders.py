@@ -24,8 +24,11 @@ from qgf.types import Amortised, Better, Calibration, Labelled, Members, Noisy, 
 S, A, H, BATCH = 5, 2, 3, 4
 FORMS = dict(plain={}, again=dict(action_again=True), scaled=dict(value_scale=7.0), fused=dict(fused=True, critics=3))
 FORMS["all"] = FORMS["again"] | FORMS["scaled"] | FORMS["fused"]
+FORMS["fourier"] = dict(fourier=3, fourier_scale=0.2)
+FORMS["fused fourier"] = FORMS["all"] | FORMS["fourier"]
+FORMS["late"] = dict(weight_decay=1.0, decay_when="memorising")
 FORMS["transformer"] = dict(critic_net="transformer")
-FORMS["fused transformer"] = dict(critic_net="transformer", fused=True, critics=3, value_scale=7.0)
+FORMS["fused transformer"] = dict(critic_net="transformer", fused=True, critics=3, value_scale=7.0, **FORMS["fourier"])
 EVERY: dict[str, dict] = {name: dict(method=name) for name in METHODS}
 EVERY |= {f"bc-{name}": dict(critic=name) for name in CRITICS}
 EVERY |= {f"bc-{name}": options for name, options in FORMS.items()}

@@ -12,11 +12,11 @@ import jax.numpy as jnp
 from jax import Array
 
 from qgf.errors import UserError
-from qgf.networks.blocks import MLP, Again, Network, Scaled
+from qgf.networks.blocks import MLP, Again, Fourier, Network, Scaled
 from qgf.networks.critic import dropped
 from qgf.networks.encoders import Encoded
 from qgf.networks.transformer import Transformer
-from qgf.types import Batch, StateVelocity
+from qgf.types import Batch, Spec, StateVelocity
 
 Loss = Callable[[Any, Batch], tuple[Array, dict[str, Array]]]
 """loss(critic, batch) -> (scalar, logs)."""
@@ -57,19 +57,22 @@ def steepness(critic: Any, batch: Batch) -> Array:
     return jnp.mean(jnp.sum(slopes**2, axis=-1))
 
 
-def network_of(options: Any, network: Network, d: int, action_dim: int) -> Network:
+def network_of(options: Any, network: Network, spec: Spec, d: int) -> Network:
     """What makes a critic's networks, of chunks of d numbers. Raises UserError where their kind has no layers to give
     an action to.
     """
     if options.critic_net == "transformer":
-        return scaled(options, partial(Transformer, d=d, action_dim=action_dim))
+        return of_state(options, partial(Transformer, d=d, action_dim=spec.action_dim), spec)
     if options.action_again and network is not MLP:
         raise UserError("--action-again gives the action to every layer of --network mlp, and there is another network")
-    return scaled(options, partial(Again, d=d) if options.action_again else network)
+    return of_state(options, partial(Again, d=d) if options.action_again else network, spec)
 
 
-def scaled(options: Any, network: Network) -> Network:
-    """The network, or one that says values in parts of `value_scale`."""
+def of_state(options: Any, network: Network, spec: Spec) -> Network:
+    """The network as one of values: with `fourier` features of its observation, in parts of `value_scale`."""
+    if options.fourier:
+        how = dict(obs_dim=spec.obs_dim, features=options.fourier, scale=options.fourier_scale)
+        network = partial(Fourier, network=network, **how)
     if options.value_scale == 1:
         return network
     return lambda *sizes_and_key: Scaled(network(*sizes_and_key), options.value_scale)
@@ -84,6 +87,8 @@ def decayed(part: Any, hidden: bool) -> Any:
         if isinstance(net, Encoded):  # an encoder is all hidden, and the usual picture no weight
             usual = jax.tree.map(lambda _: False, net.usual)
             return Encoded(decayed(net.encoders, False), decayed(net.net, hidden), usual)
+        if isinstance(net, Fourier):
+            return eqx.tree_at(lambda n: (n.net, n.frequencies), net, (decayed(net.net, hidden), False))
         if isinstance(net, MLP):
             last = len(net.weights) - 1
             of_weights = tuple(not (hidden and k == last) for k in range(last + 1))
@@ -94,4 +99,4 @@ def decayed(part: Any, hidden: bool) -> Any:
             raise UserError("--decay-hidden knows the layers of --network mlp, and this critic has other networks")
         return net.ndim >= 2
 
-    return jax.tree.map(one, part, is_leaf=lambda x: isinstance(x, (MLP, Encoded)))
+    return jax.tree.map(one, part, is_leaf=lambda x: isinstance(x, (MLP, Encoded, Fourier)))

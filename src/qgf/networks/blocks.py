@@ -125,6 +125,29 @@ class Again(MLP):
         return super().through(x, lambda h, layer: jnp.concatenate([after(h, layer), a], axis=-1))
 
 
+class Fourier(eqx.Module):
+    """A network that sees its input's first `obs_dim` numbers, the observation o, as sin and cos of 2 pi o B, too, with
+    B [obs_dim, features] ~ N(0, scale^2) drawn once and not trained: such features let it learn what changes fast from
+    place to place (Tancik et al. 2020), and it stays as smooth in the action as it was.
+    """
+
+    net: Callable[[Array], Array]
+    frequencies: Array
+
+    def __init__(
+        self, size_in: int, size_out: int, width: int, depth: int, key: Array, *,
+        network: Network, obs_dim: int, features: int, scale: float,
+    ):  # fmt: skip
+        own, key = jax.random.split(key)
+        self.frequencies = scale * jax.random.normal(own, (obs_dim, features))
+        self.net = network(size_in + 2 * features, size_out, width, depth, key)
+
+    def __call__(self, x: Array) -> Array:
+        frequencies = jax.lax.stop_gradient(self.frequencies)
+        phase = 2 * jnp.pi * (x[..., : len(frequencies)] @ frequencies)
+        return self.net(jnp.concatenate([jnp.sin(phase), jnp.cos(phase), x], axis=-1))
+
+
 class Scaled(eqx.Module):
     """`scale` times what a network says: one whose targets are large learns them as numbers near 1."""
 

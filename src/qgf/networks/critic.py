@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from qgf.errors import UserError
-from qgf.networks.blocks import MLP, Dropped, Network, Scaled
+from qgf.networks.blocks import MLP, Dropped, Fourier, Network, Scaled
 from qgf.networks.encoders import Encoded
 
 Ensemble = TypeVar("Ensemble", "CriticEnsemble", "CategoricalEnsemble", Encoded)
@@ -65,8 +65,8 @@ def dropped(ensemble: Ensemble, rate: float, key: Array) -> Ensemble:
             members = len(jax.tree.leaves(net.stacked)[0])
             each = eqx.filter_vmap(lambda net, key: one(net, key))(net.stacked, jax.random.split(key, members))
             return eqx.tree_at(lambda n: n.stacked, net, each)
-        if isinstance(net, Scaled):
-            return Scaled(one(net.net, key), net.scale)
+        if isinstance(net, (Scaled, Fourier)):
+            return eqx.tree_at(lambda n: n.net, net, one(net.net, key))
         if not isinstance(net, MLP):
             raise UserError("dropout acts in the hidden layers of --network mlp, and this critic's networks are others")
         return Dropped(net, key, rate)

@@ -19,6 +19,7 @@ from qgf.torch.networks import (
     CategoricalEnsemble,
     Confidence,
     CriticEnsemble,
+    Fourier,
     Fused,
     LabelledFlow,
     NoisyCritic,
@@ -39,10 +40,10 @@ OF_METHOD: dict[str, Any] = dict(name=str, width=Many, depth=Few, network=str, c
 )  # fmt: skip
 OF_CRITIC: dict[str, Any] = dict(
     name=str, critics=Few, rho=Finite, bins=Many, value_low=Finite, value_high=Finite, value_scale=Finite,
-    action_again=bool, fused=bool, critic_net=str,
+    action_again=bool, fused=bool, critic_net=str, fourier=int,
 ) | dict.fromkeys(
-    ("polyak", "expectile", "candidates", "weight_decay", "decay_hidden", "dropout", "action_noise",
-     "gradient_penalty"), Any
+    ("polyak", "expectile", "candidates", "weight_decay", "decay_hidden", "decay_when", "dropout", "action_noise",
+     "gradient_penalty", "fourier_scale"), Any
 )  # fmt: skip
 FLAT = ("critics", "expectile", "candidates", "rho", "bins", "value_low", "value_high", "polyak")
 """What lay among the method's options in format 1, where a critic was a name."""
@@ -163,13 +164,15 @@ def _named(path: Path, at: str, fields: Any, known: dict[str, Any], kinds: Mappi
 
 def _members(nets: Nets, options: Any, count: int, size_out: int = 1) -> list[nn.Module]:
     fused, scale = bool(options.fused), options.value_scale or 1
-    sizes = nets.obs_dim + nets.d, size_out, nets.width, nets.depth
+    features = options.fourier or 0
+    sizes = nets.obs_dim + nets.d + 2 * features, size_out, nets.width, nets.depth
     lead = (count,) if fused else ()
     if options.critic_net == "transformer":
         one = lambda: Transformer(*sizes, lead, nets.d, nets.action_dim)
     else:
         one = lambda: Again(*sizes, members=lead, d=nets.d) if options.action_again else MLP(*sizes, members=lead)
-    scaled = lambda: Scaled(one(), scale) if scale != 1 else one()
+    featured = lambda: Fourier(one(), nets.obs_dim, features, lead) if features else one()
+    scaled = lambda: Scaled(featured(), scale) if scale != 1 else featured()
     return [Fused(scaled())] if fused else [scaled() for _ in range(count)]
 
 

@@ -56,6 +56,18 @@ class Again(MLP):
         return torch.cat([h, x[..., -self.d :].expand(*h.shape[:-1], self.d)], dim=-1)
 
 
+class Fourier(nn.Module):
+    """A network that sees the observation, the first numbers of its input, as sin and cos of 2 pi o B, too."""
+
+    def __init__(self, net: nn.Module, obs_dim: int, features: int, members: tuple[int, ...] = ()):
+        super().__init__()
+        self.net, self.frequencies = net, parameter(*members, obs_dim, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        phase = 2 * torch.pi * (x[..., : self.frequencies.shape[-2]] @ self.frequencies)
+        return self.net(torch.cat([torch.sin(phase), torch.cos(phase), x.expand(*phase.shape[:-1], -1)], dim=-1))
+
+
 class Scaled(nn.Module):
     """`scale` times what a network says."""
 

@@ -72,9 +72,9 @@ class Transformer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         obs, a = x[..., : -self.d], x[..., -self.d :]
         pieces, numbers = self.observe.shape[-3:-1]
-        obs = F.pad(obs, (0, pieces * numbers - obs.shape[-1])).reshape(len(x), pieces, 1, numbers)
+        obs = F.pad(obs, (0, pieces * numbers - obs.shape[-1])).reshape(*x.shape[:-1], pieces, 1, numbers)
         seen = (obs @ self.observe.unsqueeze(-4)).squeeze(-2) + self.observe_bias.unsqueeze(-3)
-        acted = apply(a.reshape(len(x), -1, self.action_dim), self.act) + self.places.unsqueeze(-3)
+        acted = apply(a.reshape(*x.shape[:-1], -1, self.action_dim), self.act) + self.places.unsqueeze(-3)
         read = shift(self.read).expand(*seen.shape[:-2], 1, seen.shape[-1])
         tokens = torch.cat([read, seen, acted], dim=-2)
         for block in self.blocks:

@@ -95,6 +95,8 @@ class BC:
         """The networks; those that see pictures begin with the same encoders, and train their own."""
         if not spec.images:
             return Nets(**self.parts(spec, key))
+        if self.critic.fourier:
+            raise UserError("--fourier are features of observations that are numbers, and these data have pictures")
         encoders = encoders_of(ENCODERS.find(self.encoder), spec, jax.random.fold_in(key, 7))
         own = lambda: jax.tree.map(jnp.copy, encoders)  # the learner donates each
         parts = self.parts(of_vectors(spec, encoders), key)
