@@ -4,7 +4,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -95,49 +94,7 @@ def test_the_action_reaches_every_layer():
     assert (jnp.abs(slope) > 1e-3).all()
     own = lambda size_in, size_out, width, depth, key: lambda x: x[..., :size_out]
     with pytest.raises(UserError, match="--network mlp"):
-        IQL(action_again=True).ensemble(type("M", (), dict(width=8, depth=1, kind=staticmethod(own))), SPEC, KEY)
-
-
-def test_fourier_features_are_of_the_observation_and_stay_as_they_were_drawn():
-    critic = ensemble(fourier=5, fourier_scale=0.3)
-    net = critic.nets[0]
-    assert net.frequencies.shape == (S, 5) and 0.1 < float(jnp.std(net.frequencies)) < 0.6
-    obs, a = batch().obs, batch().actions
-    phase = 2 * jnp.pi * obs @ net.frequencies
-    wanted = net.net(jnp.concatenate([jnp.sin(phase), jnp.cos(phase), obs, a], axis=-1))
-    assert_allclose(critic(obs, a)[:, 0], wanted[:, 0], rtol=1e-4, atol=1e-5)
-    slopes = jax.grad(lambda critic: jnp.sum(critic(obs, a)))(critic)
-    assert not np.any(slopes.nets[0].frequencies) and np.any(slopes.nets[0].net.weights[0])
-    decays = decayed(critic, hidden=False)
-    assert not decays.nets[0].frequencies and decays.nets[0].net.weights == (True,) * 3
-    assert np.any(dropped(critic, 0.5, KEY)(obs, a) != critic(obs, a))
-    made = IQL(fourier=5).init(BC(width=16, depth=2), SPEC, KEY, KEY)
-    assert made["value"].net.frequencies.shape == (S, 5)  # V sees them, too
-    seen = Spec(S, 2, 2, images=(("top", (8, 8, 1)),))
-    with pytest.raises(UserError, match="these data have pictures"):
-        BC(width=8, depth=1, critic=IQL(fourier=5)).init(seen, KEY)
-    with pytest.raises(UserError, match="pass --fourier 5"):
-        IQL().check_lent("runs/a", IQL(fourier=5))
-
-
-def test_with_fourier_features_a_value_may_change_fast_from_place_to_place():
-    """A value with eight steps, as behind thin walls: after as many updates they explain what is left otherwise."""
-    x = jnp.linspace(-1.5, 1.5, 256)[:, None]
-    value = jnp.sign(jnp.sin(8 * jnp.pi * x[:, 0] / 3))
-
-    def left(**options):
-        net = IQL(**options).init(BC(width=32, depth=2), Spec(1, 2, 2), KEY, KEY)["value"]
-        adam = optax.adam(3e-3)
-
-        def update(carry, _):
-            net, state = carry
-            loss, slope = jax.value_and_grad(lambda net: jnp.mean((net(x) - value) ** 2))(net)
-            step, state = adam.update(slope, state)
-            return (optax.apply_updates(net, step), state), loss
-
-        return float(jax.jit(lambda: jax.lax.scan(update, (net, adam.init(net)), None, 150))()[1][-1])
-
-    assert left(fourier=16) < 0.5 * left()
+        IQL(action_again=True).ensemble(type("M", (), dict(kind=staticmethod(own))), SPEC, KEY)
 
 
 @pytest.mark.parametrize("hidden", [False, True])
@@ -199,12 +156,12 @@ def test_decay_of_networks_of_ones_own():
         decayed(own, hidden=True)
 
 
-ALL = dict(weight_decay=0.1, dropout=0.1, action_noise=0.1, gradient_penalty=0.01, action_again=True, fourier=2)
+ALL = dict(weight_decay=0.1, dropout=0.1, action_noise=0.1, gradient_penalty=0.01, action_again=True)
 
 
 @pytest.mark.parametrize("critic", [IQL(fused=True, **ALL), HLGauss(value_low=-100.0, value_high=0.0, bins=11, **ALL)])
 def test_all_of_them_train_together(critic):
-    learner = Learner(BC(width=8, depth=2, critic=critic), SPEC, 3e-4, N)
+    learner = Learner(BC(width=8, depth=2, fourier=2, critic=critic), SPEC, 3e-4, N)
     nets = learner.init(KEY).nets
     grads, logs = jax.jit(jax.grad(learner.loss, has_aux=True))(learner.program.trained(nets), nets, batch(), KEY)
     assert {"steepness", "loss/critic", "loss/value"} <= logs.keys()
@@ -221,8 +178,6 @@ def test_all_of_them_train_together(critic):
         (dict(decay_when="memorising"), "weight_decay"),
         (dict(decay_when="never", weight_decay=1.0), "always or memorising"),
         (dict(value_scale=0.0), "value_scale"),
-        (dict(fourier=-1), "from 0 to 10000"),
-        (dict(fourier=8, fourier_scale=0.0), "fourier_scale"),
     ],
 )
 def test_what_makes_no_sense(options, said):

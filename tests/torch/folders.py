@@ -32,6 +32,7 @@ FORMS["fused transformer"] = dict(critic_net="transformer", fused=True, critics=
 EVERY: dict[str, dict] = {name: dict(method=name) for name in METHODS}
 EVERY |= {f"bc-{name}": dict(critic=name) for name in CRITICS}
 EVERY |= {f"bc-{name}": options for name, options in FORMS.items()}
+EVERY |= {f"{name}-fourier": dict(method=name, **FORMS["fourier"]) for name in ("lab", "fql", "gc")}
 EVERY |= {f"{name}-distilled": dict(method=name, taught=Taught("ood", 1, 12, 0.1)) for name in ("bc", "lab")}
 RANGES = dict(value_low=-4.0, value_high=3.0, bins=11)
 

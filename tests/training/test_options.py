@@ -64,7 +64,7 @@ def test_json_names_the_critic_and_holds_its_options_alone():
     fields = json.loads(json.dumps(method_to_json(BC(8, critic=TD(candidates=3)))))
     assert fields == dict(
         name="bc", width=8, depth=3, critic=dict(name="td", critics=2, polyak=0.005, candidates=3), network="mlp",
-        encoder="impala", augment=0.5,
+        fourier=0, fourier_scale=1.0, encoder="impala", augment=0.5,
     )  # fmt: skip
     assert method_from_json(fields) == BC(8, critic=TD(candidates=3))
 

@@ -42,8 +42,6 @@ class Critic:
     action_again: bool = False  # give the action to every layer anew
     value_scale: float = 1.0  # networks say Q and V in parts of it; 1 / (1 - discount) makes them mean rewards
     critic_net: Literal["network", "transformer"] = "network"  # of what Q is made: --network, or tokens for actions
-    fourier: int = 0  # random Fourier features of the observation that Q and V see besides, for few numbers
-    fourier_scale: float = 1.0  # deviation of their frequencies, in cycles per deviation of a number
     fused: bool = False  # all members in one product a layer: many members at less cost
 
     def __post_init__(self):
@@ -51,11 +49,8 @@ class Critic:
         for name in ("weight_decay", "action_noise", "gradient_penalty"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"{name} must be a number from 0 on, got {getattr(self, name)}")
-        for name in ("value_scale", "fourier_scale"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"{name} must be a number above 0, got {getattr(self, name)}")
-        if not 0 <= self.fourier <= 10_000:
-            raise UserError(f"fourier is a number of features from 0 to 10000, got {self.fourier}")
+        if not 0 < self.value_scale < float("inf"):
+            raise UserError(f"value_scale must be a number above 0, got {self.value_scale}")
         if not 0 <= self.dropout < 1:
             raise UserError(f"dropout is a share from 0 to below 1, got {self.dropout}")
         if self.critic_net not in ("network", "transformer"):
@@ -88,7 +83,7 @@ class Critic:
         return dict(critic=q, target=jax.tree.map(jnp.copy, q))
 
     def ensemble(self, m, spec: Spec, key: Array):
-        network = network_of(self, m.kind, spec, spec.d)
+        network = network_of(self, m, spec, spec.d)
         return CriticEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, key, network, self.fused)
 
     def losses(self, m) -> dict:
@@ -130,8 +125,6 @@ class Critic:
             raise UserError(f"{run}: it has {lender.critics} critics; pass --critics {lender.critics}")
         if lender.value_scale != self.value_scale:
             raise UserError(f"{run}: its values have another scale; pass --value-scale {lender.value_scale:g}")
-        if lender.fourier != self.fourier:
-            raise UserError(f"{run}: its networks are others; pass --fourier {lender.fourier}")
         if lender.critic_net != self.critic_net:
             raise UserError(f"{run}: its networks are others; pass --critic-net {lender.critic_net}")
         for name, option in (("action_again", "--action-again"), ("fused", "--fused")):

@@ -82,7 +82,7 @@ class HLGauss(IQL):
         assert self.value_low is not None and self.value_high is not None, "prepared() knows the range"
         beyond = self.margin * (self.value_high - self.value_low) / self.bins
         limits = self.bins + 2 * self.margin, self.value_low - beyond, self.value_high + beyond
-        network = network_of(self, m.kind, spec, spec.d)
+        network = network_of(self, m, spec, spec.d)
         return CategoricalEnsemble(spec.obs_dim, spec.d, m.width, m.depth, self.critics, *limits, key, network)
 
     def regress(self, critic, target: Array, batch: Batch):

@@ -9,7 +9,7 @@ from jax import Array
 
 from qgf.critics.base import Critic
 from qgf.critics.losses import value_loss
-from qgf.critics.regular import of_state
+from qgf.critics.regular import scaled
 from qgf.networks.critic import ValueNet
 from qgf.types import Batch, Spec
 
@@ -29,7 +29,7 @@ class IQL(Critic):
         return ("critic", "value", "target")
 
     def init(self, m, spec: Spec, critic: Array, value: Array) -> dict[str, Any]:
-        network = of_state(self, m.kind, spec)
+        network = scaled(self, m.seeing(m.kind, spec))
         nets = super().init(m, spec, critic, value) | dict(
             value=ValueNet(spec.obs_dim, m.width, m.depth, value, network)
         )

@@ -57,22 +57,19 @@ def steepness(critic: Any, batch: Batch) -> Array:
     return jnp.mean(jnp.sum(slopes**2, axis=-1))
 
 
-def network_of(options: Any, network: Network, spec: Spec, d: int) -> Network:
-    """What makes a critic's networks, of chunks of d numbers. Raises UserError where their kind has no layers to give
-    an action to.
+def network_of(options: Any, m: Any, spec: Spec, d: int) -> Network:
+    """What makes a critic's networks beside the method m, of chunks of d numbers. Raises UserError where their kind has
+    no layers to give an action to.
     """
     if options.critic_net == "transformer":
-        return of_state(options, partial(Transformer, d=d, action_dim=spec.action_dim), spec)
-    if options.action_again and network is not MLP:
+        return scaled(options, m.seeing(partial(Transformer, d=d, action_dim=spec.action_dim), spec))
+    if options.action_again and m.kind is not MLP:
         raise UserError("--action-again gives the action to every layer of --network mlp, and there is another network")
-    return of_state(options, partial(Again, d=d) if options.action_again else network, spec)
+    return scaled(options, m.seeing(partial(Again, d=d) if options.action_again else m.kind, spec))
 
 
-def of_state(options: Any, network: Network, spec: Spec) -> Network:
-    """The network as one of values: with `fourier` features of its observation, in parts of `value_scale`."""
-    if options.fourier:
-        how = dict(obs_dim=spec.obs_dim, features=options.fourier, scale=options.fourier_scale)
-        network = partial(Fourier, network=network, **how)
+def scaled(options: Any, network: Network) -> Network:
+    """The network, or one that says values in parts of `value_scale`."""
     if options.value_scale == 1:
         return network
     return lambda *sizes_and_key: Scaled(network(*sizes_and_key), options.value_scale)

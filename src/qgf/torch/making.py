@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
+from msgspec import Meta
 from torch import nn
 
 from qgf.errors import UserError, unknown
 from qgf.files import Few, Finite, Many, convert, table_of
 from qgf.torch.flow import STEPS
 from qgf.torch.networks import (
+    FREQUENCIES,
     MLP,
     Again,
     CategoricalEnsemble,
@@ -34,16 +36,18 @@ from qgf.torch.networks import (
 from qgf.torch.transformer import Transformer
 
 # What only training reads is named, too: an option that is not named here may be one that acting depends on.
-OF_METHOD: dict[str, Any] = dict(name=str, width=Many, depth=Few, network=str, critic=dict[str, Any]) | dict.fromkeys(
+OF_METHOD: dict[str, Any] = dict(
+    name=str, width=Many, depth=Few, network=str, fourier=Annotated[int, Meta(ge=0, le=10_000)], critic=dict[str, Any]
+) | dict.fromkeys(
     ("alpha", "chain", "flow_steps", "inverse_temperature", "scale", "unlabelled", "long", "optimism", "current",
-     "trajectory", "ahead", "encoder", "augment"), Any
+     "trajectory", "ahead", "fourier_scale", "encoder", "augment"), Any
 )  # fmt: skip
 OF_CRITIC: dict[str, Any] = dict(
     name=str, critics=Few, rho=Finite, bins=Many, value_low=Finite, value_high=Finite, value_scale=Finite,
-    action_again=bool, fused=bool, critic_net=str, fourier=int,
+    action_again=bool, fused=bool, critic_net=str,
 ) | dict.fromkeys(
     ("polyak", "expectile", "candidates", "weight_decay", "decay_hidden", "decay_when", "dropout", "action_noise",
-     "gradient_penalty", "fourier_scale"), Any
+     "gradient_penalty"), Any
 )  # fmt: skip
 FLAT = ("critics", "expectile", "candidates", "rho", "bins", "value_low", "value_high", "polyak")
 """What lay among the method's options in format 1, where a critic was a name."""
@@ -63,9 +67,21 @@ class Nets:
     goal_dim: int
     width: int
     depth: int
+    fourier: int
 
     def field(self, more: int = 0, size_out: int | None = None) -> VelocityField:
-        return VelocityField(self.obs_dim + more, self.d, self.width, self.depth, size_out)
+        """Of observations of so many numbers more, labels behind them, or less."""
+        make = lambda size_in: MLP(size_in, size_out or self.d, self.width, self.depth)
+        size_in = self.obs_dim + more + self.d + 1 + 2 * FREQUENCIES
+        return VelocityField(self.seeing(make, size_in, self.obs_dim + min(more, 0)))
+
+    def seeing(
+        self, make: Callable[[int], nn.Module], size_in: int, obs_dim: int, members: tuple[int, ...] = ()
+    ) -> nn.Module:
+        """The network for an input of that size, which sees `fourier` features of its observation besides."""
+        if not self.fourier:
+            return make(size_in)
+        return Fourier(make(size_in + 2 * self.fourier), obs_dim, self.fourier, members)
 
 
 class Made(NamedTuple):
@@ -99,7 +115,8 @@ def _unconditioned(nets: Nets) -> Unconditioned:
 
 
 def _student(nets: Nets) -> Student:
-    return Student(MLP(nets.obs_dim + nets.d, nets.d, nets.width, nets.depth))
+    make = lambda size_in: MLP(size_in, nets.d, nets.width, nets.depth)
+    return Student(nets.seeing(make, nets.obs_dim + nets.d, nets.obs_dim))
 
 
 FLOW, ACTOR = dict(flow="velocity.f"), dict(actor="velocity.f")
@@ -133,7 +150,7 @@ def made(path: Path, at: str, fields: Mapping[str, Any], sizes: Any) -> Made:
         raise UserError(f"{path}: this policy sees pictures, which qgf.torch has no encoder for")
     if not 0 <= sizes.goal_dim < sizes.obs_dim:
         raise UserError(f"{path}: goal_dim must be less than obs_dim, got {sizes.goal_dim} and {sizes.obs_dim}")
-    large = method.width or 256, method.depth or 3
+    large = method.width or 256, method.depth or 3, method.fourier or 0
     if (critic.critic_net or "network") not in NETS:
         raise UserError(f"{path}: at {at}.critic.critic_net: {unknown('network', critic.critic_net, NETS)}")
     nets = Nets(sizes.obs_dim, sizes.action_dim * sizes.horizon, sizes.action_dim, sizes.goal_dim, *large)
@@ -164,15 +181,15 @@ def _named(path: Path, at: str, fields: Any, known: dict[str, Any], kinds: Mappi
 
 def _members(nets: Nets, options: Any, count: int, size_out: int = 1) -> list[nn.Module]:
     fused, scale = bool(options.fused), options.value_scale or 1
-    features = options.fourier or 0
-    sizes = nets.obs_dim + nets.d + 2 * features, size_out, nets.width, nets.depth
-    lead = (count,) if fused else ()
+    sizes, lead = (size_out, nets.width, nets.depth), (count,) if fused else ()
     if options.critic_net == "transformer":
-        one = lambda: Transformer(*sizes, lead, nets.d, nets.action_dim)
+        make = lambda size_in: Transformer(size_in, *sizes, lead, nets.d, nets.action_dim)
+    elif options.action_again:
+        make = lambda size_in: Again(size_in, *sizes, members=lead, d=nets.d)
     else:
-        one = lambda: Again(*sizes, members=lead, d=nets.d) if options.action_again else MLP(*sizes, members=lead)
-    featured = lambda: Fourier(one(), nets.obs_dim, features, lead) if features else one()
-    scaled = lambda: Scaled(featured(), scale) if scale != 1 else featured()
+        make = lambda size_in: MLP(size_in, *sizes, members=lead)
+    one = lambda: nets.seeing(make, nets.obs_dim + nets.d, nets.obs_dim, lead)
+    scaled = lambda: Scaled(one(), scale) if scale != 1 else one()
     return [Fused(scaled())] if fused else [scaled() for _ in range(count)]
 
 

@@ -147,9 +147,9 @@ def lower(q: Tensor, rho: float) -> Tensor:
 class VelocityField(nn.Module):
     """v(obs[B, S], a[B, d], t) -> [B, d], t [] or [B, 1]: t enters as itself and as sin, cos of pi 2^k t, k = 0..3."""
 
-    def __init__(self, obs_dim: int, d: int, width: int, depth: int, size_out: int | None = None):
+    def __init__(self, net: nn.Module):
         super().__init__()
-        self.net = MLP(obs_dim + d + 1 + 2 * FREQUENCIES, size_out or d, width, depth)
+        self.net = net
 
     def forward(self, obs: Tensor, a: Tensor, t: Tensor) -> Tensor:
         return self.net(torch.cat([obs, a, *waves(t, a)], dim=-1))

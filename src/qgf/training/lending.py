@@ -86,6 +86,8 @@ def _donor(flow: str | Path, dataset: Dataset | Stored, config: TrainConfig) -> 
             f"{flow}: its networks ({network}) have width {width} and depth {depth}; "
             f"pass --width {width} --depth {depth}{kind}"
         )
+    if (features := donor.method.fourier) != config.method.fourier:
+        raise UserError(f"{flow}: its networks see {features} Fourier features; pass --fourier {features}")
     if wanted.images and (encoder := donor.method.encoder) != config.method.encoder:
         raise UserError(f"{flow}: its networks see with {encoder}; pass --encoder {encoder}")
     return donor

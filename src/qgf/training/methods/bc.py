@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
@@ -19,7 +20,7 @@ from qgf.files import Few, Many
 from qgf.method.flow import STEPS, Flow, bc_loss, integrate
 from qgf.method.observations import looked
 from qgf.networks import ENCODERS, NETWORKS, Network
-from qgf.networks.blocks import Nets
+from qgf.networks.blocks import Fourier, Nets
 from qgf.networks.encoders import Encoded, encoders_of, of_vectors, unknown_pictures
 from qgf.networks.velocity import VelocityField
 from qgf.training.augment import shifted
@@ -42,6 +43,8 @@ class BC:
     depth: Few = 3  # hidden layers (paper: 4)
     critic: Any = "iql"  # how Q is learned: a kind of qgf.critics with its own options, or the name of one
     network: str = "mlp"  # kind of network, a name of qgf.networks.NETWORKS
+    fourier: int = 0  # random Fourier features of the observation that every network sees besides
+    fourier_scale: float = 1.0  # deviation of their frequencies, in cycles per deviation of a number
     encoder: str = "impala"  # what sees pictures, one for every network, a name of qgf.networks.ENCODERS (FQL: impala)
     augment: float = 0.5  # share of a batch whose pictures are shifted by up to 3 pixels (FQL: 0.5)
 
@@ -49,6 +52,10 @@ class BC:
         object.__setattr__(self, "critic", critic_of(self.critic))
         at_least_one(self, "width", "depth")
         _ = self.kind, ENCODERS.find(self.encoder)  # raises UserError if there is none of that name
+        if not 0 <= self.fourier <= 10_000:
+            raise UserError(f"fourier is a number of features from 0 to 10000, got {self.fourier}")
+        if not 0 < self.fourier_scale < float("inf"):
+            raise UserError(f"fourier_scale must be a number above 0, got {self.fourier_scale}")
         if not 0 <= self.augment <= 1:
             raise UserError(f"augment is a share and must lie between 0 and 1, got {self.augment}")
 
@@ -56,6 +63,13 @@ class BC:
     def kind(self) -> Network:
         """What makes every network of the method and of its critic."""
         return NETWORKS.find(self.network)
+
+    def seeing(self, network: Network, spec: Spec) -> Network:
+        """The network of an input that begins with the observation, of which it sees Fourier features besides."""
+        if not self.fourier:
+            return network
+        scale = self.fourier_scale
+        return partial(Fourier, network=network, obs_dim=spec.obs_dim, features=self.fourier, scale=scale)
 
     @property
     def lends(self) -> dict[str, tuple[str, ...]]:
@@ -95,7 +109,7 @@ class BC:
         """The networks; those that see pictures begin with the same encoders, and train their own."""
         if not spec.images:
             return Nets(**self.parts(spec, key))
-        if self.critic.fourier:
+        if self.fourier:
             raise UserError("--fourier are features of observations that are numbers, and these data have pictures")
         encoders = encoders_of(ENCODERS.find(self.encoder), spec, jax.random.fold_in(key, 7))
         own = lambda: jax.tree.map(jnp.copy, encoders)  # the learner donates each
@@ -112,7 +126,7 @@ class BC:
         return nets
 
     def field(self, spec: Spec, key: Array) -> VelocityField:
-        return VelocityField(spec.obs_dim, spec.d, self.width, self.depth, key, network=self.kind)
+        return VelocityField(spec.obs_dim, spec.d, self.width, self.depth, key, network=self.seeing(self.kind, spec))
 
     def losses(self) -> dict:
         """The part of the networks that each loss trains -> loss(part, all networks, batch, key) -> (scalar, logs)."""
@@ -164,6 +178,13 @@ class BC:
 @dataclass(frozen=True)
 class OneActor(BC):
     """What methods share whose policy is their only flow: it is cloned and improved by one loss, `_actor`."""
+
+    def seeing(self, network: Network, spec: Spec) -> Network:
+        """The network of an input that begins with the observation, of which it sees Fourier features besides."""
+        if not self.fourier:
+            return network
+        scale = self.fourier_scale
+        return partial(Fourier, network=network, obs_dim=spec.obs_dim, features=self.fourier, scale=scale)
 
     @property
     def lends(self) -> dict[str, tuple[str, ...]]:

@@ -64,7 +64,8 @@ class CFGRL(BC):
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         own = jax.random.fold_in(key, 2)
-        net = VelocityField(spec.obs_dim + 2, spec.d, self.width, self.depth, own, network=self.kind)
+        network = self.seeing(self.kind, spec)
+        net = VelocityField(spec.obs_dim + 2, spec.d, self.width, self.depth, own, network=network)
         return super().parts(spec, key) | dict(labelled=LabelledFlow(net))
 
     def losses(self) -> dict:

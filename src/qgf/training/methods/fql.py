@@ -47,7 +47,8 @@ class FQL(BC):
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         own = jax.random.fold_in(key, 3)
-        student = Student(self.kind(spec.obs_dim + spec.d, spec.d, self.width, self.depth, own))
+        network = self.seeing(self.kind, spec)
+        student = Student(network(spec.obs_dim + spec.d, spec.d, self.width, self.depth, own))
         return super().parts(spec, key) | dict(student=student)
 
     def losses(self) -> dict:

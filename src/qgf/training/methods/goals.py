@@ -91,7 +91,7 @@ class GC(BC):
         if self.long < spec.horizon:
             raise UserError(f"--long {self.long} must be at least the policy's --horizon {spec.horizon}")
         own, d = jax.random.fold_in(key, 5), self.long * spec.action_dim
-        network = network_of(self.critic, self.kind, spec, d)
+        network = network_of(self.critic, self, spec, d)
         sizes = spec.obs_dim, d, self.width, self.depth, self.critic.critics
         long = CriticEnsemble(*sizes, own, network, self.critic.fused)
         return super().parts(spec, key) | dict(long=long)

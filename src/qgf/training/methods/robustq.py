@@ -54,7 +54,8 @@ class RobustQ(BC):
 
     def parts(self, spec: Spec, key: Array) -> dict[str, Any]:
         own = jax.random.fold_in(key, 1)
-        noisy = VelocityField(spec.obs_dim, spec.d, self.width, self.depth, own, size_out=1, network=self.kind)
+        network = self.seeing(self.kind, spec)
+        noisy = VelocityField(spec.obs_dim, spec.d, self.width, self.depth, own, size_out=1, network=network)
         return super().parts(spec, key) | dict(noisy=NoisyCritic(noisy))
 
     def losses(self) -> dict:
