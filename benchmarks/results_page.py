@@ -15,7 +15,7 @@ import msgspec
 from qgf.files import read_csv, write_text
 
 DOCS = Path(__file__).parents[1] / "docs"
-OTHERS = "strengths|model-size|rivals|critics|regular|members|support|fresh|scale|metric|horizon"
+OTHERS = "strengths|model-size|rivals|critics|regular|members|support|fresh|scale|metric|horizon|fourier|harmless"
 COMPARED = re.compile(rf"<!-- table (?!{OTHERS})(\S+)/aggregate.md -->")
 BLOCK = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 GLANCE = ("none", "none best-of-4", "none best-of-16", "placebo", "ood", "qgf", "qgf default", "qgf best-of-4")
