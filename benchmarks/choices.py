@@ -16,15 +16,15 @@ from qgf.playing.rows import Row
 from qgf.statistics import selection_bias, wilson
 
 RESULTS = Path(__file__).parents[1] / "docs" / "results"
-Runs = dict[str, dict[tuple[int | None, int], np.ndarray]]
+Runs = dict[str, dict[tuple[str, int], np.ndarray]]
 
 
 def held_out(study: str) -> Runs:
-    """Successes on the held-out episodes: method -> (task, training seed) -> [episodes]."""
+    """Successes on the held-out episodes: method -> (environment and task, training seed) -> [episodes]."""
     found: Runs = {}
     for row in read_csv(RESULTS / study / "results.csv", Row):
         if row.split == "held-out":
-            found.setdefault(row.method, {})[row.task, row.policy_seed] = row.won
+            found.setdefault(row.method, {})[f"{row.env} {row.task}", row.policy_seed] = row.won
     return found
 
 
@@ -67,6 +67,7 @@ def line(study: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     names = sorted(path.parent.name for path in RESULTS.glob("*/results.csv"))
+    names = [name for name in names if not name.startswith("rivals")]  # tuned on another environment, if at all
     studies = [name for name in names if {"qgf", "qgf default"} <= set(held_out(name))]
     path = RESULTS / "choices.md"
     write_text(path, markdown([line(name) for name in studies]))

@@ -20,7 +20,7 @@ from qgf.pages.tables import markdown
 from qgf.statistics import holm, paired
 
 
-def table(runs: dict[tuple[int | None, int], np.ndarray]) -> np.ndarray:
+def table(runs: dict[tuple[str, int], np.ndarray]) -> np.ndarray:
     """(task, training seed) -> [episodes] as [seeds, tasks, episodes]."""
     tasks, seeds = (sorted(set(x), key=str) for x in zip(*runs, strict=True))
     return np.stack([[runs[task, seed] for task in tasks] for seed in seeds]).astype(float)

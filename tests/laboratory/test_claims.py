@@ -57,3 +57,10 @@ def test_families_needed_and_their_interval(claims):
     assert (means.mean() - half, means.mean() + half) == pytest.approx(known)
     assert claims.needed(means) == f"{int(np.ceil(2.8**2 * np.var(means, ddof=1) / 25))} families"
     assert claims.needed(means[:2]) == "three families"
+
+
+def test_environments_of_one_study_whose_tasks_have_the_same_number_are_told_apart(claims):
+    """They were not, and one environment's episodes stood for both."""
+    for runs in claims.held_out("harmless").values():
+        assert len(runs) == 4 and {len(won) for won in runs.values()} == {200}
+        assert {task for task, _ in runs} == {"button-press-v3 1", "door-open-v3 1"}
