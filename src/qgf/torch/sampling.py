@@ -65,7 +65,7 @@ def check_pace(solver: str, guide_steps: int | None) -> None:
 
 
 def turns(points: int, solver: str, steps: int, guide_steps: int | None) -> list[list[bool]]:
-    """At which of the points where a path asks for the velocity it asks the guide, too, [points][per step]: evenly
+    """At which of the points where a path asks for the velocity it asks the guide, too, [points, per step]: evenly
     spread, the first among them, `guide_steps` of a whole path's `steps`; by default at all.
     """
     each = SOLVERS[solver]
