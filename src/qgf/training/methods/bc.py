@@ -179,13 +179,6 @@ class BC:
 class OneActor(BC):
     """What methods share whose policy is their only flow: it is cloned and improved by one loss, `_actor`."""
 
-    def seeing(self, network: Network, spec: Spec) -> Network:
-        """The network of an input that begins with the observation, of which it sees Fourier features besides."""
-        if not self.fourier:
-            return network
-        scale = self.fourier_scale
-        return partial(Fourier, network=network, obs_dim=spec.obs_dim, features=self.fourier, scale=scale)
-
     @property
     def lends(self) -> dict[str, tuple[str, ...]]:
         return super().lends | dict(flow=())
