@@ -14,15 +14,12 @@ from pathlib import Path
 
 import numpy as np
 from choices import RESULTS, cells
+from runs import outcomes, scores_of, states_of
 
-import qgf
-from qgf.environments.datasets import dataset_of, environment_of
 from qgf.files import write_table, write_text
-from qgf.laboratory.analysis import some_states
 from qgf.laboratory.elsewhere import shuffled
 from qgf.method.strength import DEFAULT_STRENGTH
 from qgf.pages.tables import markdown
-from qgf.playing.episodes import environments
 from qgf.statistics import joint_bootstrap
 from qgf.training.run import Run
 
@@ -33,18 +30,11 @@ STATES = 4096
 
 def played(run: Run, episodes: int, data_dir: Path | None) -> dict[str, str]:
     """Control -> the outcomes of the run's episodes."""
-    env, horizon, seed = environment_of(run.record["dataset"]), run.config.horizon, run.config.seed
-    assert env, "data with an environment"
     policy, strength = run.policy(), DEFAULT_STRENGTH
-    states = some_states(dataset_of(run.record, data_dir), horizon, STATES).observations
     ways = {name: policy.guided(name, strength=strength) for name in CONTROLS if name not in ("none", "shuffled")}
-    ways |= dict(none=policy.guided("none"), shuffled=shuffled(ways["qgf"], states))
-    envs = environments(env, horizon, episodes)
-    try:
-        scores = {name: qgf.evaluate(ways[name], env, episodes, envs=envs, training_seed=seed) for name in CONTROLS}
-    finally:
-        envs.close()
-    return {name: "".join(f"{won:d}" for won in score.success) for name, score in scores.items()}
+    ways |= dict(none=policy.guided("none"), shuffled=shuffled(ways["qgf"], states_of(run, data_dir, STATES)))
+    found = scores_of(run, {name: ways[name] for name in CONTROLS}, episodes)
+    return {name: outcomes(score) for name, score in found.items()}
 
 
 def shown(rows: list[dict[str, str]]) -> list[dict]:

@@ -14,14 +14,12 @@ from pathlib import Path
 import jax
 import numpy as np
 from choices import RESULTS
+from runs import outcomes, scores_of, states_of
 
 import qgf
-from qgf.environments.datasets import dataset_of, environment_of
 from qgf.files import write_table, write_text
-from qgf.laboratory.analysis import some_states
-from qgf.method.policy import with_fields
+from qgf.method.policy import Policy, with_fields
 from qgf.pages.tables import markdown
-from qgf.playing.episodes import environments
 from qgf.training.run import Run
 
 WHICH = ("first", "second")
@@ -29,20 +27,15 @@ WHICH = ("first", "second")
 
 def played(runs: list[Run], strength: float, episodes: int, data_dir: Path | None) -> dict[tuple[str, str], str]:
     """(whose flow, whose critic) -> the outcomes of the episodes."""
-    env, seed = environment_of(runs[0].record["dataset"]), runs[0].config.seed
-    assert env, "data with an environment"
-    states = some_states(dataset_of(runs[0].record, data_dir), runs[0].config.horizon, 512).observations
+    states = states_of(runs[0], data_dir, 512)
     policies = dict(zip(WHICH, (run.policy() for run in runs), strict=True))
-    envs, found = environments(env, runs[0].config.horizon, episodes), {}
-    try:
-        for flow, critic in product(WHICH, WHICH):
-            joined = with_fields(policies[flow].guided("none"), critic=policies[critic].critic)
-            joined = qgf.calibrate(joined, states, jax.random.key(0)).guided("qgf", strength=strength)
-            score = qgf.evaluate(joined, env, episodes, envs=envs, training_seed=seed)
-            found[flow, critic] = "".join(f"{won:d}" for won in score.success)
-    finally:
-        envs.close()
-    return found
+
+    def joined(flow: str, critic: str) -> Policy:
+        policy = with_fields(policies[flow].guided("none"), critic=policies[critic].critic)
+        return qgf.calibrate(policy, states, jax.random.key(0)).guided("qgf", strength=strength)
+
+    ways = {pair: joined(*pair) for pair in product(WHICH, WHICH)}
+    return {pair: outcomes(score) for pair, score in scores_of(runs[0], ways, episodes).items()}
 
 
 def main() -> None:

@@ -16,11 +16,10 @@ from pathlib import Path
 import jax
 import numpy as np
 from choices import RESULTS, cells
+from runs import states_of
 
 import qgf
-from qgf.environments.datasets import dataset_of
 from qgf.files import write_table, write_text
-from qgf.laboratory.analysis import some_states
 from qgf.pages.tables import markdown
 from qgf.training.run import Run
 
@@ -29,7 +28,7 @@ STRENGTHS = (0.25, 0.5, 1.0, 2.0)
 
 def response(run: Run, states: int, data_dir: Path | None) -> dict[str, object]:
     policy, key = run.policy(), jax.random.key(run.config.seed)
-    observations = some_states(dataset_of(run.record, data_dir), run.config.horizon, states).observations
+    observations = states_of(run, data_dir, states)
     told: dict[str, object] = dict(run=run.directory.name)
     ratios = {}
     for s in STRENGTHS:

@@ -16,14 +16,12 @@ from pathlib import Path
 import numpy as np
 from choices import RESULTS
 from matplotlib.figure import Figure
+from runs import outcomes, scores_of, states_of
 
-import qgf
-from qgf.environments.datasets import dataset_of, environment_of
+from qgf.environments.datasets import environment_of
 from qgf.files import write_table, write_text
-from qgf.laboratory.analysis import some_states
 from qgf.pages import plots
 from qgf.pages.tables import markdown
-from qgf.playing.episodes import environments
 from qgf.training.run import Run
 
 WAYS = {
@@ -48,7 +46,7 @@ def stages(obs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def values(run: Run, data_dir: Path | None, n: int = 20_000) -> np.ndarray:
     """Mean Q [4, 4] of the best of the clone's actions, by the stages of drawer and window."""
-    obs = np.asarray(some_states(dataset_of(run.record, data_dir), run.config.horizon, n).observations)
+    obs = np.asarray(states_of(run, data_dir, n))
     stage = stages(obs)[0]
     policy = run.policy().guided("none", best_of=SAMPLES)
     q = np.concatenate([np.asarray(policy(part, 0, info=True)[1].value) for part in np.array_split(obs, 8)])
@@ -70,22 +68,16 @@ def main() -> None:
     env = environment_of(runs[0].record["dataset"])
     assert env and "scene" in env and "task2" in env, "scene's task 2"
     rows = []
-    envs = environments(env, runs[0].config.horizon, options.episodes)
-    try:
-        for run in runs:
-            for name, way in WAYS.items():
-                score = qgf.evaluate(
-                    run.policy().guided(**way), env, options.episodes, envs=envs, training_seed=run.config.seed
-                )
-                for k, path in enumerate(score.paths):
-                    stage, block = stages(path)
-                    most = stage.max(axis=0)
-                    told = dict(way=name, seed=str(run.config.seed), episode=str(k), solved=f"{score.success[k]:d}")
-                    told |= dict(drawer=str(most[0]), window=str(most[1]), block=f"{block[-1]:d}")
-                    rows.append(told)
-                print(name, run.directory.name, score.success.mean(), flush=True)
-    finally:
-        envs.close()
+    for run in runs:
+        ways = {name: run.policy().guided(**way) for name, way in WAYS.items()}
+        for name, score in scores_of(run, ways, options.episodes).items():
+            for k, (path, won) in enumerate(zip(score.paths, outcomes(score), strict=True)):
+                stage, block = stages(path)
+                most = stage.max(axis=0)
+                told = dict(way=name, seed=str(run.config.seed), episode=str(k), solved=won)
+                told |= dict(drawer=str(most[0]), window=str(most[1]), block=f"{block[-1]:d}")
+                rows.append(told)
+            print(name, run.directory.name, score.success.mean(), flush=True)
     folder = RESULTS / "hard"
     write_table(folder / "stages.csv", rows)
     lines = []
